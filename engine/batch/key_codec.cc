@@ -1,0 +1,166 @@
+#include "engine/batch/key_codec.h"
+
+#include <xxhash.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace freshet {
+namespace {
+
+constexpr char kNull = 0;
+constexpr char kValue = 1;
+constexpr uint64_t kSignBit = uint64_t{1} << 63;
+
+void PutBigEndian(std::string& out, uint64_t v) {
+  v = __builtin_bswap64(v);
+  char raw[8];
+  std::memcpy(raw, &v, 8);
+  out.append(raw, 8);
+}
+
+uint64_t GetBigEndian(const char* bytes) {
+  uint64_t v = 0;
+  std::memcpy(&v, bytes, 8);
+  return __builtin_bswap64(v);
+}
+
+uint64_t OrderedBits(double v) {
+  if (v == 0) v = 0;  // -0 is 0
+  if (std::isnan(v)) v = std::numeric_limits<double>::quiet_NaN();
+  const auto bits = std::bit_cast<uint64_t>(v);
+  return (bits & kSignBit) != 0 ? ~bits : bits | kSignBit;
+}
+
+double FromOrderedBits(uint64_t bits) { return std::bit_cast<double>((bits & kSignBit) != 0 ? bits & ~kSignBit : ~bits); }
+
+void PutEscaped(std::string& out, std::string_view v) {
+  for (char c : v) {
+    out.push_back(c);
+    if (c == 0) out.push_back(static_cast<char>(0xff));
+  }
+  out.push_back(0);
+  out.push_back(1);
+}
+
+/// Cuts an escaped string off `key`; false when it does not end.
+bool TakeEscaped(std::string_view& key, std::string& out) {
+  out.clear();
+  for (size_t i = 0; i + 1 <= key.size(); ++i) {
+    if (key[i] != 0) {
+      out.push_back(key[i]);
+      continue;
+    }
+    if (i + 1 >= key.size()) return false;
+    if (key[i + 1] == 1) {
+      key.remove_prefix(i + 2);
+      return true;
+    }
+    out.push_back(0);
+    ++i;
+  }
+  return false;
+}
+
+}  // namespace
+
+uint32_t HashKey(std::string_view key) { return static_cast<uint32_t>(XXH3_64bits(key.data(), key.size())); }
+
+uint16_t KeyGroupOf(uint32_t hash) {
+  // Murmur3's 32-bit finaliser over one word, as org.apache.flink.util.MathUtils.murmurHash computes it.
+  uint32_t code = hash;
+  code *= 0xcc9e2d51u;
+  code = std::rotl(code, 15);
+  code *= 0x1b873593u;
+  code = std::rotl(code, 13);
+  code = code * 5 + 0xe6546b64u;
+  code ^= 4;
+  code ^= code >> 16;
+  code *= 0x85ebca6bu;
+  code ^= code >> 13;
+  code *= 0xc2b2ae35u;
+  code ^= code >> 16;
+  const auto as_signed = static_cast<int32_t>(code);
+  const int32_t positive = as_signed >= 0 ? as_signed : (as_signed != std::numeric_limits<int32_t>::min() ? -as_signed : 0);
+  return static_cast<uint16_t>(positive % kKeyGroupCount);
+}
+
+KeyCodec::KeyCodec(const Schema& schema, std::vector<int> columns) : columns_(std::move(columns)) {
+  for (int c : columns_) types_.push_back(schema.field(c).type);
+}
+
+void KeyCodec::Encode(const Batch& batch, int32_t row, std::string& key) const {
+  for (size_t i = 0; i < columns_.size(); ++i) {
+    const Column& column = batch.column(columns_[i]);
+    if (column.IsNull(row)) {
+      key.push_back(kNull);
+      continue;
+    }
+    key.push_back(kValue);
+    switch (types_[i]) {
+      case TypeId::kBool: key.push_back(column.BoolAt(row) ? 1 : 0); break;
+      case TypeId::kInt64:
+      case TypeId::kTimestamp: PutBigEndian(key, static_cast<uint64_t>(column.int64s()[row]) ^ kSignBit); break;
+      case TypeId::kFloat64: PutBigEndian(key, OrderedBits(column.float64s()[row])); break;
+      default:
+        if (i + 1 == columns_.size()) key.append(column.StringAt(row));
+        else PutEscaped(key, column.StringAt(row));
+    }
+  }
+}
+
+bool KeyCodec::Decode(std::string_view key, std::vector<ColumnBuilder>& builders) const {
+  std::string text;
+  for (size_t i = 0; i < columns_.size(); ++i) {
+    if (key.empty()) return false;
+    const char tag = key[0];
+    key.remove_prefix(1);
+    if (tag == kNull) {
+      builders[i].AppendNull();
+      continue;
+    }
+    switch (types_[i]) {
+      case TypeId::kBool:
+        if (key.empty()) return false;
+        builders[i].AppendBool(key[0] != 0);
+        key.remove_prefix(1);
+        break;
+      case TypeId::kInt64:
+      case TypeId::kTimestamp:
+        if (key.size() < 8) return false;
+        builders[i].AppendInt64(static_cast<int64_t>(GetBigEndian(key.data()) ^ kSignBit));
+        key.remove_prefix(8);
+        break;
+      case TypeId::kFloat64:
+        if (key.size() < 8) return false;
+        builders[i].AppendFloat64(FromOrderedBits(GetBigEndian(key.data())));
+        key.remove_prefix(8);
+        break;
+      default:
+        if (i + 1 == columns_.size()) {
+          builders[i].AppendString(key);
+          key = {};
+        } else {
+          if (!TakeEscaped(key, text)) return false;
+          builders[i].AppendString(text);
+        }
+    }
+  }
+  return key.empty();
+}
+
+void EncodedKeys::Encode(const KeyCodec& codec, const Batch& batch) {
+  const int32_t rows = batch.physical_row_count();
+  bytes_.clear();
+  ends_.assign(1, 0);
+  hashes_.clear();
+  for (int32_t row = 0; row < rows; ++row) {
+    codec.Encode(batch, row, bytes_);
+    ends_.push_back(bytes_.size());
+    hashes_.push_back(HashKey({bytes_.data() + ends_[static_cast<size_t>(row)], bytes_.size() - ends_[static_cast<size_t>(row)]}));
+  }
+}
+
+}  // namespace freshet

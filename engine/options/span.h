@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace freshet {
+
+/// The text of a pipeline file (or of a `--set` argument), shared by every span into it.
+struct SourceText {
+  std::string name;   ///< as shown to people: the path, or "--set"
+  std::string bytes;
+};
+
+/// A place in a file: 1-based line, 1-based column in bytes, and how many bytes are meant. line 0: no place.
+struct SourceSpan {
+  std::shared_ptr<const SourceText> text;
+  int32_t line = 0;
+  int32_t column = 0;
+  int32_t length = 1;
+  bool known() const { return line > 0; }
+};
+
+/// A scalar's text as the user wrote it plus where it stands, so that an offset inside the value (an expression's error)
+/// can be shown as a place in the file. `line_starts[i]` is the place of the i-th line of the value; plain and quoted
+/// scalars on one line have one entry.
+struct SpannedText {
+  std::string value;
+  SourceSpan span;                      ///< the whole scalar
+  struct LineStart {
+    int32_t value_offset = 0;           ///< where this line begins in `value`
+    int32_t line = 0;
+    int32_t column = 0;
+  };
+  std::vector<LineStart> line_starts;
+  /// The place of `length` bytes at `offset` of the value.
+  SourceSpan At(int32_t offset, int32_t length) const;
+};
+
+}  // namespace freshet
