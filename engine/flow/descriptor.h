@@ -1,0 +1,122 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/base/env.h"
+#include "engine/batch/schema.h"
+#include "engine/flow/operator.h"
+#include "engine/flow/sink.h"
+#include "engine/flow/source.h"
+#include "engine/options/diagnostics.h"
+#include "engine/options/options_node.h"
+
+namespace freshet {
+
+/// Which conservation law holds (SEMANTICS.md §4).
+enum class NodeClass : uint8_t { kSource, kRowWise, kStateful, kExpanding, kSink };
+/// In which order an operator wants its rows: as they come, or held until the watermark passes and sorted by
+/// (event time, ordinal) (SEMANTICS.md §2.5). For kByEventTime the planner puts a sorter before the exchange; late rows
+/// leave on the node's `late` output and never reach the operator.
+enum class InputOrder : uint8_t { kByArrival, kByEventTime };
+/// In which order rows leave: row for row in input order, or by time, as made by watermarks: the lanes' rows are merged by
+/// (event time, key columns' canonical bytes, position in the lane's output).
+enum class OutputOrder : uint8_t { kInputOrder, kByTime };
+enum class Delivery : uint8_t { kExactlyOnce, kEffectivelyOnce, kAtLeastOnce };
+
+struct OutputPort {
+  std::string name;  ///< "" for the main output, else as in `id.NAME`
+  SchemaRef schema;
+  OutputOrder order = OutputOrder::kInputOrder;
+  /// For kByTime: indices of the key columns in `schema`, for ties; may be empty.
+  std::vector<int> key_columns;
+};
+
+/// The constant plan of one operator: bound to its inputs' schemas, shared by all its instances. Made once at load.
+struct BoundOperator {
+  std::vector<OutputPort> outputs;             ///< [0] is the main output
+  NodeClass node_class = NodeClass::kRowWise;
+  bool stateless = false;                      ///< may be fused; then no key, kByArrival, kInputOrder
+  bool accepts_selection = false;
+  InputOrder input_order = InputOrder::kByArrival;
+  /// Key columns of input 0: rows of one key group go to one lane. Absent: one lane sees all rows. Never present and empty.
+  std::optional<std::vector<int>> key;
+  /// Column push-down: names read from input 0, and whether all other input columns pass to the main output.
+  std::vector<std::string> columns_read;
+  bool passes_input_columns = true;
+  /// Lines for `freshet plan`: ("where", "views > 10").
+  std::vector<std::pair<std::string, std::string>> explain;
+  std::function<std::unique_ptr<Operator>()> instantiate;
+};
+
+struct BoundSource {
+  SchemaRef schema;                ///< after push-down when `BindContext::needed` is given
+  bool bounded = true;
+  /// Ordered within a partition; several partitions of a bounded source are read one after another.
+  std::vector<std::pair<std::string, std::string>> explain;
+  std::function<std::unique_ptr<Source>()> make_source;
+  std::function<std::unique_ptr<Decoder>()> make_decoder;
+};
+
+struct BoundSink {
+  Delivery delivery = Delivery::kAtLeastOnce;
+  bool blocking = true;            ///< does I/O: gets a thread of its own
+  /// Rows of a finished state: console and blackhole start a new generation, others say "already processed" (SEMANTICS.md §3.3).
+  bool restartable = false;
+  std::vector<std::pair<std::string, std::string>> explain;
+  std::function<std::unique_ptr<Sink>()> make_sink;
+};
+
+/// What a node's Make gets besides its options. Problems go to `diagnostics` with a place; Make then returns nullopt.
+struct BindContext {
+  std::string pipeline_name;
+  std::string node_id;
+  std::string directory;                       ///< of the pipeline file, for relative paths (SEMANTICS.md §8.4)
+  std::vector<const Schema*> inputs;
+  std::vector<std::string> input_names;
+  Diagnostics* diagnostics = nullptr;
+  Env* env = nullptr;
+  SourceSpan node_span;
+  /// Sources only: the columns somebody reads; absent: all. The bound schema has these, in the schema's order.
+  const std::vector<std::string>* needed = nullptr;
+  bool terminal = false;                       ///< standard output is a terminal
+};
+
+enum class NodeKind : uint8_t { kSource, kOperator, kSink };
+
+/// One node type: everything the engine, `freshet help` and `freshet schema` know about it.
+struct NodeDescriptor {
+  std::string type;
+  NodeKind kind = NodeKind::kOperator;
+  std::string summary;                         ///< one line
+  std::string doc;                             ///< a few paragraphs for `help`, with units, time, nulls, memory, order
+  std::string example;                         ///< YAML of one node
+  std::vector<OptionSpec> options;
+  int inputs_max = 1;                          ///< operators and sinks; sinks and row-wise operators may take many
+  std::vector<std::string> output_names;       ///< beside the main one: "late", "dead_letter", "rejected"
+  std::function<std::optional<BoundOperator>(const OptionsNode&, const BindContext&)> make_operator;
+  std::function<std::optional<BoundSource>(const OptionsNode&, const BindContext&)> make_source;
+  std::function<std::optional<BoundSink>(const OptionsNode&, const BindContext&)> make_sink;
+};
+
+/// The node types that exist, by kind and name. Filled by explicit lists (operators/registry.cc, connectors/registry.cc);
+/// read-only afterwards.
+class Registry {
+ public:
+  void Add(NodeDescriptor descriptor) { descriptors_.push_back(std::move(descriptor)); }
+  const NodeDescriptor* Find(NodeKind kind, const std::string& type) const {
+    for (const NodeDescriptor& d : descriptors_)
+      if (d.kind == kind && d.type == type) return &d;
+    return nullptr;
+  }
+  const std::vector<NodeDescriptor>& descriptors() const { return descriptors_; }
+
+ private:
+  std::vector<NodeDescriptor> descriptors_;
+};
+
+}  // namespace freshet

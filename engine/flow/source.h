@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/base/env.h"
+#include "engine/base/status.h"
+#include "engine/batch/batch.h"
+
+namespace freshet {
+
+/// A record that could not be used, on its way to the dead-letter output.
+struct DeadRecord {
+  int64_t record_offset = 0;  ///< which record of the block, from 0
+  int64_t line_offset = 0;    ///< which line of the chunk it begins on, from 0
+  std::string reason;         ///< a short code and the facts: "wrong_type: views: expected int64, found string"
+  std::string raw;            ///< its bytes, any bytes; cut at kRecordBytesMaxDefault
+};
+
+/// What a decoder makes of a chunk: columns of the (pushed-down) source schema, all of `row_count` rows.
+struct DecodedBlock {
+  std::vector<Column> columns;
+  int32_t row_count = 0;
+  int64_t record_count = 0;               ///< rows + dead + skipped
+  int64_t line_count = 0;                 ///< newlines in the chunk
+  int64_t skipped = 0;                    ///< blank lines are not records; headers are not either
+  std::vector<int32_t> record_offsets;    ///< per row; empty: row i is record i
+  std::vector<DeadRecord> dead;
+};
+
+/// A piece of input that can be decoded on its own: whole records of one partition.
+struct RawChunk {
+  uint32_t partition = 0;
+  BufferRef bytes;                        ///< at least 64 readable bytes follow `size`
+  int64_t size = 0;
+  /// Where the partition stands after this chunk: opaque to the engine, given back at a restore.
+  std::string position_after;
+  bool partition_end = false;             ///< nothing follows in this partition (bounded inputs)
+  int64_t numbers[2] = {0, 0};            ///< for sources that generate: what to make, e.g. first id and count
+  std::shared_ptr<DecodedBlock> finished; ///< already decoded: then `bytes` is empty and no decoder is asked
+  int64_t row_count_hint = 0;             ///< rows to charge against the row credit; 0: unknown, charged as 1
+};
+
+/// A partition of a source (a file, a topic partition, a connection), by name, and where it stands.
+struct PartitionPosition {
+  std::string name;
+  std::string position;
+  bool ended = false;
+};
+
+struct SourceOpenContext {
+  Env* env = nullptr;
+  /// Partitions of the restored epoch in ordinal order; empty at a fresh start. The source keeps their ordinals (index).
+  std::vector<PartitionPosition> restored;
+  uint64_t run_seed = 0;
+};
+
+struct PollBudget {
+  int64_t rows = 0;
+  int64_t bytes = 0;
+};
+
+enum class PollOutcome : uint8_t {
+  kChunk,  ///< `*chunk` is filled
+  kNothing,  ///< nothing now: ask again after `retry_after_us`
+  kEnd,    ///< bounded input: all partitions ended
+};
+
+/// Reads from the outside. All calls come from one thread of the source's own (never from the arena), except Interrupt.
+class Source {
+ public:
+  virtual ~Source() = default;
+  virtual Status Open(const SourceOpenContext& ctx) = 0;
+  /// Names of the partitions known so far; the index is the partition ordinal. May grow while running (follow, globs).
+  virtual std::vector<std::string> Partitions() const = 0;
+  /// Gives the next chunk. Stays within the budget (a single larger record is given alone). May block up to ~100 ms.
+  /// A non-OK status with RetryHint::kLater is retried with backoff by the engine; others fail the pipeline.
+  virtual Result<PollOutcome> Poll(const PollBudget& budget, RawChunk* chunk) = 0;
+  /// How long to wait after kNothing, in microseconds.
+  virtual int64_t retry_after_us() const { return 20000; }
+  /// Share of a bounded input read so far, in [0, 1], if it can be known.
+  virtual std::optional<double> ProgressRatio() const { return std::nullopt; }
+  /// Makes a blocked Poll return soon. Any thread.
+  virtual void Interrupt() {}
+  virtual void Close() noexcept {}
+};
+
+/// Turns chunks into rows. Instances are used by one thread at a time and may keep scratch memory; results must depend on
+/// the chunk alone. Never fails as a whole: what cannot be used goes to `dead`.
+class Decoder {
+ public:
+  virtual ~Decoder() = default;
+  virtual void Decode(const RawChunk& chunk, DecodedBlock* block) = 0;
+};
+
+}  // namespace freshet

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/bytes.h"
+#include "engine/base/status.h"
+#include "engine/batch/key_codec.h"
+
+namespace freshet {
+
+/// How a table is declared (SEMANTICS.md §5.6). The fingerprint covers key types and the value's layout by name; a
+/// restore with another fingerprint or an unknown codec is refused with the operator's name.
+struct TableOptions {
+  uint16_t codec = 1;
+  std::string fingerprint;
+};
+
+/// One changed entry on its way to the checkpoint store. Views live until the next change of the table.
+struct StateEntry {
+  uint16_t key_group = 0;
+  std::string_view key;
+  std::string_view value;   ///< encoded; ignored when `erased`
+  bool erased = false;
+};
+
+/// The untyped side of a table: what the cell and the checkpoint see. Owned by the cell's StateContext. One thread.
+class StateTable {
+ public:
+  virtual ~StateTable() = default;
+  virtual const std::string& name() const = 0;
+  virtual const TableOptions& options() const = 0;
+  /// Calls `sink` for every entry changed since the last call and marks all clean. A value is encoded into a scratch
+  /// buffer that is only valid during the call. Entries come in no particular order.
+  virtual void DrainDirty(const std::function<void(const StateEntry&)>& sink) = 0;
+  /// Calls `sink` for every live entry, clean or dirty, and changes nothing (state export, tests).
+  virtual void ForEachEncoded(const std::function<void(const StateEntry&)>& sink) const = 0;
+  /// Puts back one committed entry, clean. Returns DataLoss if the bytes do not decode.
+  virtual Status RestoreEntry(uint16_t key_group, std::string_view key, std::string_view value, uint16_t codec) = 0;
+  virtual int64_t size() const = 0;          ///< live keys
+  virtual int64_t memory_bytes() const = 0;  ///< approximate
+};
+
+/// Keyed state in memory: an open-addressing table from canonical key bytes to a value V, with dirty tracking.
+/// V is default-constructible and movable and has
+///   void Encode(ByteSink&) const;   bool Decode(ByteSource&, uint16_t codec);
+/// References stay valid until the entry is erased (entries never move). One thread, the owning cell's.
+/// Reading marks nothing; whoever changes a value through the pointer calls MarkDirty (FindOrCreate does it already).
+/// Erase leaves a tombstone until the next checkpoint.
+///
+/// Implemented in keyed_table_impl.h (included below): entries at stable addresses, an index of 32-bit hashes beside it.
+template <class V>
+class KeyedTable;
+
+/// Opens an operator's declared tables; on a restore they already hold the committed entries of the lane's key groups.
+class StateContext {
+ public:
+  virtual ~StateContext() = default;
+  /// REQUIRES: once per name, in Operator::Open. The table lives as long as the cell.
+  template <class V>
+  Result<KeyedTable<V>*> OpenKeyed(const std::string& name, TableOptions options);
+  /// The bytes that SnapshotExtra wrote at the restored epoch; empty at a fresh start.
+  virtual std::string_view extra() const = 0;
+
+ protected:
+  /// Takes ownership and restores committed entries into the table.
+  virtual Status Adopt(std::unique_ptr<StateTable> table) = 0;
+};
+
+}  // namespace freshet
+
+#include "engine/state/keyed_table_impl.h"
