@@ -33,7 +33,7 @@ class ParsedExpr {
     std::vector<ParsedExpr> arguments;    ///< `count(*)` has none
     bool star = false;
     bool distinct = false;                ///< count(distinct x)
-    std::optional<ParsedExpr> filter;
+    std::vector<ParsedExpr> filter;       ///< none or one
     SourceSpan function_span;
   };
   std::optional<Call> AsCall() const;
