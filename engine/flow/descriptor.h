@@ -32,7 +32,8 @@ struct OutputPort {
   std::string name;  ///< "" for the main output, else as in `id.NAME`
   SchemaRef schema;
   OutputOrder order = OutputOrder::kInputOrder;
-  /// For kByTime: indices of the key columns in `schema`, for ties; may be empty.
+  /// For kByTime: indices of the key columns in `schema`, for ties; may be empty. Each instance must emit its rows in the
+  /// order (event time, canonical key bytes of these columns): the gather merges sorted lanes.
   std::vector<int> key_columns;
 };
 

@@ -88,6 +88,11 @@ class Operator {
     (void)out;
     return Progress::kDone;
   }
+  /// One input's own watermark advanced (EventTime::Max() when it ended). For steps that merge inputs; emits nothing.
+  virtual void OnInputWatermark(InputIndex input, EventTime now) {
+    (void)input;
+    (void)now;
+  }
   /// All inputs ended (a watermark of EventTime::Max() has been handed over before). Same protocol as OnWatermark.
   virtual Result<Progress> OnEnd(Emitter& out) {
     (void)out;

@@ -1,0 +1,400 @@
+#include "engine/flow/cell.h"
+
+#include <algorithm>
+
+#include "engine/flow/planted_bugs.h"
+
+namespace freshet {
+
+void TableDirectory::Load(const Manifest& manifest) {
+  const std::lock_guard lock(mutex_);
+  tables_ = manifest.tables;
+}
+
+Result<TableId> TableDirectory::Resolve(const std::string& node_id, const StateTable& table, bool* existed) {
+  const std::lock_guard lock(mutex_);
+  TableId next = 1;
+  for (const Manifest::Table& t : tables_) {
+    next = std::max<TableId>(next, static_cast<TableId>(t.id + 1));
+    if (t.node_id != node_id || t.name != table.name()) continue;
+    *existed = true;
+    if (t.codec > table.options().codec)
+      return Status::Unsupported("its state was written by a newer version of Freshet (codec " + std::to_string(t.codec) + " of table `" + t.name +
+                                 "`); use that version, or start over with --fresh");
+    if (t.fingerprint != table.options().fingerprint)
+      return Status::InvalidArgument("its options changed in a way that does not fit the state kept for it (table `" + t.name + "`: " + t.fingerprint +
+                                     " in the checkpoint, " + table.options().fingerprint +
+                                     " now); undo the change, rename the id to start it empty, or start over with --fresh");
+    return t.id;
+  }
+  *existed = false;
+  tables_.push_back({node_id, table.name(), next, table.options().codec, table.options().fingerprint});
+  return next;
+}
+
+std::vector<Manifest::Table> TableDirectory::tables() const {
+  const std::lock_guard lock(mutex_);
+  return tables_;
+}
+
+std::string EngineKey(const char* what, const std::string& node_id) { return std::string(what) + "/" + node_id; }
+
+namespace {
+// The order is frozen: it stands in checkpoints (FORMAT.md, "counters"). New ones go to the end.
+template <class C, class F>
+void ForEachCounter(C& c, F&& f) {
+  f(c.in), f(c.out), f(c.filtered), f(c.rejected), f(c.late), f(c.dead), f(c.held), f(c.skipped), f(c.absorbed), f(c.late_panes), f(c.matched),
+      f(c.unmatched), f(c.panes_opened), f(c.panes_emitted), f(c.panes_open), f(c.panes_empty), f(c.nulled);
+}
+}  // namespace
+
+void EncodeCounters(const NodeCounters& counters, ByteSink& sink) {
+  uint8_t count = 0;
+  ForEachCounter(counters, [&](int64_t) { ++count; });
+  sink.PutU8(count);
+  ForEachCounter(counters, [&](int64_t v) { sink.PutI64(v); });
+}
+
+bool DecodeCounters(ByteSource& source, NodeCounters* counters) {
+  int left = source.GetU8();
+  ForEachCounter(*counters, [&](int64_t& v) {
+    if (left-- > 0) v = source.GetI64();
+  });
+  return source.ok();
+}
+
+void AddCounters(NodeCounters* to, const NodeCounters& from) {
+  std::vector<int64_t> values;
+  ForEachCounter(from, [&](int64_t v) { values.push_back(v); });
+  size_t i = 0;
+  ForEachCounter(*to, [&](int64_t& v) { v += values[i++]; });
+}
+
+std::string CheckConservation(NodeClass node_class, const NodeCounters& c) {
+  const auto equation = [](const char* left, int64_t a, const char* right, int64_t b) {
+    return a == b ? std::string() : std::string(left) + " = " + std::to_string(a) + " but " + right + " = " + std::to_string(b);
+  };
+  switch (node_class) {
+    case NodeClass::kSource: return equation("read", c.in, "emitted + dead + skipped + waiting", c.out + c.dead + c.skipped + c.held);
+    case NodeClass::kRowWise:
+      return equation("in", c.in, "out + filtered + rejected + late + dead + held", c.out + c.filtered + c.rejected + c.late + c.dead + c.held);
+    case NodeClass::kStateful: {
+      std::string rows = equation("in", c.in, "absorbed + late + dead + held", c.absorbed + c.late + c.dead + c.held);
+      return rows.empty() ? equation("panes opened", c.panes_opened, "emitted + open + dropped_empty", c.panes_emitted + c.panes_open + c.panes_empty)
+                          : rows;
+    }
+    case NodeClass::kExpanding: return equation("in", c.in, "matched + unmatched + dead", c.matched + c.unmatched + c.dead);
+    case NodeClass::kSink: return equation("in", c.in, "out + dead + held", c.out + c.dead + c.held);
+  }
+  return {};
+}
+
+struct EgressBudget::Held {
+  std::shared_ptr<EgressBudget> budget;
+  int64_t bytes;
+  Held(std::shared_ptr<EgressBudget> b, int64_t n) : budget(std::move(b)), bytes(n) {}
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+  ~Held() {
+    if (IsPlanted(PlantedBug::kDropCredit) && bytes % 3 == 0) return;
+    const int64_t before = budget->in_flight_.fetch_sub(bytes, std::memory_order_acq_rel);
+    if (before >= budget->limit_ && before - bytes < budget->limit_)
+      if (Carrier* carrier = budget->carrier_.load()) carrier->Nudge(budget->cell_);
+  }
+};
+
+Batch::Hold EgressBudget::Take(std::shared_ptr<EgressBudget> self, int64_t bytes) {
+  in_flight_.fetch_add(bytes, std::memory_order_acq_rel);
+  return std::make_shared<Held>(std::move(self), bytes);
+}
+
+Outlets::Outlets(const CellEnvironment& environment, const CellPlan& plan)
+    : carrier_(environment.carrier),
+      plan_(&plan),
+      sequences_(environment.plan->edges.size()),
+      budget_(std::make_shared<EgressBudget>(environment.carrier, plan.id, environment.edge_budget_bytes)) {
+  for (const LinkPlan& link : plan.links) {
+    exchanges_.emplace_back();
+    if (!link.exchanged) continue;
+    const NodeSpec& node = environment.spec->nodes[static_cast<size_t>(plan.nodes[static_cast<size_t>(link.element)])];
+    const SchemaRef schema = [&]() -> SchemaRef {
+      if (plan.kind == CellKind::kSorter || plan.kind == CellKind::kMerge) {
+        const PortRef input = node.inputs[0];
+        const NodeSpec& from = environment.spec->nodes[static_cast<size_t>(input.node)];
+        if (const auto* source = std::get_if<SourceNode>(&from.kind)) return input.port == 0 ? source->bound.schema : DeadLetterSchema();
+        return std::get<OperatorNode>(from.kind).bound.outputs[static_cast<size_t>(input.port)].schema;
+      }
+      if (const auto* source = std::get_if<SourceNode>(&node.kind)) return link.port == 0 ? source->bound.schema : DeadLetterSchema();
+      const PortIndex port = plan.kind == CellKind::kGather ? plan.gathered_port : link.port;
+      return std::get<OperatorNode>(node.kind).bound.outputs[static_cast<size_t>(port)].schema;
+    }();
+    exchanges_.back() = std::make_unique<Exchange>();
+    exchanges_.back()->codec = KeyCodec(*schema, link.exchange_key);
+  }
+}
+
+void Outlets::Send(int edge, Message message, uint64_t exchange_sequence) {
+  Envelope envelope{edge, sequences_[static_cast<size_t>(edge)]++, std::move(message), exchange_sequence};
+  if (IsPlanted(PlantedBug::kSwapMessages)) {
+    // Keeps every 17th message back until the next one on the same edge has gone.
+    if (!swapped_ && envelope.sequence % 17 == 3 && std::holds_alternative<Batch>(envelope.message)) {
+      swapped_ = std::make_unique<Envelope>(std::move(envelope));
+      return;
+    }
+    if (swapped_ && swapped_->edge == edge) {
+      std::swap(swapped_->sequence, envelope.sequence);
+      carrier_->Send(std::move(envelope));
+      carrier_->Send(std::move(*std::exchange(swapped_, nullptr)));
+      return;
+    }
+  }
+  carrier_->Send(std::move(envelope));
+}
+
+bool Outlets::connected(int element, PortIndex port) const {
+  for (const LinkPlan& link : plan_->links)
+    if (link.element == element && link.port == port) return true;
+  return false;
+}
+
+void Outlets::SendRows(int element, PortIndex port, const Batch& batch, uint64_t exchange_sequence) {
+  if (batch.empty()) return;
+  for (size_t l = 0; l < plan_->links.size(); ++l) {
+    const LinkPlan& link = plan_->links[l];
+    if (link.element != element || link.port != port) continue;
+    rows_sent_ += batch.row_count();
+    if (link.exchanged) SendExchanged(link, *exchanges_[l], batch.Dense());
+    else Send(link.edges[0], batch.Dense(), exchange_sequence);
+  }
+}
+
+void Outlets::SendExchanged(const LinkPlan& link, Exchange& exchange, const Batch& batch) {
+  const int lane_count = static_cast<int>(link.edges.size());
+  exchange.keys.Encode(exchange.codec, batch);
+  lane_rows_.resize(static_cast<size_t>(lane_count));
+  for (auto& rows : lane_rows_) rows.clear();
+  for (int32_t row = 0; row < batch.row_count(); ++row)
+    lane_rows_[static_cast<size_t>(LaneOfKeyGroup(KeyGroupOf(exchange.keys.hash(row)), lane_count))].push_back(row);
+  const uint64_t sequence = ++exchange.sequence;
+  for (int lane = 0; lane < lane_count; ++lane) {
+    const auto& rows = lane_rows_[static_cast<size_t>(lane)];
+    Batch part;
+    if (!rows.empty()) {
+      part = batch.Take(rows.data(), static_cast<int32_t>(rows.size()));
+      RowMeta meta = part.meta();
+      meta.positions = AllocateBuffer(int64_t{4} * static_cast<int64_t>(rows.size()));
+      for (size_t i = 0; i < rows.size(); ++i) meta.positions.as<uint32_t>()[i] = static_cast<uint32_t>(rows[i]);
+      part = part.WithMeta(std::move(meta));
+    }
+    Send(link.edges[static_cast<size_t>(lane)], std::move(part), sequence);
+  }
+}
+
+void Outlets::SendAll(const Message& message) {
+  for (const LinkPlan& link : plan_->links)
+    for (int edge : link.edges) Send(edge, message);
+  if (swapped_ && !std::holds_alternative<Watermark>(message)) carrier_->Send(std::move(*std::exchange(swapped_, nullptr)));
+}
+
+void Outlets::SendMarks(uint64_t exchange_sequence) {
+  for (const LinkPlan& link : plan_->links)
+    if (link.marks) Send(link.edges[0], Mark{exchange_sequence});
+}
+
+Cell::Cell(const CellEnvironment& environment, const CellPlan& plan)
+    : environment_(environment), plan_(plan), outlets_(environment, plan), inputs_(static_cast<size_t>(plan.input_count)) {}
+
+void Cell::Deliver(Envelope envelope) {
+  if (envelope.edge < 0) return;  // a nudge
+  const InputIndex input = environment_.plan->edges[static_cast<size_t>(envelope.edge)].input;
+  Input& in = inputs_[static_cast<size_t>(input)];
+  if (envelope.sequence != in.next_sequence++) {
+    Fail(Status::Internal("messages arrived out of order on edge " + std::to_string(envelope.edge) + ": expected number " +
+                          std::to_string(in.next_sequence - 1) + ", got " + std::to_string(envelope.sequence)));
+    return;
+  }
+  if (!failed_) inbox_.push_back(std::move(envelope));
+}
+
+void Cell::Run() noexcept {
+  if (failed_) return;
+  try {
+    bool blocked = false;
+    while (!failed_ && !blocked && (continuation_ != Continuation::kNone || !inbox_.empty())) {
+      if (Status status = Step(&blocked); !status.ok()) Fail(std::move(status));
+    }
+  } catch (const std::bad_alloc&) {
+    Fail(Status::Internal("out of memory"));
+  } catch (const std::exception& e) {
+    Fail(Status::Internal(std::string("unexpected exception: ") + e.what()));
+  }
+  Publish();
+}
+
+Status Cell::Step(bool* blocked) {
+  if (continuation_ != Continuation::kNone) {
+    if (outlets_.budget()->exhausted()) {
+      ++blocked_count_;
+      *blocked = true;
+      return Status::Ok();
+    }
+    return Continue();
+  }
+  Envelope envelope = std::move(inbox_.front());
+  inbox_.pop_front();
+  return Process(envelope);
+}
+
+Status Cell::Process(Envelope& envelope) {
+  const InputIndex index = environment_.plan->edges[static_cast<size_t>(envelope.edge)].input;
+  Input& in = inputs_[static_cast<size_t>(index)];
+  if (in.at_barrier) {
+    parked_.push_back(std::move(envelope));
+    return Status::Ok();
+  }
+  if (auto* batch = std::get_if<Batch>(&envelope.message)) {
+    in.idle = false;
+    idle_sent_ = false;
+    FRESHET_RETURN_IF_ERROR(HandleBatch(index, *batch, envelope.exchange_sequence));
+    continuation_ = Continuation::kPump;
+    return Status::Ok();
+  }
+  if (auto* watermark = std::get_if<Watermark>(&envelope.message)) {
+    if (watermark->time < in.watermark) return Status::Internal("a watermark went backwards");
+    in.idle = false;
+    idle_sent_ = false;
+    in.watermark = watermark->time;
+    HandleInputWatermark(index, in.watermark);
+    MergeWatermark();
+    return Status::Ok();
+  }
+  if (std::holds_alternative<Idle>(envelope.message)) {
+    in.idle = true;
+    MergeWatermark();
+    const bool all = std::all_of(inputs_.begin(), inputs_.end(), [](const Input& i) { return i.idle || i.ended; });
+    if (all && !std::exchange(idle_sent_, true)) outlets_.SendAll(Idle{});
+    return Status::Ok();
+  }
+  if (const auto* mark = std::get_if<Mark>(&envelope.message)) {
+    HandleMark(index, mark->sequence);
+    continuation_ = Continuation::kPump;
+    return Status::Ok();
+  }
+  if (const auto* barrier = std::get_if<Barrier>(&envelope.message)) {
+    if (barrier_open_ && barrier->epoch != barrier_.epoch) return Status::Internal("two barriers crossed");
+    barrier_open_ = true;
+    barrier_ = *barrier;
+    in.at_barrier = true;
+    return CompleteBarrierIfAligned();
+  }
+  in.ended = true;
+  in.watermark = EventTime::Max();
+  HandleInputWatermark(index, in.watermark);
+  FRESHET_RETURN_IF_ERROR(CompleteBarrierIfAligned());
+  const bool all_ended = std::all_of(inputs_.begin(), inputs_.end(), [](const Input& i) { return i.ended; });
+  if (!all_ended) {
+    MergeWatermark();
+    return Status::Ok();
+  }
+  target_ = EventTime::Max();
+  continuation_ = merged_ == EventTime::Max() ? Continuation::kEnd : Continuation::kWatermark;
+  return Status::Ok();
+}
+
+void Cell::MergeWatermark() {
+  EventTime lowest = EventTime::Max();
+  bool any = false;
+  for (const Input& in : inputs_) {
+    if (in.ended || in.idle) continue;
+    any = true;
+    lowest = std::min(lowest, in.watermark);
+  }
+  if (!any || lowest <= merged_) {
+    continuation_ = Continuation::kPump;
+    return;
+  }
+  target_ = lowest;
+  continuation_ = Continuation::kWatermark;
+}
+
+Status Cell::Continue() {
+  switch (continuation_) {
+    case Continuation::kPump: {
+      FRESHET_ASSIGN_OR_RETURN(const Progress progress, Pump());
+      if (progress == Progress::kDone) continuation_ = Continuation::kNone;
+      return Status::Ok();
+    }
+    case Continuation::kWatermark: {
+      if (!IsPlanted(PlantedBug::kForgetTimer) || target_.us % 5 != 0) {
+        FRESHET_ASSIGN_OR_RETURN(const Progress progress, HandleWatermark(target_));
+        if (progress == Progress::kMore) return Status::Ok();
+      }
+      merged_ = target_;
+      if (merged_ != EventTime::Max()) ForwardWatermark(merged_);
+      const bool all_ended = std::all_of(inputs_.begin(), inputs_.end(), [](const Input& i) { return i.ended; });
+      continuation_ = all_ended ? Continuation::kEnd : Continuation::kNone;
+      return Status::Ok();
+    }
+    case Continuation::kEnd: {
+      FRESHET_ASSIGN_OR_RETURN(const Progress progress, HandleEnd());
+      if (progress == Progress::kMore) return Status::Ok();
+      continuation_ = Continuation::kNone;
+      return FinishIfEnded();
+    }
+    case Continuation::kNone: break;
+  }
+  return Status::Ok();
+}
+
+Status Cell::CompleteBarrierIfAligned() {
+  if (!barrier_open_) return Status::Ok();
+  for (const Input& in : inputs_)
+    if (!in.ended && !in.at_barrier) return Status::Ok();
+  CellSnapshot snapshot;
+  snapshot.cell = plan_.id;
+  FRESHET_RETURN_IF_ERROR(Snapshot(&snapshot));
+  barrier_open_ = false;
+  for (Input& in : inputs_) in.at_barrier = false;
+  inbox_.insert(inbox_.begin(), std::make_move_iterator(parked_.begin()), std::make_move_iterator(parked_.end()));
+  parked_.clear();
+  ForwardBarrier(barrier_);
+  environment_.listener->OnSnapshot(barrier_.epoch, std::move(snapshot));
+  return Status::Ok();
+}
+
+Status Cell::FinishIfEnded() {
+  if (ended_) return Status::Ok();
+  ended_ = true;
+  CellSnapshot snapshot;
+  snapshot.cell = plan_.id;
+  FRESHET_RETURN_IF_ERROR(Snapshot(&snapshot));
+  outlets_.SendAll(End{});
+  environment_.listener->OnEnded(std::move(snapshot));
+  return Status::Ok();
+}
+
+void Cell::Fail(Status status) {
+  if (std::exchange(failed_, true)) return;
+  inbox_.clear();
+  parked_.clear();
+  const std::string& node_id = environment_.spec->nodes[static_cast<size_t>(plan_.nodes[0])].id;
+  environment_.listener->OnFailure(plan_.id, std::move(status).WithNode(node_id));
+}
+
+void Cell::Publish() {
+  Published p;
+  FillPublished(&p);
+  p.watermark = merged_;
+  p.queued = static_cast<int64_t>(inbox_.size() + parked_.size());
+  p.blocked_count = blocked_count_;
+  p.ended = ended_;
+  const std::lock_guard lock(published_mutex_);
+  published_ = std::move(p);
+}
+
+Cell::Published Cell::published() const {
+  const std::lock_guard lock(published_mutex_);
+  return published_;
+}
+
+}  // namespace freshet

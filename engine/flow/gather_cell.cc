@@ -1,0 +1,172 @@
+#include <algorithm>
+#include <map>
+
+#include "engine/batch/column_builder.h"
+#include "engine/flow/operator_cell.h"
+
+namespace freshet {
+
+Batch PickRows(const SchemaRef& schema, const std::vector<std::pair<Batch, int32_t>>& rows) {
+  const auto count = static_cast<int32_t>(rows.size());
+  std::vector<Column> columns;
+  for (int c = 0; c < schema->size(); ++c) {
+    ColumnBuilder builder(schema->field(c).type, count);
+    for (const auto& [batch, row] : rows) builder.AppendFrom(batch.column(c), row);
+    columns.push_back(builder.Finish());
+  }
+  RowMeta meta;
+  meta.times = AllocateBuffer(int64_t{8} * count);
+  meta.watermarks = AllocateBuffer(int64_t{8} * count);
+  meta.ordinals = AllocateBuffer(int64_t{8} * count);
+  for (int32_t i = 0; i < count; ++i) {
+    const auto& [batch, row] = rows[static_cast<size_t>(i)];
+    meta.times.as<int64_t>()[i] = batch.time(row).us;
+    meta.watermarks.as<int64_t>()[i] = batch.row_watermark(row).us;
+    meta.ordinals.as<uint64_t>()[i] = batch.ordinal(row).value;
+  }
+  return Batch(schema, std::move(columns), count, std::move(meta));
+}
+
+/// What has come from one lane and waits for the others.
+struct GatherCell::Lane {
+  uint64_t marked = 0;
+  std::map<uint64_t, std::vector<Batch>> by_sequence;  // input order
+  std::deque<std::pair<Batch, EncodedKeys>> queue;     // by time
+  int32_t cursor = 0;
+};
+
+GatherCell::GatherCell(const CellEnvironment& environment, const CellPlan& plan)
+    : Cell(environment, plan),
+      port_(std::get<OperatorNode>(environment.spec->nodes[static_cast<size_t>(plan.nodes[0])].kind)
+                .bound.outputs[static_cast<size_t>(plan.gathered_port)]),
+      node_(environment.spec->nodes[static_cast<size_t>(plan.nodes[0])]),
+      codec_(*port_.schema, port_.key_columns) {
+  for (int i = 0; i < plan.input_count; ++i) lanes_.push_back(std::make_unique<Lane>());
+}
+
+GatherCell::~GatherCell() = default;
+
+Status GatherCell::Open() {
+  if (!plan_.stamps_ordinals || environment_.store == nullptr || environment_.restored.number == 0) return Status::Ok();
+  FRESHET_ASSIGN_OR_RETURN(const auto bytes,
+                           environment_.store->Get(kEngineTable, 0, EngineKey("ordinal", node_.id + "/" + std::to_string(plan_.gathered_port))));
+  if (bytes) next_ordinal_ = ByteSource(*bytes).GetI64();
+  return Status::Ok();
+}
+
+Status GatherCell::HandleBatch(InputIndex input, const Batch& batch, uint64_t exchange_sequence) {
+  Lane& lane = *lanes_[static_cast<size_t>(input)];
+  if (port_.order == OutputOrder::kInputOrder) {
+    if (exchange_sequence == 0) return Status::Internal("rows without an exchange number reached a gather");
+    lane.by_sequence[exchange_sequence].push_back(batch);
+    return Status::Ok();
+  }
+  lane.queue.emplace_back();
+  lane.queue.back().first = batch;
+  lane.queue.back().second.Encode(codec_, batch);
+  return Status::Ok();
+}
+
+void GatherCell::HandleMark(InputIndex input, uint64_t sequence) { lanes_[static_cast<size_t>(input)]->marked = sequence; }
+
+Result<Progress> GatherCell::Pump() { return port_.order == OutputOrder::kInputOrder ? PumpInputOrder() : PumpByTime(); }
+
+Progress GatherCell::PumpInputOrder() {
+  uint64_t complete = UINT64_MAX;
+  for (const auto& lane : lanes_) complete = std::min(complete, lane->marked);
+  for (; next_sequence_ <= complete; ++next_sequence_) {
+    std::vector<std::pair<uint32_t, std::pair<size_t, int32_t>>> order;
+    std::vector<Batch> parts;
+    for (const auto& lane : lanes_) {
+      const auto found = lane->by_sequence.find(next_sequence_);
+      if (found == lane->by_sequence.end()) continue;
+      for (Batch& part : found->second) {
+        for (int32_t row = 0; row < part.row_count(); ++row) order.emplace_back(part.position(row), std::pair(parts.size(), row));
+        parts.push_back(std::move(part));
+      }
+      lane->by_sequence.erase(found);
+    }
+    if (order.empty()) continue;
+    std::sort(order.begin(), order.end());
+    // One concatenation and one permutation: typed copies instead of a value at a time.
+    std::vector<int32_t> first_row(parts.size());
+    for (size_t p = 1; p < parts.size(); ++p) first_row[p] = first_row[p - 1] + parts[p - 1].row_count();
+    std::vector<int32_t> indices;
+    for (const auto& [position, at] : order) indices.push_back(first_row[at.first] + at.second);
+    const Batch all = ConcatBatches(parts);
+    const Batch ordered = all.Take(indices.data(), static_cast<int32_t>(indices.size()));
+    RowMeta meta = ordered.meta();
+    meta.positions = {};
+    outlets_.SendRows(0, 0, ordered.WithMeta(std::move(meta)), 0);
+  }
+  return Progress::kDone;
+}
+
+GatherCell::Lane* GatherCell::SmallestHead() {
+  Lane* best = nullptr;
+  for (const auto& lane : lanes_) {
+    if (lane->queue.empty()) continue;
+    if (best == nullptr) {
+      best = lane.get();
+      continue;
+    }
+    const auto& [batch, keys] = lane->queue.front();
+    const auto& [best_batch, best_keys] = best->queue.front();
+    const EventTime time = batch.time(lane->cursor);
+    const EventTime best_time = best_batch.time(best->cursor);
+    if (time < best_time || (time == best_time && keys.key(lane->cursor) < best_keys.key(best->cursor))) best = lane.get();
+  }
+  return best;
+}
+
+void GatherCell::EmitByTime(std::vector<std::pair<Batch, int32_t>>& rows) {
+  if (rows.empty()) return;
+  Batch batch = PickRows(port_.schema, rows);
+  rows.clear();
+  RowMeta meta = batch.meta();
+  meta.ordinals = {};
+  meta.first_ordinal = Ordinal::Of(0, static_cast<uint64_t>(next_ordinal_));
+  next_ordinal_ += batch.row_count();
+  batch = batch.WithMeta(std::move(meta));
+  outlets_.SendRows(0, 0, batch.WithHold(outlets_.budget()->Take(outlets_.budget(), batch.ByteSize())), 0);
+}
+
+Progress GatherCell::PumpByTime() {
+  std::vector<std::pair<Batch, int32_t>> rows;
+  while (static_cast<int32_t>(rows.size()) < environment_.batch_row_count_max) {
+    Lane* head = SmallestHead();
+    if (head == nullptr) break;
+    const Batch& batch = head->queue.front().first;
+    const EventTime time = batch.time(head->cursor);
+    // A lane without rows may still send some at or after its own watermark.
+    bool settled = true;
+    for (size_t i = 0; i < lanes_.size(); ++i)
+      settled = settled && (!lanes_[i]->queue.empty() || input_watermark(static_cast<InputIndex>(i)) > time);
+    if (!settled) break;
+    rows.emplace_back(batch, head->cursor);
+    if (++head->cursor == batch.row_count()) {
+      head->queue.pop_front();
+      head->cursor = 0;
+    }
+  }
+  const bool full = static_cast<int32_t>(rows.size()) == environment_.batch_row_count_max;
+  EmitByTime(rows);
+  return full ? Progress::kMore : Progress::kDone;
+}
+
+Result<Progress> GatherCell::HandleWatermark(EventTime) { return Pump(); }
+Result<Progress> GatherCell::HandleEnd() { return Pump(); }
+
+Status GatherCell::Snapshot(CellSnapshot* snapshot) {
+  for (const auto& lane : lanes_)
+    if (!lane->queue.empty() || !lane->by_sequence.empty()) return Status::Internal("a gather held rows at a barrier");
+  if (!plan_.stamps_ordinals) return Status::Ok();
+  ByteSink sink;
+  sink.PutI64(next_ordinal_);
+  snapshot->rows.Put(kEngineTable, 0, EngineKey("ordinal", node_.id + "/" + std::to_string(plan_.gathered_port)), sink.bytes());
+  return Status::Ok();
+}
+
+void GatherCell::FillPublished(Published*) const {}
+
+}  // namespace freshet

@@ -1,0 +1,273 @@
+#include "engine/flow/operator_cell.h"
+
+#include <algorithm>
+
+#include "engine/flow/planted_bugs.h"
+
+namespace freshet {
+namespace {
+
+const char* ScopeOf(CellKind kind) {
+  switch (kind) {
+    case CellKind::kSorter: return "sorter.";
+    case CellKind::kMerge: return "merge.";
+    default: return "";
+  }
+}
+
+SchemaRef PortSchema(const GraphSpec& spec, const PortRef& ref) {
+  const NodeSpec& from = spec.nodes[static_cast<size_t>(ref.node)];
+  if (const auto* source = std::get_if<SourceNode>(&from.kind)) return ref.port == 0 ? source->bound.schema : DeadLetterSchema();
+  return std::get<OperatorNode>(from.kind).bound.outputs[static_cast<size_t>(ref.port)].schema;
+}
+
+}  // namespace
+
+/// The tables of one element and what was committed for it.
+class OperatorCell::State final : public StateContext {
+ public:
+  State(const CellEnvironment& environment, const CellPlan& plan, std::string node_id)
+      : environment_(environment), plan_(plan), node_id_(std::move(node_id)) {}
+
+  Status LoadExtra(const std::string& key) {
+    if (environment_.store == nullptr || environment_.restored.number == 0) return Status::Ok();
+    FRESHET_ASSIGN_OR_RETURN(auto value, environment_.store->Get(kEngineTable, 0, key));
+    if (value) extra_ = std::move(*value);
+    return Status::Ok();
+  }
+  std::string_view extra() const override { return extra_; }
+
+  Status Drain(EpochRows* rows) {
+    for (size_t i = 0; i < tables_.size(); ++i) {
+      const TableId id = ids_[i];
+      tables_[i]->DrainDirty([&](const StateEntry& e) {
+        if (IsPlanted(PlantedBug::kLoseDirtyKey) && ++drained_ % 7 == 0) return;
+        if (e.erased) rows->Erase(id, e.key_group, e.key);
+        else rows->Put(id, e.key_group, e.key, e.value);
+      });
+    }
+    return Status::Ok();
+  }
+  int64_t memory_bytes() const {
+    int64_t bytes = 0;
+    for (const auto& t : tables_) bytes += t->memory_bytes();
+    return bytes;
+  }
+
+ protected:
+  Status Adopt(std::unique_ptr<StateTable> table) override {
+    bool existed = false;
+    FRESHET_ASSIGN_OR_RETURN(const TableId id, environment_.tables->Resolve(node_id_, *table, &existed));
+    StateTable* raw = table.get();
+    tables_.push_back(std::move(table));
+    ids_.push_back(id);
+    if (!existed || environment_.store == nullptr || environment_.restored.number == 0) return Status::Ok();
+    const uint16_t first = FirstKeyGroup(plan_.lane, plan_.lane_count);
+    const auto last = static_cast<uint16_t>(FirstKeyGroup(plan_.lane + 1, plan_.lane_count) - 1);
+    const uint16_t codec = raw->options().codec;
+    return environment_.store->Scan(id, first, last, [&](uint16_t group, std::string_view key, std::string_view value) {
+      return raw->RestoreEntry(group, key, value, codec);
+    });
+  }
+
+ private:
+  const CellEnvironment& environment_;
+  const CellPlan& plan_;
+  const std::string node_id_;
+  std::string extra_;
+  std::vector<std::unique_ptr<StateTable>> tables_;
+  std::vector<TableId> ids_;
+  uint64_t drained_ = 0;
+};
+
+class OperatorCell::ElementContext final : public OpenContext {
+ public:
+  ElementContext(OperatorCell& cell, size_t element) : cell_(cell), element_(element) {}
+  StateContext& state() override { return *cell_.elements_[element_].state; }
+  NodeCounters& counters() override { return cell_.elements_[element_].counters; }
+  Env& env() override { return *cell_.environment_.env; }
+  const std::string& pipeline_name() const override { return cell_.environment_.spec->pipeline_name; }
+  const std::string& node_id() const override { return cell_.node_of(element_).id; }
+  int32_t batch_row_count_max() const override { return cell_.environment_.batch_row_count_max; }
+
+ private:
+  OperatorCell& cell_;
+  size_t element_;
+};
+
+class OperatorCell::ElementEmitter final : public Emitter {
+ public:
+  ElementEmitter(OperatorCell& cell, size_t element) : cell_(cell), element_(element) {}
+  void Emit(Batch batch, PortIndex port) override {
+    if (status_.ok() && !batch.empty()) status_ = cell_.EmitFrom(element_, port, std::move(batch));
+  }
+  Status TakeStatus() { return std::move(status_); }
+
+ private:
+  OperatorCell& cell_;
+  size_t element_;
+  Status status_;
+};
+
+OperatorCell::OperatorCell(const CellEnvironment& environment, const CellPlan& plan) : Cell(environment, plan) {
+  for (size_t i = 0; i < plan.nodes.size(); ++i) {
+    Element element;
+    element.node = plan.nodes[i];
+    const NodeSpec& spec = environment.spec->nodes[static_cast<size_t>(element.node)];
+    if (const auto* op = std::get_if<OperatorNode>(&spec.kind)) element.bound = &op->bound;
+    element.counts_in = i > 0 || plan.counts_in;
+    elements_.push_back(std::move(element));
+  }
+}
+
+const NodeSpec& OperatorCell::node_of(size_t element) const { return environment_.spec->nodes[static_cast<size_t>(elements_[element].node)]; }
+
+std::string OperatorCell::StateScope() const { return ScopeOf(plan_.kind) + node_of(0).id; }
+
+std::unique_ptr<Operator> OperatorCell::MakeOperator(int element) {
+  const NodeSpec& node = node_of(static_cast<size_t>(element));
+  if (plan_.kind == CellKind::kSorter) {
+    const SchemaRef schema = PortSchema(*environment_.spec, node.inputs[0]);
+    return NewEventTimeSorter(schema, LateSchema(*schema));
+  }
+  if (plan_.kind == CellKind::kMerge) {
+    std::vector<SchemaRef> schemas;
+    for (const PortRef& input : node.inputs) schemas.push_back(PortSchema(*environment_.spec, input));
+    return NewInputMerge(std::move(schemas));
+  }
+  return elements_[static_cast<size_t>(element)].bound->instantiate();
+}
+
+Result<std::string> OperatorCell::RestoredEngineRow(const std::string& key) const {
+  if (environment_.store == nullptr || environment_.restored.number == 0) return std::string();
+  FRESHET_ASSIGN_OR_RETURN(auto value, environment_.store->Get(kEngineTable, 0, key));
+  return value.value_or(std::string());
+}
+
+Status OperatorCell::RestoreCounters(Element& element) {
+  if (plan_.lane != 0 || plan_.kind == CellKind::kSorter || plan_.kind == CellKind::kMerge) return Status::Ok();
+  const std::string& id = environment_.spec->nodes[static_cast<size_t>(element.node)].id;
+  FRESHET_ASSIGN_OR_RETURN(const std::string bytes, RestoredEngineRow(EngineKey("counters", id)));
+  if (bytes.empty()) return Status::Ok();
+  ByteSource source(bytes);
+  if (!DecodeCounters(source, &element.counters)) return Status::DataLoss("the counters in the checkpoint cannot be read");
+  element.counters.held = 0;
+  element.counters.panes_open = 0;
+  return Status::Ok();
+}
+
+Status OperatorCell::OpenElement(size_t i) {
+  Element& element = elements_[i];
+  FRESHET_RETURN_IF_ERROR(RestoreCounters(element));
+  element.state = std::make_unique<State>(environment_, plan_, i == 0 ? StateScope() : node_of(i).id);
+  if (element.bound == nullptr && plan_.kind == CellKind::kSource) return Status::Ok();
+  FRESHET_RETURN_IF_ERROR(element.state->LoadExtra(EngineKey("extra", i == 0 ? StateScope() : node_of(i).id)));
+  element.op = MakeOperator(static_cast<int>(i));
+  ElementContext context(*this, i);
+  return std::move(element.op->Open(context)).WithNode(node_of(i).id);
+}
+
+Status OperatorCell::Open() {
+  for (size_t i = 0; i < elements_.size(); ++i) FRESHET_RETURN_IF_ERROR(OpenElement(i));
+  if (plan_.stamps_ordinals) {
+    stamped_.resize(elements_[0].bound->outputs.size());
+    for (size_t p = 0; p < stamped_.size(); ++p) {
+      FRESHET_ASSIGN_OR_RETURN(const std::string bytes, RestoredEngineRow(EngineKey("ordinal", node_of(0).id + "/" + std::to_string(p))));
+      if (!bytes.empty()) stamped_[p] = ByteSource(bytes).GetI64();
+    }
+  }
+  Publish();
+  return Status::Ok();
+}
+
+void OperatorCell::Close() noexcept {
+  for (Element& element : elements_)
+    if (element.op) element.op->Close();
+}
+
+Status OperatorCell::ProcessElement(size_t i, InputIndex input, const Batch& batch) {
+  if (batch.empty()) return Status::Ok();
+  Element& element = elements_[i];
+  if (element.counts_in) element.counters.in += batch.row_count();
+  ElementEmitter emitter(*this, i);
+  const bool selection_ok = element.bound != nullptr && element.bound->accepts_selection && plan_.kind != CellKind::kSorter;
+  FRESHET_RETURN_IF_ERROR(element.op->ProcessBatch(input, selection_ok ? batch : batch.Dense(), emitter).WithNode(node_of(i).id));
+  return emitter.TakeStatus();
+}
+
+Batch OperatorCell::Stamp(Batch batch) {
+  RowMeta meta = batch.meta();
+  meta.ordinals = {};
+  meta.first_ordinal = Ordinal::Of(0, static_cast<uint64_t>(stamped_[0] - meta.offset));
+  stamped_[0] += batch.row_count();
+  return batch.WithMeta(std::move(meta));
+}
+
+Status OperatorCell::EmitFrom(size_t i, PortIndex port, Batch batch) {
+  Element& element = elements_[i];
+  const bool main = port == 0;
+  if (main && plan_.kind != CellKind::kSorter && plan_.kind != CellKind::kMerge) element.counters.out += batch.row_count();
+  if (!batch.hold()) batch = batch.WithHold(outlets_.budget()->Take(outlets_.budget(), batch.ByteSize()));
+  if (main && i == 0 && plan_.stamps_ordinals) batch = Stamp(batch.Dense());
+  if (main && i + 1 < elements_.size()) return ProcessElement(i + 1, 0, batch);
+  if (!main && late_sample_rows_ < kLateSampleCount && !outlets_.connected(static_cast<int>(i), port)) {
+    const Batch dense = batch.Dense();
+    const int32_t take = std::min(dense.row_count(), kLateSampleCount - late_sample_rows_);
+    late_samples_.push_back(dense.Slice(0, take).Detached());
+    late_sample_rows_ += take;
+  }
+  outlets_.SendRows(static_cast<int>(i), port, batch, exchange_sequence_);
+  return Status::Ok();
+}
+
+Status OperatorCell::HandleBatch(InputIndex input, const Batch& batch, uint64_t exchange_sequence) {
+  exchange_sequence_ = exchange_sequence;
+  FRESHET_RETURN_IF_ERROR(ProcessElement(0, input, batch));
+  if (exchange_sequence > 0) outlets_.SendMarks(exchange_sequence);
+  return Status::Ok();
+}
+
+void OperatorCell::HandleInputWatermark(InputIndex input, EventTime now) { elements_[0].op->OnInputWatermark(input, now); }
+
+Result<Progress> OperatorCell::HandleWatermark(EventTime now) {
+  ElementEmitter emitter(*this, 0);
+  FRESHET_ASSIGN_OR_RETURN(const Progress progress, elements_[0].op->OnWatermark(now, emitter));
+  FRESHET_RETURN_IF_ERROR(emitter.TakeStatus());
+  return progress;
+}
+
+Result<Progress> OperatorCell::HandleEnd() {
+  ElementEmitter emitter(*this, 0);
+  FRESHET_ASSIGN_OR_RETURN(const Progress progress, elements_[0].op->OnEnd(emitter));
+  FRESHET_RETURN_IF_ERROR(emitter.TakeStatus());
+  return progress;
+}
+
+Status OperatorCell::Snapshot(CellSnapshot* snapshot) {
+  for (size_t i = 0; i < elements_.size(); ++i) {
+    Element& element = elements_[i];
+    snapshot->counters.emplace_back(element.node, element.counters);
+    if (!element.op) continue;
+    FRESHET_RETURN_IF_ERROR(element.state->Drain(&snapshot->rows));
+    ByteSink extra;
+    FRESHET_RETURN_IF_ERROR(element.op->SnapshotExtra(extra));
+    if (extra.size() == 0) continue;
+    if (plan_.lane_count > 1) return Status::Internal("an operator with lanes may keep state in tables only");
+    snapshot->rows.Put(kEngineTable, 0, EngineKey("extra", i == 0 ? StateScope() : node_of(i).id), extra.bytes());
+  }
+  for (size_t p = 0; p < stamped_.size(); ++p) {
+    ByteSink sink;
+    sink.PutI64(stamped_[p]);
+    snapshot->rows.Put(kEngineTable, 0, EngineKey("ordinal", node_of(0).id + "/" + std::to_string(p)), sink.bytes());
+  }
+  return Status::Ok();
+}
+
+void OperatorCell::FillPublished(Published* published) const {
+  for (const Element& element : elements_) {
+    published->counters.emplace_back(element.node, element.counters);
+    if (element.state) published->state_bytes += element.state->memory_bytes();
+  }
+}
+
+}  // namespace freshet

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/flow/cell.h"
+
+namespace freshet {
+
+/// A cell that runs one operator, or a chain of which all but the first are stateless.
+class OperatorCell : public Cell {
+ public:
+  OperatorCell(const CellEnvironment& environment, const CellPlan& plan);
+  Status Open() override;
+  void Close() noexcept override;
+  /// Up to kLateSampleCount late rows of a node whose `late` output nobody reads. After the run only.
+  const std::vector<Batch>& late_samples() const { return late_samples_; }
+
+ protected:
+  class State;
+  struct Element {
+    int node = -1;
+    const BoundOperator* bound = nullptr;   ///< null for a source's own place
+    std::unique_ptr<Operator> op;
+    std::unique_ptr<State> state;
+    NodeCounters counters;
+    bool counts_in = true;
+  };
+
+  /// The operator of element 0; sorters and merges are built in.
+  virtual std::unique_ptr<Operator> MakeOperator(int element);
+  Status HandleBatch(InputIndex input, const Batch& batch, uint64_t exchange_sequence) override;
+  void HandleInputWatermark(InputIndex input, EventTime now) override;
+  Result<Progress> HandleWatermark(EventTime now) override;
+  Result<Progress> HandleEnd() override;
+  Status Snapshot(CellSnapshot* snapshot) override;
+  void FillPublished(Published* published) const override;
+
+  /// Passes rows to element `element` (or, past the last, nowhere).
+  Status ProcessElement(size_t element, InputIndex input, const Batch& batch);
+  /// What element `element` emitted on `port`.
+  Status EmitFrom(size_t element, PortIndex port, Batch batch);
+  const NodeSpec& node_of(size_t element) const;
+  Status RestoreCounters(Element& element);
+  /// The committed value of one of the engine's own rows; empty if none.
+  Result<std::string> RestoredEngineRow(const std::string& key) const;
+
+  std::vector<Element> elements_;
+  uint64_t exchange_sequence_ = 0;
+
+ private:
+  class ElementEmitter;
+  class ElementContext;
+  Status OpenElement(size_t element);
+  std::string StateScope() const;
+  Batch Stamp(Batch batch);
+
+  std::vector<int64_t> stamped_;  ///< next ordinal per port of element 0
+  std::vector<Batch> late_samples_;
+  int late_sample_rows_ = 0;
+};
+
+/// Puts the rows of one port of a keyed node's lanes in order again (SEMANTICS.md §1.2).
+class GatherCell final : public Cell {
+ public:
+  GatherCell(const CellEnvironment& environment, const CellPlan& plan);
+  ~GatherCell() override;
+  Status Open() override;
+
+ protected:
+  Status HandleBatch(InputIndex input, const Batch& batch, uint64_t exchange_sequence) override;
+  void HandleMark(InputIndex input, uint64_t sequence) override;
+  Result<Progress> HandleWatermark(EventTime now) override;
+  Result<Progress> HandleEnd() override;
+  Result<Progress> Pump() override;
+  Status Snapshot(CellSnapshot* snapshot) override;
+  void FillPublished(Published* published) const override;
+
+ private:
+  struct Lane;
+  Progress PumpInputOrder();
+  Progress PumpByTime();
+  Lane* SmallestHead();
+  void EmitByTime(std::vector<std::pair<Batch, int32_t>>& rows);
+
+  const OutputPort& port_;
+  const NodeSpec& node_;
+  KeyCodec codec_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  uint64_t next_sequence_ = 1;
+  int64_t next_ordinal_ = 0;
+};
+
+/// Rows picked from several batches of one schema, in the order given, as one batch without positions or hold.
+Batch PickRows(const SchemaRef& schema, const std::vector<std::pair<Batch, int32_t>>& rows);
+
+/// Operators of the engine's own: see ordering.cc.
+std::unique_ptr<Operator> NewEventTimeSorter(SchemaRef schema, SchemaRef late_schema);
+std::unique_ptr<Operator> NewInputMerge(std::vector<SchemaRef> schemas);
+
+}  // namespace freshet

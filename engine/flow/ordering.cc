@@ -1,0 +1,289 @@
+// Two steps of the engine's own that put rows in order before an operator sees them: the event-time sorter (SEMANTICS.md
+// §2.5) and the merge of bounded inputs (§1.3). Both keep waiting rows in a declared table, a row of it per batch held.
+#include <algorithm>
+#include <map>
+
+#include "engine/batch/batch_codec.h"
+#include "engine/batch/column_builder.h"
+#include "engine/flow/operator_cell.h"
+
+namespace freshet {
+namespace {
+
+/// A batch kept until its rows are due.
+struct HeldBatch {
+  Batch batch;
+  uint8_t input = 0;
+  int32_t consumed = 0;    ///< rows already released from its front (merge only)
+  std::string bytes;       ///< as restored, until the operator has decoded it
+  void Encode(ByteSink& sink) const {
+    sink.PutU8(input);
+    sink.PutU32(static_cast<uint32_t>(consumed));
+    EncodeBatch(batch, sink);
+  }
+  bool Decode(ByteSource& source, uint16_t) {
+    input = source.GetU8();
+    consumed = static_cast<int32_t>(source.GetU32());
+    bytes = source.GetBytes(source.remaining());
+    return source.ok();
+  }
+};
+
+std::string ChunkKey(uint64_t number) {
+  std::string key(8, '\0');
+  for (int i = 0; i < 8; ++i) key[static_cast<size_t>(i)] = static_cast<char>(number >> (56 - 8 * i));
+  return key;
+}
+
+/// The table of held batches, by number.
+class Hold {
+ public:
+  Status Open(StateContext& state, const std::vector<SchemaRef>& schemas) {
+    std::string fingerprint;
+    for (const SchemaRef& s : schemas) fingerprint += (fingerprint.empty() ? "" : "; ") + s->ToString();
+    FRESHET_ASSIGN_OR_RETURN(table_, state.OpenKeyed<HeldBatch>("held", {1, fingerprint}));
+    Status status;
+    table_->ForEach([&](std::string_view key, HeldBatch& held) {
+      uint64_t number = 0;
+      for (char c : key) number = number << 8 | static_cast<uint8_t>(c);
+      ByteSource source(held.bytes);
+      if (held.input >= schemas.size() || !DecodeBatch(source, schemas[held.input], &held.batch))
+        status = Status::DataLoss("rows waiting in the checkpoint cannot be read");
+      held.bytes.clear();
+      order_[number] = &held;
+      next_ = std::max(next_, number + 1);
+    });
+    return status;
+  }
+  uint64_t Add(Batch batch, InputIndex input) {
+    const std::string key = ChunkKey(next_);
+    HeldBatch& held = table_->FindOrCreate(HashKey(key), key);
+    held.batch = batch.Detached();
+    held.input = static_cast<uint8_t>(input);
+    order_[next_] = &held;
+    return next_++;
+  }
+  HeldBatch& at(uint64_t number) { return *order_.at(number); }
+  void Changed(uint64_t number) {
+    const std::string key = ChunkKey(number);
+    table_->MarkDirty(HashKey(key), key);
+  }
+  void Drop(uint64_t number) {
+    const std::string key = ChunkKey(number);
+    table_->Erase(HashKey(key), key);
+    order_.erase(number);
+  }
+  std::map<uint64_t, HeldBatch*>& order() { return order_; }
+
+ private:
+  KeyedTable<HeldBatch>* table_ = nullptr;
+  std::map<uint64_t, HeldBatch*> order_;
+  uint64_t next_ = 0;
+};
+
+/// Holds rows until the watermark passes them and lets them go sorted by (event time, ordinal). Rows older than their own
+/// watermark leave at once on port 1.
+class EventTimeSorter final : public Operator {
+ public:
+  EventTimeSorter(SchemaRef schema, SchemaRef late_schema) : schema_(std::move(schema)), late_schema_(std::move(late_schema)) {}
+
+  Status Open(OpenContext& ctx) override {
+    counters_ = &ctx.counters();
+    row_count_max_ = ctx.batch_row_count_max();
+    FRESHET_RETURN_IF_ERROR(hold_.Open(ctx.state(), {schema_}));
+    if (!ctx.state().extra().empty()) released_.us = ByteSource(ctx.state().extra()).GetI64();
+    std::vector<uint64_t> done;
+    for (auto& [number, held] : hold_.order()) {
+      for (int32_t row = 0; row < held->batch.row_count(); ++row)
+        if (held->batch.time(row) >= released_) Add(number, held->batch, row);
+      if (left_[number] == 0) done.push_back(number);
+    }
+    for (uint64_t number : done) hold_.Drop(number);
+    return Status::Ok();
+  }
+
+  Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
+    std::vector<int32_t> on_time, late;
+    for (int32_t row = 0; row < in.row_count(); ++row) (in.time(row) < in.row_watermark(row) ? late : on_time).push_back(row);
+    if (!late.empty()) EmitLate(in, late, out);
+    if (on_time.empty()) return Status::Ok();
+    const Batch kept = late.empty() ? in : in.Take(on_time.data(), static_cast<int32_t>(on_time.size()));
+    const uint64_t number = hold_.Add(kept, 0);
+    for (int32_t row = 0; row < kept.row_count(); ++row) Add(number, kept, row);
+    return Status::Ok();
+  }
+
+  Result<Progress> OnWatermark(EventTime now, Emitter& out) override {
+    std::vector<std::pair<Batch, int32_t>> rows;
+    std::vector<uint64_t> done;
+    while (!heap_.empty() && heap_.front().time_us < now.us && static_cast<int32_t>(rows.size()) < row_count_max_) {
+      std::pop_heap(heap_.begin(), heap_.end(), Later);
+      const Entry entry = heap_.back();
+      heap_.pop_back();
+      rows.emplace_back(hold_.at(entry.number).batch, entry.row);
+      if (--left_[entry.number] == 0) done.push_back(entry.number);
+    }
+    if (!rows.empty()) {
+      counters_->held -= static_cast<int64_t>(rows.size());
+      out.Emit(PickRows(schema_, rows));
+    }
+    rows.clear();
+    for (uint64_t number : done) {
+      left_.erase(number);
+      hold_.Drop(number);
+    }
+    if (!heap_.empty() && heap_.front().time_us < now.us) return Progress::kMore;
+    released_ = now;
+    return Progress::kDone;
+  }
+
+  Status SnapshotExtra(ByteSink& sink) override {
+    sink.PutI64(released_.us);
+    return Status::Ok();
+  }
+
+ private:
+  struct Entry {
+    int64_t time_us;
+    uint64_t ordinal;
+    uint64_t number;
+    int32_t row;
+  };
+  static bool Later(const Entry& a, const Entry& b) {
+    if (a.time_us != b.time_us) return a.time_us > b.time_us;
+    if (a.ordinal != b.ordinal) return a.ordinal > b.ordinal;
+    return std::pair(a.number, a.row) > std::pair(b.number, b.row);
+  }
+
+  void Add(uint64_t number, const Batch& batch, int32_t row) {
+    heap_.push_back({batch.time(row).us, batch.ordinal(row).value, number, row});
+    std::push_heap(heap_.begin(), heap_.end(), Later);
+    ++left_[number];
+    ++counters_->held;
+  }
+
+  void EmitLate(const Batch& in, const std::vector<int32_t>& rows, Emitter& out) {
+    const auto count = static_cast<int32_t>(rows.size());
+    counters_->late += count;
+    const Batch late = in.Take(rows.data(), count);
+    ColumnBuilder reason(TypeId::kString, count), lateness(TypeId::kInt64, count);
+    for (int32_t i = 0; i < count; ++i) {
+      reason.AppendString("late");
+      lateness.AppendInt64((late.row_watermark(i).us - late.time(i).us) / 1000);
+    }
+    out.Emit(late.WithAppended(late_schema_, {reason.Finish(), NullColumn(TypeId::kTimestamp, count), lateness.Finish()}), 1);
+  }
+
+  const SchemaRef schema_;
+  const SchemaRef late_schema_;
+  Hold hold_;
+  std::vector<Entry> heap_;
+  std::map<uint64_t, int64_t> left_;
+  EventTime released_ = EventTime::Min();
+  NodeCounters* counters_ = nullptr;
+  int32_t row_count_max_ = 0;
+};
+
+/// Merges bounded inputs by (row watermark, input index, order of arrival): a function of the inputs alone, whatever their
+/// timing. A row goes on once the watermark of every input has passed its own; the row watermark of an input counts as
+/// never decreasing.
+class InputMerge final : public Operator {
+ public:
+  explicit InputMerge(std::vector<SchemaRef> schemas) : schemas_(std::move(schemas)), inputs_(schemas_.size()) {}
+
+  Status Open(OpenContext& ctx) override {
+    counters_ = &ctx.counters();
+    row_count_max_ = ctx.batch_row_count_max();
+    FRESHET_RETURN_IF_ERROR(hold_.Open(ctx.state(), schemas_));
+    if (!ctx.state().extra().empty()) {
+      ByteSource source(ctx.state().extra());
+      for (Input& input : inputs_) input.head_bound_us = source.GetI64();
+    }
+    for (auto& [number, held] : hold_.order()) {
+      inputs_[held->input].queue.push_back({number, held->consumed});
+      counters_->held += held->batch.row_count() - held->consumed;
+    }
+    return Status::Ok();
+  }
+
+  Status ProcessBatch(InputIndex input, const Batch& in, Emitter&) override {
+    inputs_[static_cast<size_t>(input)].queue.push_back({hold_.Add(in, input), 0});
+    counters_->held += in.row_count();
+    return Status::Ok();
+  }
+
+  Result<Progress> OnWatermark(EventTime now, Emitter& out) override {
+    std::vector<std::pair<Batch, int32_t>> rows;
+    size_t from = inputs_.size();
+    std::vector<uint64_t> done;
+    while (static_cast<int32_t>(rows.size()) < row_count_max_) {
+      const size_t next = SmallestHead();
+      if (next == inputs_.size() || HeadBound(inputs_[next]) >= now.us) break;
+      // Inputs may have different schemas: one batch holds rows of one input.
+      if (!rows.empty() && next != from && schemas_[next] != schemas_[from]) break;
+      from = next;
+      Input& input = inputs_[next];
+      Position& head = input.queue.front();
+      HeldBatch& held = hold_.at(head.number);
+      input.head_bound_us = HeadBound(input);
+      rows.emplace_back(held.batch, head.row++);
+      held.consumed = head.row;
+      if (head.row == held.batch.row_count()) {
+        done.push_back(head.number);
+        input.queue.pop_front();
+      }
+    }
+    for (Input& input : inputs_)
+      if (!input.queue.empty() && input.queue.front().row > 0) hold_.Changed(input.queue.front().number);
+    const bool any = !rows.empty();
+    if (any) {
+      counters_->held -= static_cast<int64_t>(rows.size());
+      out.Emit(PickRows(schemas_[from], rows));
+    }
+    rows.clear();
+    for (uint64_t number : done) hold_.Drop(number);
+    return any ? Progress::kMore : Progress::kDone;
+  }
+
+  Status SnapshotExtra(ByteSink& sink) override {
+    for (const Input& input : inputs_) sink.PutI64(input.head_bound_us);
+    return Status::Ok();
+  }
+
+ private:
+  struct Position {
+    uint64_t number;
+    int32_t row;
+  };
+  struct Input {
+    std::deque<Position> queue;
+    int64_t head_bound_us = INT64_MIN;  ///< largest row watermark released so far
+  };
+  int64_t HeadBound(const Input& input) {
+    const Position& head = input.queue.front();
+    return std::max(input.head_bound_us, hold_.at(head.number).batch.row_watermark(head.row).us);
+  }
+  size_t SmallestHead() {
+    size_t best = inputs_.size();
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      if (inputs_[i].queue.empty()) continue;
+      if (best == inputs_.size() || HeadBound(inputs_[i]) < HeadBound(inputs_[best])) best = i;
+    }
+    return best;
+  }
+
+  const std::vector<SchemaRef> schemas_;
+  std::vector<Input> inputs_;
+  Hold hold_;
+  NodeCounters* counters_ = nullptr;
+  int32_t row_count_max_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Operator> NewEventTimeSorter(SchemaRef schema, SchemaRef late_schema) {
+  return std::make_unique<EventTimeSorter>(std::move(schema), std::move(late_schema));
+}
+std::unique_ptr<Operator> NewInputMerge(std::vector<SchemaRef> schemas) { return std::make_unique<InputMerge>(std::move(schemas)); }
+
+}  // namespace freshet

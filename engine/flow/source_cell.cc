@@ -1,0 +1,338 @@
+#include "engine/flow/source_cell.h"
+
+#include <algorithm>
+
+#include "engine/base/units.h"
+#include "engine/batch/column_builder.h"
+
+namespace freshet {
+namespace {
+/// Times further than this from 1970 (146,000 years) are taken for garbage: sums with them would overflow.
+constexpr int64_t kTimeMaxUs = int64_t{1} << 62;
+}  // namespace
+
+SourceCell::SourceCell(const CellEnvironment& environment, const CellPlan& plan)
+    : OperatorCell(environment, plan),
+      source_(std::get<SourceNode>(environment.spec->nodes[static_cast<size_t>(plan.nodes[0])].kind)),
+      time_(&source_.time, source_.bound.bounded) {}
+
+std::unique_ptr<Operator> SourceCell::MakeOperator(int element) { return elements_[static_cast<size_t>(element)].bound->instantiate(); }
+
+Status SourceCell::Open() {
+  FRESHET_RETURN_IF_ERROR(OperatorCell::Open());
+  return Restore();
+}
+
+Status SourceCell::Restore() {
+  FRESHET_ASSIGN_OR_RETURN(const std::string bytes, RestoredEngineRow(EngineKey("source", node_of(0).id)));
+  if (bytes.empty()) return Status::Ok();
+  ByteSource source(bytes);
+  const uint64_t count = source.GetVarint();
+  for (uint64_t i = 0; i < count && source.ok(); ++i) {
+    PartitionPosition p;
+    p.name = source.GetString();
+    p.position = source.GetString();
+    p.ended = source.GetBool();
+    running_.push_back({source.GetU64(), source.GetI64()});
+    partitions_.push_back(std::move(p));
+  }
+  sent_.us = source.GetI64();
+  if (!time_.Decode(source, source_.bound.schema)) return Status::DataLoss("the source's position in the checkpoint cannot be read");
+  elements_[0].counters.held = time_.waiting_count();
+  records_read_ = elements_[0].counters.in;
+  return Status::Ok();
+}
+
+Status SourceCell::Snapshot(CellSnapshot* snapshot) {
+  FRESHET_RETURN_IF_ERROR(OperatorCell::Snapshot(snapshot));
+  ByteSink sink;
+  sink.PutVarint(partitions_.size());
+  for (size_t i = 0; i < partitions_.size(); ++i) {
+    sink.PutString(partitions_[i].name);
+    sink.PutString(partitions_[i].position);
+    sink.PutBool(partitions_[i].ended);
+    sink.PutU64(running_[i].records);
+    sink.PutI64(running_[i].lines);
+  }
+  sink.PutI64(sent_.us);
+  time_.Encode(sink);
+  snapshot->rows.Put(kEngineTable, 0, EngineKey("source", node_of(0).id), sink.bytes());
+  return Status::Ok();
+}
+
+void SourceCell::RequestBarrier(Barrier barrier) {
+  const std::lock_guard lock(barrier_mutex_);
+  requested_ = barrier;
+}
+
+void SourceCell::Run() noexcept {
+  SourceItem item;
+  while (items_.TryPop(item)) {
+    const uint64_t ticket = item.ticket;
+    waiting_.emplace(ticket, std::move(item));
+  }
+  if (failed_) {
+    waiting_.clear();
+    return;
+  }
+  try {
+    for (;;) {
+      std::optional<Barrier> barrier;
+      {
+        const std::lock_guard lock(barrier_mutex_);
+        barrier = std::exchange(requested_, std::nullopt);
+      }
+      Status status;
+      if (barrier && !ended_) status = InjectBarrier(*barrier);
+      const auto next = waiting_.find(next_ticket_);
+      if (status.ok() && next == waiting_.end()) break;
+      if (status.ok()) {
+        SourceItem now = std::move(next->second);
+        waiting_.erase(next);
+        ++next_ticket_;
+        status = Handle(now);
+      }
+      if (!status.ok()) {
+        Fail(std::move(status));
+        break;
+      }
+    }
+  } catch (const std::exception& e) {
+    Fail(Status::Internal(std::string("unexpected exception: ") + e.what()));
+  }
+  Publish();
+}
+
+Status SourceCell::InjectBarrier(const Barrier& barrier) {
+  CellSnapshot snapshot;
+  snapshot.cell = plan_.id;
+  FRESHET_RETURN_IF_ERROR(Snapshot(&snapshot));
+  outlets_.SendAll(barrier);
+  environment_.listener->OnSnapshot(barrier.epoch, std::move(snapshot));
+  return Status::Ok();
+}
+
+Status SourceCell::Handle(SourceItem& item) {
+  for (size_t i = partitions_.size(); i < item.partitions.size(); ++i) {
+    partitions_.push_back({item.partitions[i], {}, false});
+    running_.push_back({});
+  }
+  if (!item.partitions.empty()) time_.EnsurePartition(static_cast<uint32_t>(item.partitions.size() - 1));
+  switch (item.kind) {
+    case SourceItem::Kind::kBlock: return HandleBlock(item);
+    case SourceItem::Kind::kIdle: {
+      std::vector<std::pair<TimeStage::Row, int64_t>> released;
+      std::vector<TimeStage::Row> dead;
+      for (uint32_t p = 0; p < partitions_.size(); ++p) {
+        if (partitions_[p].ended) continue;
+        time_.Settle(p, &released, &dead);
+        time_.MarkIdle(p);
+      }
+      FRESHET_RETURN_IF_ERROR(EmitReleased(released, dead, {}));
+      FRESHET_RETURN_IF_ERROR(SendWatermark());
+      if (time_.all_idle() && !std::exchange(idle_sent_, true)) outlets_.SendAll(Idle{});
+      return Status::Ok();
+    }
+    case SourceItem::Kind::kStopped: stopped_ = true; return Status::Ok();
+    case SourceItem::Kind::kEnd: {
+      ended_ = true;
+      CellSnapshot snapshot;
+      snapshot.cell = plan_.id;
+      FRESHET_RETURN_IF_ERROR(Snapshot(&snapshot));
+      outlets_.SendAll(End{});
+      finished_ = true;
+      environment_.listener->OnEnded(std::move(snapshot));
+      return Status::Ok();
+    }
+  }
+  return Status::Ok();
+}
+
+Status SourceCell::HandleBlock(SourceItem& item) {
+  const uint32_t p = item.chunk.partition;
+  if (p >= partitions_.size()) return Status::Internal("a chunk of an unknown partition");
+  NodeCounters& counters = elements_[0].counters;
+  const DecodedBlock& block = item.block;
+  const uint64_t first_record = running_[p].records;
+  const int64_t first_line = running_[p].lines;
+  running_[p].records += static_cast<uint64_t>(block.record_count);
+  running_[p].lines += block.line_count;
+  counters.in += block.record_count;
+  counters.skipped += block.skipped;
+  records_read_ += block.record_count;
+  if (!block.dead.empty()) FRESHET_RETURN_IF_ERROR(EmitDead(p, block.dead, first_record, first_line, item.hold));
+  if (block.row_count > 0) {
+    idle_sent_ = false;
+    FRESHET_RETURN_IF_ERROR(HandleRows(item, first_record, first_line));
+  }
+  partitions_[p].position = item.chunk.position_after;
+  if (item.chunk.partition_end) {
+    std::vector<std::pair<TimeStage::Row, int64_t>> released;
+    std::vector<TimeStage::Row> dead;
+    time_.Settle(p, &released, &dead);
+    FRESHET_RETURN_IF_ERROR(EmitReleased(released, dead, item.hold));
+    time_.EndPartition(p);
+    partitions_[p].ended = true;
+  }
+  counters.held = time_.waiting_count();
+  return SendWatermark();
+}
+
+Status SourceCell::HandleRows(SourceItem& item, uint64_t first_record, int64_t first_line) {
+  DecodedBlock& block = item.block;
+  RowMeta meta;
+  meta.first_ordinal = Ordinal::Of(item.chunk.partition, first_record);
+  if (!block.record_offsets.empty()) {
+    meta.ordinals = AllocateBuffer(int64_t{8} * block.row_count);
+    for (int32_t i = 0; i < block.row_count; ++i)
+      meta.ordinals.as<uint64_t>()[i] = meta.first_ordinal.value + static_cast<uint64_t>(block.record_offsets[static_cast<size_t>(i)]);
+  }
+  const Batch rows(source_.bound.schema, std::move(block.columns), block.row_count, std::move(meta), item.hold);
+  return JudgeRows(item, rows, first_record, first_line);
+}
+
+Status SourceCell::JudgeRows(SourceItem& item, const Batch& rows, uint64_t first_record, int64_t first_line) {
+  const int32_t count = rows.row_count();
+  const uint32_t p = item.chunk.partition;
+  const int64_t now_us = environment_.env->WallMicros();
+  Column times;
+  if (source_.time.evaluate) times = source_.time.evaluate(rows);
+  RowMeta meta = rows.meta();
+  meta.watermarks = AllocateBuffer(int64_t{8} * count);
+  meta.times = AllocateBuffer(int64_t{8} * count);
+  auto* watermark = meta.watermarks.as<int64_t>();
+  auto* time = meta.times.as<int64_t>();
+  bool plain = time_.simple();
+  for (int32_t i = 0; i < count; ++i) {
+    time[i] = source_.time.evaluate ? times.int64s()[i] : now_us;
+    plain = plain && time[i] < kTimeMaxUs && time[i] > -kTimeMaxUs;
+  }
+  if (source_.time.evaluate && times.may_have_nulls()) plain = plain && times.CountNulls() == 0;
+  const auto line_of = [&](int32_t i) {
+    const auto& lines = item.block.row_lines;
+    return first_line + 1 + (lines.empty() ? static_cast<int64_t>(rows.ordinal(i).row() - first_record) : lines[static_cast<size_t>(i)]);
+  };
+  if (plain) {
+    time_.JudgeSimple(p, time, count, watermark, rows.ordinal(0), line_of(0));
+    return EmitRows(rows.WithMeta(std::move(meta)));
+  }
+  const auto raw_of = [&](int32_t i) {
+    const auto at = static_cast<size_t>(i);
+    if (item.block.row_begins.size() <= at || !item.chunk.bytes) return std::string();
+    return std::string(item.chunk.bytes.as<char>() + item.block.row_begins[at], static_cast<size_t>(item.block.row_ends[at] - item.block.row_begins[at]));
+  };
+  std::vector<int32_t> accepted;
+  std::vector<DeadRecord> dead;
+  std::vector<std::pair<TimeStage::Row, int64_t>> released;
+  std::vector<TimeStage::Row> waited_dead;
+  const auto reject = [&](int32_t i, std::string reason) {
+    dead.push_back({static_cast<int64_t>(rows.ordinal(i).row() - first_record), line_of(i) - first_line - 1, std::move(reason), raw_of(i)});
+  };
+  const auto flush = [&]() -> Status {
+    if (accepted.empty()) return Status::Ok();
+    const Batch part = rows.WithMeta(meta).Take(accepted.data(), static_cast<int32_t>(accepted.size()));
+    accepted.clear();
+    return EmitRows(part);
+  };
+  for (int32_t i = 0; i < count; ++i) {
+    if (source_.time.evaluate && times.IsNull(i)) {
+      reject(i, "time_missing: `" + source_.time.text + "` gives no time for this record");
+      continue;
+    }
+    if (time[i] >= kTimeMaxUs || time[i] <= -kTimeMaxUs) {
+      reject(i, "timestamp_out_of_range: not a time");
+      continue;
+    }
+    switch (time_.Judge(p, time[i], rows.ordinal(i), line_of(i), now_us, &watermark[i])) {
+      case TimeStage::Verdict::kAccept: accepted.push_back(i); break;
+      case TimeStage::Verdict::kOutOfRange: reject(i, "timestamp_out_of_range: " + FormatTime({time[i]})); break;
+      case TimeStage::Verdict::kTimestampAhead: reject(i, "timestamp_ahead: " + FormatTime({time[i]}) + " is later than max_future allows"); break;
+      case TimeStage::Verdict::kWait: {
+        time_.Wait(p, {time[i], rows.ordinal(i), line_of(i), raw_of(i), rows.WithMeta(meta).Take(&i, 1).Detached()}, &released, &waited_dead);
+        if (released.empty() && waited_dead.empty()) break;
+        FRESHET_RETURN_IF_ERROR(flush());
+        FRESHET_RETURN_IF_ERROR(EmitReleased(released, waited_dead, item.hold));
+        released.clear();
+        waited_dead.clear();
+        break;
+      }
+    }
+  }
+  FRESHET_RETURN_IF_ERROR(flush());
+  return dead.empty() ? Status::Ok() : EmitDead(p, dead, first_record, first_line, item.hold);
+}
+
+Status SourceCell::EmitReleased(std::vector<std::pair<TimeStage::Row, int64_t>>& released, std::vector<TimeStage::Row>& dead, const Batch::Hold& hold) {
+  for (auto& [row, watermark_us] : released) {
+    RowMeta meta = row.batch.meta();
+    meta.watermarks = AllocateBuffer(8);
+    meta.watermarks.as<int64_t>()[0] = watermark_us;
+    meta.offset = 0;
+    meta.times = AllocateBuffer(8);
+    meta.times.as<int64_t>()[0] = row.time_us;
+    meta.ordinals = {};
+    meta.first_ordinal = row.ordinal;
+    FRESHET_RETURN_IF_ERROR(EmitRows(row.batch.WithMeta(std::move(meta)).WithHold(hold)));
+  }
+  for (const TimeStage::Row& row : dead) {
+    const DeadRecord record{0, 0, "timestamp_ahead: " + FormatTime({row.time_us}) + " is further ahead of the stream than max_jump allows", row.raw};
+    FRESHET_RETURN_IF_ERROR(EmitDead(row.ordinal.partition(), {record}, row.ordinal.row(), row.line - 1, hold));
+  }
+  elements_[0].counters.held = time_.waiting_count();
+  return Status::Ok();
+}
+
+Status SourceCell::EmitRows(const Batch& rows) {
+  const int32_t limit = environment_.batch_row_count_max;
+  if (rows.row_count() <= limit) return EmitFrom(0, 0, rows);
+  for (int32_t from = 0; from < rows.row_count(); from += limit)
+    FRESHET_RETURN_IF_ERROR(EmitFrom(0, 0, rows.Slice(from, std::min(limit, rows.row_count() - from))));
+  return Status::Ok();
+}
+
+Status SourceCell::EmitDead(uint32_t partition, const std::vector<DeadRecord>& dead, uint64_t first_record, int64_t first_line, const Batch::Hold& hold) {
+  NodeCounters& counters = elements_[0].counters;
+  const auto count = static_cast<int32_t>(dead.size());
+  const std::string& name = partitions_[partition].name;
+  if (source_.on_error == OnError::kSkip) {
+    counters.skipped += count;
+    return Status::Ok();
+  }
+  if (source_.on_error == OnError::kFail)
+    return Status::DataLoss(name + " line " + std::to_string(first_line + dead[0].line_offset + 1) + ": " + dead[0].reason +
+                            " (`on_error: fail`; use dead_letter to go on without such records)");
+  counters.dead += count;
+  ColumnBuilder node(TypeId::kString, count), file(TypeId::kString, count), line(TypeId::kInt64, count), record(TypeId::kInt64, count),
+      reason(TypeId::kString, count), raw(TypeId::kString, count);
+  RowMeta meta;
+  meta.times = AllocateBuffer(int64_t{8} * count);
+  meta.watermark = sent_;
+  meta.first_ordinal = Ordinal::Of(partition, first_record);
+  for (int32_t i = 0; i < count; ++i) {
+    const DeadRecord& d = dead[static_cast<size_t>(i)];
+    node.AppendString(node_of(0).id);
+    file.AppendString(name);
+    line.AppendInt64(first_line + d.line_offset + 1);
+    record.AppendInt64(static_cast<int64_t>(first_record) + d.record_offset);
+    reason.AppendString(d.reason);
+    raw.AppendString(d.raw);
+    // Dead letters have no time of their own: they stand at the source's watermark.
+    meta.times.as<int64_t>()[i] = sent_.us;
+  }
+  const Batch batch(DeadLetterSchema(), {node.Finish(), file.Finish(), line.Finish(), record.Finish(), reason.Finish(), raw.Finish()}, count,
+                    std::move(meta), hold);
+  outlets_.SendRows(0, 1, batch, 0);
+  return Status::Ok();
+}
+
+Status SourceCell::SendWatermark() {
+  const std::optional<EventTime> watermark = time_.watermark();
+  if (!watermark || *watermark <= sent_ || *watermark == EventTime::Max()) return Status::Ok();
+  sent_ = *watermark;
+  watermark_us_ = sent_.us;
+  idle_sent_ = false;
+  ForwardWatermark(sent_);
+  return Status::Ok();
+}
+
+}  // namespace freshet

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/base/queue.h"
+#include "engine/flow/operator_cell.h"
+#include "engine/flow/time_stage.h"
+
+namespace freshet {
+
+/// What a connector thread says about its source, numbered in the order in which it was said.
+struct SourceItem {
+  enum class Kind : uint8_t { kBlock, kIdle, kEnd, kStopped };
+  uint64_t ticket = 0;
+  Kind kind = Kind::kBlock;
+  RawChunk chunk;
+  DecodedBlock block;
+  Batch::Hold hold;
+  std::vector<std::string> partitions;   ///< all names known, when they changed since the last item
+};
+
+/// The first cell of a source: restores the order of decoded blocks by ticket, gives rows their time, runs the operators
+/// fused behind the source, sends watermarks, and injects barriers between two blocks.
+class SourceCell final : public OperatorCell {
+ public:
+  SourceCell(const CellEnvironment& environment, const CellPlan& plan);
+  Status Open() override;
+  /// Partitions as of the restored epoch, for the source's Open.
+  const std::vector<PartitionPosition>& restored_partitions() const { return partitions_; }
+  /// Any thread. The runtime then nudges the cell.
+  void Push(SourceItem item) { items_.Push(std::move(item)); }
+  void RequestBarrier(Barrier barrier);
+  void Run() noexcept override;
+
+  /// For the warning about late rows (SEMANTICS.md §2.3). After the run, or between messages.
+  const TimeStage& time_stage() const { return time_; }
+  bool stopped() const { return stopped_.load(); }
+  bool finished() const { return finished_.load(); }
+  int64_t records_read() const { return records_read_.load(); }
+  EventTime watermark() const { return EventTime{watermark_us_.load()}; }
+
+ protected:
+  std::unique_ptr<Operator> MakeOperator(int element) override;
+  Result<Progress> HandleWatermark(EventTime) override { return Progress::kDone; }
+  Status Snapshot(CellSnapshot* snapshot) override;
+
+ private:
+  Status Handle(SourceItem& item);
+  Status HandleBlock(SourceItem& item);
+  Status HandleRows(SourceItem& item, uint64_t first_record, int64_t first_line);
+  Status JudgeRows(SourceItem& item, const Batch& rows, uint64_t first_record, int64_t first_line);
+  Status EmitRows(const Batch& rows);
+  Status EmitReleased(std::vector<std::pair<TimeStage::Row, int64_t>>& released, std::vector<TimeStage::Row>& dead, const Batch::Hold& hold);
+  Status EmitDead(uint32_t partition, const std::vector<DeadRecord>& dead, uint64_t first_record, int64_t first_line, const Batch::Hold& hold);
+  Status InjectBarrier(const Barrier& barrier);
+  Status SendWatermark();
+  Status Restore();
+
+  struct Running {
+    uint64_t records = 0;
+    int64_t lines = 0;
+  };
+
+  const SourceNode& source_;
+  TimeStage time_;
+  MpmcQueue<SourceItem> items_;
+  std::map<uint64_t, SourceItem> waiting_;
+  uint64_t next_ticket_ = 0;
+  std::vector<PartitionPosition> partitions_;
+  std::vector<Running> running_;
+  EventTime sent_ = EventTime::Min();
+  bool idle_sent_ = false;
+  std::mutex barrier_mutex_;
+  std::optional<Barrier> requested_;
+  std::atomic<bool> stopped_{false};
+  std::atomic<bool> finished_{false};
+  std::atomic<int64_t> records_read_{0};
+  std::atomic<int64_t> watermark_us_{INT64_MIN};
+};
+
+}  // namespace freshet
