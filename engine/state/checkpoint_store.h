@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/base/env.h"
@@ -14,31 +15,72 @@
 
 namespace freshet {
 
-/// Table number inside one state directory. 0 is the engine's own (manifest, positions, counters, sinks); operator tables
-/// get numbers from 1 up, for ever, recorded in the manifest.
+/// Table number inside one state directory. 0 is the engine's own (manifest, positions, counters, sinks); operator
+/// tables get numbers from 1 up, for ever, recorded in the manifest.
 using TableId = uint16_t;
 inline constexpr TableId kEngineTable = 0;
 
-/// The changes of one epoch: rows (table, key group, key) -> value or tombstone. Bytes live in one arena; cells append their
-/// dirty entries to a part of their own (one thread), parts are merged by the coordinator. Movable.
+/// The changes of one epoch: rows (table, key group, key) -> value or tombstone. Bytes live in one arena, already
+/// framed as they will stand in the store; cells append their dirty entries to a part of their own (one thread), parts
+/// are merged by the coordinator. Movable, not copyable.
 class EpochRows {
  public:
+  EpochRows() = default;
+  EpochRows(EpochRows&& other) noexcept { Swap(other); }
+  EpochRows& operator=(EpochRows&& other) noexcept {
+    EpochRows(std::move(other)).Swap(*this);
+    return *this;
+  }
+
   void Put(TableId table, uint16_t key_group, std::string_view key, std::string_view value);
   void Erase(TableId table, uint16_t key_group, std::string_view key);
-  /// Moves all rows of `other` to this.
+  /// Moves all rows of `other` to this; they count as added later. So the rows of a skipped epoch are carried on by
+  /// `skipped.Merge(std::move(newer))`.
   void Merge(EpochRows&& other);
+  bool empty() const { return rows_.empty(); }
   size_t count() const { return rows_.size(); }
-  int64_t byte_size() const;
-  struct Row {
-    std::string key;    ///< encoded: table_id(2, big-endian) | key_group(2, big-endian) | user key
-    std::string value;
-    bool erased = false;
+  /// Bytes of keys and framed values.
+  int64_t byte_size() const { return byte_size_; }
+
+  /// Views into the arena.
+  class Row {
+   public:
+    /// Encoded: table_id(2, big-endian) | key_group(2, big-endian) | user key.
+    std::string_view key() const { return {data_, key_size_}; }
+    /// checksum(4) | value, see FORMAT.md; empty when erased.
+    std::string_view framed_value() const {
+      return erased() ? std::string_view() : std::string_view(data_ + key_size_, framed_size_);
+    }
+    std::string_view value() const { return erased() ? std::string_view() : framed_value().substr(kFrameBytes); }
+    bool erased() const { return framed_size_ == 0; }
+    bool operator<(const Row& other) const {
+      return prefix_ != other.prefix_ ? prefix_ < other.prefix_ : key() < other.key();
+    }
+
+   private:
+    friend class EpochRows;
+    uint64_t prefix_ = 0;  // the first eight bytes of the key, so that most comparisons touch no other memory
+    const char* data_ = nullptr;
+    uint32_t key_size_ = 0;
+    uint32_t framed_size_ = 0;
   };
-  /// Sorts by encoded key. REQUIRES: no key stands twice.
-  std::vector<Row>& Sorted();
+  /// Sorts by encoded key; of rows with the same key the one added last stays. Views live until the next change.
+  const std::vector<Row>& Sorted();
+
+  static constexpr size_t kFrameBytes = 4;
 
  private:
+  void Add(TableId table, uint16_t key_group, std::string_view key, const std::string_view* value);
+  char* Allocate(size_t bytes);
+  void Swap(EpochRows& other) noexcept;
+
   std::vector<Row> rows_;
+  std::vector<std::unique_ptr<char[]>> chunks_;
+  char* free_ = nullptr;
+  size_t free_bytes_ = 0;
+  size_t next_chunk_bytes_ = 4096;
+  int64_t byte_size_ = 0;
+  bool sorted_ = true;
 };
 
 /// What the newest committed epoch says about itself: the manifest, a row of the engine's table (FORMAT.md).
@@ -47,7 +89,7 @@ struct Manifest {
   std::string program_version;
   std::string pipeline_name;
   int64_t committed_wall_us = 0;
-  bool finished = false;              ///< all inputs ended and everything was written
+  bool finished = false;  ///< all inputs ended and everything was written
   struct Table {
     std::string node_id;
     std::string name;
@@ -68,17 +110,21 @@ class CheckpointStore {
   /// The newest committed epoch; nullopt when the store is empty.
   virtual Result<std::optional<Manifest>> Load() = 0;
   /// Makes all rows and the manifest visible at once, durably. After an error the store still holds the epoch before.
-  /// kUnavailable: the store asks to skip this epoch (L0 is full, SEMANTICS.md §5.2): merge the rows into the next one.
+  /// kUnavailable: the store asks to skip this epoch (L0 is full, SEMANTICS.md §5.2): merge the next one's rows into
+  /// these. After any error `rows` still holds all its rows; after OK it is empty. REQUIRES: a higher epoch than the
+  /// last one.
   virtual Status Commit(const Manifest& manifest, EpochRows&& rows) = 0;
   /// Every committed row of a table with key_group in [first, last], in key order. `visit` returns non-OK to stop.
-  virtual Status Scan(TableId table, uint16_t first_key_group, uint16_t last_key_group,
-                      const std::function<Status(uint16_t key_group, std::string_view key, std::string_view value)>& visit) = 0;
+  virtual Status Scan(
+      TableId table, uint16_t first_key_group, uint16_t last_key_group,
+      const std::function<Status(uint16_t key_group, std::string_view key, std::string_view value)>& visit) = 0;
   virtual Result<std::optional<std::string>> Get(TableId table, uint16_t key_group, std::string_view key) = 0;
+  /// Bytes on disk, now. Thread-safe.
   virtual int64_t disk_bytes() const { return 0; }
 };
 
-/// RocksDB in `directory`/db; the directory is created, and locked against other processes (kLocked, with a sentence that
-/// says what to do). A broken database gives kDataLoss with what to do. `fresh` removes what was there first.
+/// RocksDB in `directory`/db; the directory is created, and locked against other processes (kLocked, with a sentence
+/// that says what to do). A broken database gives kDataLoss with what to do. `fresh` removes what was there first.
 /// `env` is for the files beside the database; faults inside it are injected by tests through RocksDB's own FileSystem.
 Result<std::unique_ptr<CheckpointStore>> OpenRocksDbStore(Env* env, const std::string& directory, bool fresh);
 /// For tests and `--no-state`-like uses: keeps all in memory; `snapshot` semantics equal those of RocksDB.

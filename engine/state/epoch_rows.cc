@@ -1,0 +1,107 @@
+#include <algorithm>
+#include <cstring>
+
+#include "engine/state/checkpoint_store.h"
+#include "engine/state/row_format.h"
+
+namespace freshet {
+namespace {
+
+constexpr size_t kChunkBytesMax = 1 << 20;
+
+uint64_t PrefixOf(std::string_view key) {
+  uint64_t prefix = 0;
+  std::memcpy(&prefix, key.data(), std::min(key.size(), sizeof prefix));
+  return __builtin_bswap64(prefix);
+}
+
+}  // namespace
+
+void EpochRows::Put(TableId table, uint16_t key_group, std::string_view key, std::string_view value) {
+  Add(table, key_group, key, &value);
+}
+
+void EpochRows::Erase(TableId table, uint16_t key_group, std::string_view key) { Add(table, key_group, key, nullptr); }
+
+void EpochRows::Add(TableId table, uint16_t key_group, std::string_view key, const std::string_view* value) {
+  const size_t key_size = kRowKeyPrefixBytes + key.size();
+  const size_t framed_size = value != nullptr ? kFrameBytes + value->size() : 0;
+  char* data = Allocate(key_size + framed_size);
+  data[0] = static_cast<char>(table >> 8);
+  data[1] = static_cast<char>(table);
+  data[2] = static_cast<char>(key_group >> 8);
+  data[3] = static_cast<char>(key_group);
+  if (!key.empty()) std::memcpy(data + kRowKeyPrefixBytes, key.data(), key.size());
+  if (value != nullptr) {
+    const uint32_t checksum = RowChecksum({data, key_size}, *value);
+    std::memcpy(data + key_size, &checksum, sizeof checksum);
+    if (!value->empty()) std::memcpy(data + key_size + kFrameBytes, value->data(), value->size());
+  }
+  Row row;
+  row.prefix_ = PrefixOf({data, key_size});
+  row.data_ = data;
+  row.key_size_ = static_cast<uint32_t>(key_size);
+  row.framed_size_ = static_cast<uint32_t>(framed_size);
+  sorted_ = sorted_ && (rows_.empty() || rows_.back() < row);
+  rows_.push_back(row);
+  byte_size_ += static_cast<int64_t>(key_size + framed_size);
+}
+
+void EpochRows::Merge(EpochRows&& other) {
+  if (other.rows_.empty()) return;
+  if (rows_.empty()) {
+    *this = std::move(other);
+    return;
+  }
+  sorted_ = sorted_ && other.sorted_ && rows_.back() < other.rows_.front();
+  rows_.insert(rows_.end(), other.rows_.begin(), other.rows_.end());
+  for (auto& chunk : other.chunks_) chunks_.push_back(std::move(chunk));
+  byte_size_ += other.byte_size_;
+  EpochRows().Swap(other);
+}
+
+const std::vector<EpochRows::Row>& EpochRows::Sorted() {
+  if (sorted_) return rows_;
+  std::stable_sort(rows_.begin(), rows_.end());
+  size_t kept = 0;
+  for (size_t i = 0; i < rows_.size(); ++i) {
+    if (i + 1 < rows_.size() && rows_[i].key() == rows_[i + 1].key()) {
+      byte_size_ -= int64_t{rows_[i].key_size_} + rows_[i].framed_size_;
+      continue;
+    }
+    rows_[kept++] = rows_[i];
+  }
+  rows_.resize(kept);
+  sorted_ = true;
+  return rows_;
+}
+
+char* EpochRows::Allocate(size_t bytes) {
+  if (bytes > free_bytes_) {
+    if (bytes > kChunkBytesMax / 4) {  // a large value gets a chunk of its own
+      chunks_.emplace_back(new char[bytes]);
+      return chunks_.back().get();
+    }
+    const size_t chunk_bytes = std::max(bytes, next_chunk_bytes_);
+    next_chunk_bytes_ = std::min(next_chunk_bytes_ * 2, kChunkBytesMax);
+    chunks_.emplace_back(new char[chunk_bytes]);
+    free_ = chunks_.back().get();
+    free_bytes_ = chunk_bytes;
+  }
+  char* const at = free_;
+  free_ += bytes;
+  free_bytes_ -= bytes;
+  return at;
+}
+
+void EpochRows::Swap(EpochRows& other) noexcept {
+  std::swap(rows_, other.rows_);
+  std::swap(chunks_, other.chunks_);
+  std::swap(free_, other.free_);
+  std::swap(free_bytes_, other.free_bytes_);
+  std::swap(next_chunk_bytes_, other.next_chunk_bytes_);
+  std::swap(byte_size_, other.byte_size_);
+  std::swap(sorted_, other.sorted_);
+}
+
+}  // namespace freshet

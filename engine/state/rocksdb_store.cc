@@ -1,0 +1,293 @@
+#include <rocksdb/cache.h>
+#include <rocksdb/convenience.h>
+#include <rocksdb/db.h>
+#include <rocksdb/env.h>
+#include <rocksdb/file_system.h>
+#include <rocksdb/iterator.h>
+#include <rocksdb/options.h>
+#include <rocksdb/sst_file_writer.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+
+#include <utility>
+
+#include "engine/base/limits.h"
+#include "engine/state/checkpoint_store.h"
+#include "engine/state/rocksdb_store_testing.h"
+#include "engine/state/row_format.h"
+
+namespace freshet {
+namespace {
+
+/// Files in L0 at which an epoch is skipped; RocksDB's own brakes stand far beyond, so that it never stalls a write.
+constexpr uint64_t kL0FileCountMax = 16;
+constexpr int kL0CompactionTrigger = 4;
+/// An epoch larger than this goes to a sorted file even if it has few keys: it would be written twice otherwise.
+constexpr int64_t kWriteBatchBytesMax = 2 << 20;
+constexpr size_t kWriteBufferBytes = 4 << 20;
+constexpr size_t kBlockCacheBytes = 8 << 20;
+constexpr size_t kBlockBytes = 16 << 10;
+constexpr const char* kDatabase = "/db";
+constexpr const char* kStaging = "/staging";
+constexpr const char* kLockFile = "/LOCK";
+
+rocksdb::Slice SliceOf(std::string_view v) { return {v.data(), v.size()}; }
+std::string_view ViewOf(const rocksdb::Slice& v) { return {v.data(), v.size()}; }
+
+/// RocksDB's own log is of no use to people who run pipelines; its errors reach them as Status.
+class SilentLogger final : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char*, va_list) override {}
+};
+
+Status DamagedState(const std::string& directory, const std::string& detail) {
+  return Status::DataLoss("the state in " + directory + " is damaged (" + detail +
+                          "): put a checkpoint or a copy of that directory back, or start over with `--fresh`");
+}
+
+Status StatusOf(const rocksdb::Status& s, const std::string& directory) {
+  if (s.ok()) return Status::Ok();
+  const std::string detail = s.ToString();
+  if (s.IsNoSpace() || detail.find("No space left") != std::string::npos ||
+      detail.find("quota exceeded") != std::string::npos)
+    return Status::NoSpace("the disk that holds the state in " + directory +
+                           " is full: free some space, or move the state with `settings.checkpoint.path` (" + detail +
+                           ")");
+  if (s.IsCorruption() || s.IsPathNotFound()) return DamagedState(directory, detail);
+  return Status::Io("the state in " + directory + " cannot be read or written: " + detail);
+}
+
+rocksdb::Options MakeOptions(rocksdb::Env* env) {
+  rocksdb::Options options;
+  options.env = env;
+  options.create_if_missing = true;
+  options.info_log = std::make_shared<SilentLogger>();
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
+  options.max_open_files = 128;
+  options.max_background_jobs = 2;
+  options.max_file_opening_threads = 1;
+  options.write_buffer_size = kWriteBufferBytes;
+  options.max_write_buffer_number = 2;
+  options.max_total_wal_size = 2 * kWriteBufferBytes;
+  options.compaction_readahead_size = 1 << 20;
+  options.level0_file_num_compaction_trigger = kL0CompactionTrigger;
+  options.level0_slowdown_writes_trigger = 1 << 20;
+  options.level0_stop_writes_trigger = 1 << 20;
+  options.soft_pending_compaction_bytes_limit = 0;
+  options.hard_pending_compaction_bytes_limit = 0;
+  options.target_file_size_base = 16 << 20;
+  options.max_bytes_for_level_base = 128 << 20;
+  // Compressing pays off on disk only where files live long; an epoch's own file is read back soon by a compaction.
+  options.compression = rocksdb::kNoCompression;
+  options.bottommost_compression = rocksdb::kLZ4Compression;
+  // A torn tail is what a crash leaves and was never acknowledged; damage elsewhere must not pass as an older epoch.
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = rocksdb::NewLRUCache(kBlockCacheBytes, 1);
+  table.block_size = kBlockBytes;
+  table.format_version = 5;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return options;
+}
+
+class RocksDbStore final : public CheckpointStore {
+ public:
+  RocksDbStore(Env* env, std::string directory, std::unique_ptr<FileLock> lock, std::unique_ptr<rocksdb::Env> own_env)
+      : env_(env),
+        directory_(std::move(directory)),
+        lock_(std::move(lock)),
+        own_env_(std::move(own_env)),
+        options_(MakeOptions(own_env_ ? own_env_.get() : rocksdb::Env::Default())) {}
+  ~RocksDbStore() override {
+    if (db_) (void)db_->Close();
+  }
+
+  Status Open() {
+    rocksdb::DB* db = nullptr;
+    const rocksdb::Status s = rocksdb::DB::Open(options_, directory_ + kDatabase, &db);
+    db_.reset(db);
+    if (s.IsInvalidArgument() && s.ToString().find("olumn famil") != std::string::npos)
+      return Status::Unsupported("the state in " + directory_ +
+                                 " was written by a newer Freshet: run that one, or start over with `--fresh`");
+    if (s.IsIOError() && s.ToString().find("No such file") != std::string::npos)
+      return DamagedState(directory_, s.ToString());
+    FRESHET_RETURN_IF_ERROR(StatusOf(s, directory_));
+    FRESHET_ASSIGN_OR_RETURN(const std::optional<Manifest> manifest, Load());
+    if (manifest) {
+      committed_ = manifest->epoch;
+      return Status::Ok();
+    }
+    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
+    it->SeekToFirst();
+    if (it->Valid()) return DamagedState(directory_, "rows without a manifest");
+    return StatusOf(it->status(), directory_);
+  }
+
+  Result<std::optional<Manifest>> Load() override {
+    FRESHET_ASSIGN_OR_RETURN(const std::optional<std::string> bytes, GetRow(ManifestRowKey()));
+    if (!bytes) return std::optional<Manifest>();
+    Result<Manifest> manifest = Manifest::Decode(*bytes);
+    if (manifest.ok()) return std::optional<Manifest>(std::move(manifest).value());
+    if (manifest.status().code() == StatusCode::kDataLoss) return DamagedState(directory_, manifest.status().message());
+    return std::move(manifest).status().WithContext(directory_);
+  }
+
+  Status Commit(const Manifest& manifest, EpochRows&& rows) override {
+    if (manifest.epoch <= committed_)
+      return Status::Internal("epoch " + std::to_string(manifest.epoch.number) + " after epoch " +
+                              std::to_string(committed_.number));
+    if (L0FileCount() >= kL0FileCountMax)
+      return Status::Unavailable("the store is still merging earlier checkpoints: this one is skipped");
+    if (failed_) FRESHET_RETURN_IF_ERROR(StatusOf(db_->Resume(), directory_));
+    // The manifest is one more row: whatever makes the rows visible makes it visible.
+    rows.Put(kEngineTable, kStoreKeyGroup, "manifest", manifest.Encode());
+    const auto& sorted = rows.Sorted();
+    const bool small =
+        static_cast<int64_t>(sorted.size()) <= kWriteBatchKeyCountMax && rows.byte_size() <= kWriteBatchBytesMax;
+    const rocksdb::Status s = small ? WriteRows(sorted, rows.byte_size()) : IngestRows(sorted);
+    failed_ = !s.ok();
+    FRESHET_RETURN_IF_ERROR(StatusOf(s, directory_));
+    committed_ = manifest.epoch;
+    rows = EpochRows();
+    return Status::Ok();
+  }
+
+  Status Scan(TableId table, uint16_t first_key_group, uint16_t last_key_group,
+              const std::function<Status(uint16_t, std::string_view, std::string_view)>& visit) override {
+    const std::string end = RowKeyAfter(table, last_key_group);
+    const rocksdb::Slice end_slice(end);
+    rocksdb::ReadOptions read;
+    read.iterate_upper_bound = &end_slice;
+    read.fill_cache = false;
+    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(read));
+    for (it->Seek(EncodeRowKey(table, first_key_group, {})); it->Valid(); it->Next()) {
+      const std::string_view key = ViewOf(it->key());
+      if (key.size() < kRowKeyPrefixBytes) return DamagedState(directory_, "a key is cut short");
+      const Result<std::string_view> value = UnframeValue(key, ViewOf(it->value()));
+      if (!value.ok()) return DamagedState(directory_, value.status().message());
+      FRESHET_RETURN_IF_ERROR(visit(KeyGroupOfRowKey(key), key.substr(kRowKeyPrefixBytes), *value));
+    }
+    return StatusOf(it->status(), directory_);
+  }
+
+  Result<std::optional<std::string>> Get(TableId table, uint16_t key_group, std::string_view key) override {
+    return GetRow(EncodeRowKey(table, key_group, key));
+  }
+
+  int64_t disk_bytes() const override {
+    int64_t bytes = 0;
+    const std::string database = directory_ + kDatabase;
+    const Result<std::vector<std::string>> names = env_->List(database);
+    if (!names.ok()) return 0;
+    for (const std::string& name : *names) {
+      const Result<FileInfo> info = env_->Stat(database + "/" + name);
+      if (info.ok()) bytes += info->size;  // a file may just have been deleted
+    }
+    return bytes;
+  }
+
+ private:
+  uint64_t L0FileCount() const {
+    uint64_t count = 0;
+    std::string text;
+    if (db_->GetProperty("rocksdb.num-files-at-level0", &text)) count = std::stoull(text);
+    return count;
+  }
+
+  Result<std::optional<std::string>> GetRow(const std::string& row_key) {
+    rocksdb::PinnableSlice framed;
+    const rocksdb::Status s = db_->Get({}, db_->DefaultColumnFamily(), row_key, &framed);
+    if (s.IsNotFound()) return std::optional<std::string>();
+    FRESHET_RETURN_IF_ERROR(StatusOf(s, directory_));
+    const Result<std::string_view> value = UnframeValue(row_key, ViewOf(framed));
+    if (!value.ok()) return DamagedState(directory_, value.status().message());
+    return std::optional<std::string>(*value);
+  }
+
+  rocksdb::Status WriteRows(const std::vector<EpochRows::Row>& rows, int64_t bytes) {
+    rocksdb::WriteBatch batch(static_cast<size_t>(bytes) + rows.size() * 8 + 64);
+    for (const EpochRows::Row& row : rows) {
+      rocksdb::Status s =
+          row.erased() ? batch.Delete(SliceOf(row.key())) : batch.Put(SliceOf(row.key()), SliceOf(row.framed_value()));
+      if (!s.ok()) return s;
+    }
+    rocksdb::WriteOptions write;
+    write.sync = true;
+    return db_->Write(write, &batch);
+  }
+
+  /// One file for the whole epoch: its ingestion is one atomic, synced edit of RocksDB's version set.
+  rocksdb::Status IngestRows(const std::vector<EpochRows::Row>& rows) {
+    const std::string path = directory_ + kStaging + "/epoch.sst";
+    (void)options_.env->DeleteFile(path);  // left by an earlier failure
+    rocksdb::SstFileWriter writer(rocksdb::EnvOptions(), options_, nullptr, /*invalidate_page_cache=*/false);
+    rocksdb::Status s = writer.Open(path);
+    for (size_t i = 0; s.ok() && i < rows.size(); ++i) {
+      const EpochRows::Row& row = rows[i];
+      s = row.erased() ? writer.Delete(SliceOf(row.key()))
+                       : writer.Put(SliceOf(row.key()), SliceOf(row.framed_value()));
+    }
+    if (s.ok()) s = writer.Finish();
+    if (s.ok()) {
+      rocksdb::IngestExternalFileOptions ingest;
+      ingest.move_files = true;
+      ingest.write_global_seqno = false;
+      s = db_->IngestExternalFile({path}, ingest);
+    }
+    if (!s.ok()) (void)options_.env->DeleteFile(path);
+    return s;
+  }
+
+  Env* const env_;
+  const std::string directory_;
+  const std::unique_ptr<FileLock> lock_;
+  const std::unique_ptr<rocksdb::Env> own_env_;
+  const rocksdb::Options options_;
+  std::unique_ptr<rocksdb::DB> db_;
+  Epoch committed_;
+  bool failed_ = false;
+};
+
+/// RocksDB would take a directory without its CURRENT file for a new database, and bury what is there.
+Status CheckNotHeadless(Env* env, const std::string& directory) {
+  const std::string database = directory + kDatabase;
+  const Result<FileInfo> info = env->Stat(database);
+  if (!info.ok()) return info.status().code() == StatusCode::kNotFound ? Status::Ok() : info.status();
+  if (!info->is_directory) return DamagedState(directory, database + " is not a directory");
+  if (env->Stat(database + "/CURRENT").ok()) return Status::Ok();
+  FRESHET_ASSIGN_OR_RETURN(const std::vector<std::string> names, env->List(database));
+  for (const std::string& name : names)
+    if (name.ends_with(".sst") || name.ends_with(".log")) return DamagedState(directory, "the file CURRENT is missing");
+  return Status::Ok();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CheckpointStore>> OpenRocksDbStoreOn(std::shared_ptr<rocksdb::FileSystem> file_system, Env* env,
+                                                            const std::string& directory, bool fresh) {
+  FRESHET_RETURN_IF_ERROR(env->MakeDirectories(directory));
+  Result<std::unique_ptr<FileLock>> lock = env->Lock(directory + kLockFile);
+  if (!lock.ok()) {
+    if (lock.status().code() != StatusCode::kLocked) return std::move(lock).status();
+    return Status::Locked(
+        "the state in " + directory +
+        " is in use by another Freshet process: stop that one, or give this pipeline another place with "
+        "`settings.checkpoint.path`");
+  }
+  if (fresh) FRESHET_RETURN_IF_ERROR(env->RemoveTree(directory + kDatabase));
+  FRESHET_RETURN_IF_ERROR(env->RemoveTree(directory + kStaging));
+  FRESHET_RETURN_IF_ERROR(env->MakeDirectories(directory + kStaging));
+  FRESHET_RETURN_IF_ERROR(CheckNotHeadless(env, directory));
+  std::unique_ptr<rocksdb::Env> own_env = file_system ? rocksdb::NewCompositeEnv(std::move(file_system)) : nullptr;
+  auto store = std::make_unique<RocksDbStore>(env, directory, std::move(lock).value(), std::move(own_env));
+  FRESHET_RETURN_IF_ERROR(store->Open());
+  return std::unique_ptr<CheckpointStore>(std::move(store));
+}
+
+Result<std::unique_ptr<CheckpointStore>> OpenRocksDbStore(Env* env, const std::string& directory, bool fresh) {
+  return OpenRocksDbStoreOn(nullptr, env, directory, fresh);
+}
+
+}  // namespace freshet
