@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "operators/isolation_forest/point_ring.h"
+
+namespace freshet {
+
+/// One tree of the rolling forest: an isolation tree over a sample of real rows, whose nodes know the tight box of
+/// their rows. Built once, then only read; a rebuild replaces it and reuses its memory.
+///
+/// Inside a tree, features are in units of the sample's range: (x - low) / (high - low), at most 8 of these beyond
+/// it on either side. A feature that is constant in the sample reads 0 where equal and one unit away elsewhere. A
+/// feature missing in the whole sample has no opinion.
+class RollingTree {
+ public:
+  /// Builds from `sample` rows drawn without replacement from rows [begin, end) of the ring (all, if there are fewer).
+  /// The same ring content, range and seed give the same tree. REQUIRES: begin < end, end - begin <= 65,535.
+  void Build(const PointRing& ring, int64_t begin, int64_t end, int sample, uint64_t seed);
+
+  bool empty() const { return nodes_.empty(); }
+  /// Box-aware depth of a row of the ring's stride, divided by c(sample).
+  double Depth(const float* row, RowKind kind) const;
+  /// What Depth gives on average over the rows the tree was built from.
+  double ExpectedDepth() const;
+  /// Adds to `out`, one per feature, what each contributed to Depth(row) - ExpectedDepth(). Sums to it up to rounding.
+  double AddContributions(const float* row, double* out) const;
+  size_t memory_bytes() const;
+
+ private:
+  // 16 bytes. A child that is a leaf of one row has no node of its own: its depth says all.
+  struct Node {
+    float split;          // leaf: depth + c(rows), its path length
+    float width;          // sum over the features of the box's width
+    uint16_t feature;     // kLeaf for a leaf
+    uint16_t child[2];    // kSingleRow, or an index
+    uint16_t missing_to;  // the child with more rows: where a row goes whose `feature` is missing
+  };
+  static constexpr uint16_t kLeaf = 0xffff;
+  static constexpr uint16_t kSingleRow = 0xffff;
+  struct Work;
+
+  void Frame(const PointRing& ring, int64_t begin, int64_t end, int sample, uint64_t& random, Work& work);
+  void Grow(Work& work, uint64_t seed);
+  int AddNode(Work& work, int first, int count, int depth);
+  void ToFrame(const float* row, float* out) const;
+  template <int kBlocks, bool kMissing>
+  float PathDepth(const float* row) const;
+  const float* Box(size_t node) const { return boxes_.data() + node * 2 * static_cast<size_t>(stride_); }
+  float Outside(size_t node, const float* x) const;
+
+  int stride_ = 0;
+  float norm_ = 1;                // 1 / c(sample)
+  std::vector<Node> nodes_;       // parents before children; 0 is the root
+  std::vector<float> boxes_;      // per node: stride lows, stride highs
+  std::vector<float> expected_;   // per node: mean path length of its rows
+  std::vector<float> frame_;      // stride lows, stride scales (1 / range)
+};
+
+}  // namespace freshet
