@@ -120,6 +120,8 @@ OperatorCell::OperatorCell(const CellEnvironment& environment, const CellPlan& p
   }
 }
 
+OperatorCell::~OperatorCell() = default;
+
 const NodeSpec& OperatorCell::node_of(size_t element) const { return environment_.spec->nodes[static_cast<size_t>(elements_[element].node)]; }
 
 std::string OperatorCell::StateScope() const { return ScopeOf(plan_.kind) + node_of(0).id; }

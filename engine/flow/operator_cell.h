@@ -12,6 +12,7 @@ namespace freshet {
 class OperatorCell : public Cell {
  public:
   OperatorCell(const CellEnvironment& environment, const CellPlan& plan);
+  ~OperatorCell() override;
   Status Open() override;
   void Close() noexcept override;
   /// Up to kLateSampleCount late rows of a node whose `late` output nobody reads. After the run only.

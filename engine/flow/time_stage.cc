@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/base/units.h"
 #include "engine/batch/batch_codec.h"
 
 namespace freshet {
@@ -199,6 +200,17 @@ std::optional<EventTime> TimeStage::watermark() {
   if (!any) return std::nullopt;
   merged_ = std::max(merged_, lowest);
   return merged_;
+}
+
+std::string LateWarning(const std::string& node_id, const std::string& partition, bool bounded, const TimeStage::Poisoner& poisoner) {
+  std::string out = "source `" + node_id + "`: " + FormatCount(poisoner.older_row_count) + " of " + FormatCount(poisoner.row_count) +
+                    " rows are older than the watermark. The row that moved it furthest, by " + FormatDuration({poisoner.jump_us}) + " to " +
+                    FormatTime({poisoner.time_us}) + ", is record " + FormatCount(static_cast<int64_t>(poisoner.ordinal.row()));
+  if (poisoner.line > 0) out += " (line " + FormatCount(poisoner.line) + " or after)";
+  if (!partition.empty()) out += " of " + partition;
+  out += ". If it is a stray, set `time: {max_jump: 1h}`" + std::string(bounded ? "" : " or `time: {max_future: 1m}`") +
+         "; if the rows are really that late, raise `time: {lateness: …}`.";
+  return out;
 }
 
 void TimeStage::Encode(ByteSink& sink) const {

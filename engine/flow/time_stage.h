@@ -85,4 +85,7 @@ class TimeStage {
   Poisoner poisoner_;
 };
 
+/// The sentence of SEMANTICS.md §2.3: what share is late, which row moved the watermark, what to set.
+std::string LateWarning(const std::string& node_id, const std::string& partition, bool bounded, const TimeStage::Poisoner& poisoner);
+
 }  // namespace freshet

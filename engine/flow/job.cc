@@ -1,0 +1,491 @@
+#include "engine/flow/job.h"
+
+#include <algorithm>
+#include <map>
+
+#include "engine/base/log.h"
+#include "engine/base/units.h"
+#include "engine/flow/dead_letter_file.h"
+#include "engine/flow/operator_cell.h"
+#include "engine/flow/planted_bugs.h"
+
+namespace freshet {
+namespace {
+
+/// Every unread `dead_letter` output gets a file in the state directory (SEMANTICS.md §8.5).
+void AddDeadLetterSinks(GraphSpec* spec, const std::string& state_directory) {
+  if (state_directory.empty()) return;
+  const size_t node_count = spec->nodes.size();
+  for (size_t n = 0; n < node_count; ++n) {
+    PortIndex port = -1;
+    if (std::holds_alternative<SourceNode>(spec->nodes[n].kind)) port = 1;
+    if (const auto* op = std::get_if<OperatorNode>(&spec->nodes[n].kind))
+      for (size_t p = 1; p < op->bound.outputs.size(); ++p)
+        if (op->bound.outputs[p].name == "dead_letter") port = static_cast<PortIndex>(p);
+    const PortRef ref{static_cast<int>(n), port};
+    const bool used = std::any_of(spec->nodes.begin(), spec->nodes.end(),
+                                  [&](const NodeSpec& other) { return std::find(other.inputs.begin(), other.inputs.end(), ref) != other.inputs.end(); });
+    if (port < 0 || used) continue;
+    NodeSpec sink;
+    sink.id = spec->nodes[n].id + ".dead_letter";
+    sink.type = "dead_letter_file";
+    sink.inputs = {ref};
+    SinkNode kind;
+    kind.bound.blocking = true;
+    kind.bound.restartable = true;
+    const std::string path = state_directory + "/dead_letter/" + spec->nodes[n].id + ".ndjson";
+    kind.bound.make_sink = [path] { return NewDeadLetterFile(path); };
+    sink.kind = std::move(kind);
+    spec->nodes.push_back(std::move(sink));
+  }
+}
+
+int64_t PortRows(const NodeSpec& node, const NodeCounters& counters, PortIndex port) {
+  if (port == 0) return counters.out;
+  if (std::holds_alternative<SourceNode>(node.kind)) return counters.dead;
+  const std::string& name = std::get<OperatorNode>(node.kind).bound.outputs[static_cast<size_t>(port)].name;
+  if (name == "late") return counters.late;
+  if (name == "rejected") return counters.rejected;
+  if (name == "dead_letter") return counters.dead;
+  return -1;
+}
+
+}  // namespace
+
+SourceDriver::SourceDriver(Env* env, SourceCell* cell, const NodeSpec* node)
+    : env_(env),
+      cell_(cell),
+      node_(node),
+      spec_(std::get<SourceNode>(node->kind)),
+      bound_(spec_.bound),
+      credits_(std::make_shared<CreditPool>(spec_.credit_rows, spec_.credit_bytes)),
+      left_(spec_.limit) {}
+
+Status SourceDriver::Open() {
+  source_ = bound_.make_source();
+  SourceOpenContext context;
+  context.env = env_;
+  context.restored = cell_->restored_partitions();
+  if (left_ >= 0) left_ = std::max<int64_t>(0, left_ - cell_->records_read());
+  return source_->Open(context).WithNode(node_->id);
+}
+
+SourceDriver::Outcome SourceDriver::Give(SourceItem* item, SourceItem::Kind kind) {
+  item->kind = kind;
+  item->ticket = next_ticket_++;
+  std::vector<std::string> partitions = source_->Partitions();
+  if (partitions.size() != partitions_told_) {
+    partitions_told_ = partitions.size();
+    item->partitions = std::move(partitions);
+  }
+  if (kind == SourceItem::Kind::kEnd || kind == SourceItem::Kind::kStopped) done_ = true;
+  return kind == SourceItem::Kind::kBlock && !item->chunk.finished ? Outcome::kChunk : Outcome::kSignal;
+}
+
+void SourceDriver::RequestStop() {
+  stop_ = true;
+  if (source_) source_->Interrupt();
+  credits_->WakeAll();
+}
+
+SourceDriver::Outcome SourceDriver::Step(SourceItem* item, Status* error) {
+  if (done_) return Outcome::kDone;
+  *item = SourceItem();
+  if (stop_ || left_ == 0) return Give(item, SourceItem::Kind::kStopped);
+  const CreditPool::Available available = credits_->available();
+  if (!available.any()) {
+    quiet_since_us_ = -1;
+    return Outcome::kNoCredit;
+  }
+  PollBudget budget{available.rows, available.bytes};
+  if (left_ >= 0) budget.rows = std::min(budget.rows, left_);
+  Result<PollOutcome> polled = source_->Poll(budget, &item->chunk);
+  if (!polled.ok()) {
+    *error = std::move(polled).status().WithNode(node_->id);
+    if (error->retry() == RetryHint::kLater) {
+      retry_wait_us_ = std::min<int64_t>(retry_wait_us_ * 2, 30000000);
+      return Outcome::kRetry;
+    }
+    done_ = true;
+    return Outcome::kDone;
+  }
+  retry_wait_us_ = 20000;
+  switch (*polled) {
+    case PollOutcome::kChunk: {
+      RawChunk& chunk = item->chunk;
+      const int64_t rows = std::max<int64_t>(1, chunk.finished ? chunk.finished->row_count : chunk.row_count_hint);
+      item->hold = credits_->Take(rows, std::max<int64_t>(1, chunk.size));
+      if (left_ >= 0) left_ = std::max<int64_t>(0, left_ - rows);
+      quiet_since_us_ = -1;
+      idle_told_ = false;
+      const std::lock_guard lock(progress_mutex_);
+      progress_ = source_->ProgressRatio();
+      break;
+    }
+    case PollOutcome::kNothing: {
+      const int64_t now = env_->SteadyMicros();
+      if (quiet_since_us_ < 0) quiet_since_us_ = now;
+      if (!bound_.bounded && !idle_told_ && now - quiet_since_us_ >= spec_.time.idle.us) {
+        idle_told_ = true;
+        return Give(item, SourceItem::Kind::kIdle);
+      }
+      return Outcome::kNothing;
+    }
+    case PollOutcome::kEnd: return Give(item, SourceItem::Kind::kEnd);
+  }
+  if (item->chunk.finished) item->block = std::move(*item->chunk.finished);
+  return Give(item, SourceItem::Kind::kBlock);
+}
+
+std::optional<double> SourceDriver::progress() const {
+  const std::lock_guard lock(progress_mutex_);
+  return progress_;
+}
+
+void SourceDriver::Close() {
+  if (source_) source_->Close();
+}
+
+Job::Job(GraphSpec spec, const JobOptions& options, Carrier* carrier) : spec_(std::move(spec)), options_(options) {
+  environment_.env = options.env;
+  environment_.spec = &spec_;
+  environment_.carrier = carrier;
+  environment_.listener = this;
+  environment_.tables = &tables_;
+  environment_.batch_row_count_max = options.batch_row_count_max;
+  environment_.edge_budget_bytes = options.edge_budget_bytes;
+  environment_.fresh_forced = options.fresh;
+}
+
+Job::~Job() { DetachAndClose(); }
+
+Result<std::unique_ptr<Job>> Job::Make(GraphSpec spec, const JobOptions& options, Carrier* carrier) {
+  AddDeadLetterSinks(&spec, options.state_directory);
+  std::unique_ptr<Job> job(new Job(std::move(spec), options, carrier));
+  FRESHET_RETURN_IF_ERROR(job->Open());
+  return job;
+}
+
+Status Job::Open() {
+  environment_.store = options_.store;
+  if (environment_.store == nullptr && !options_.state_directory.empty()) {
+    FRESHET_ASSIGN_OR_RETURN(owned_store_, OpenRocksDbStore(options_.env, options_.state_directory, options_.fresh));
+    environment_.store = owned_store_.get();
+  }
+  if (environment_.store != nullptr) {
+    FRESHET_ASSIGN_OR_RETURN(const std::optional<Manifest> manifest, environment_.store->Load());
+    if (manifest && manifest->finished) {
+      bool restartable = true;
+      for (const NodeSpec& node : spec_.nodes)
+        if (const auto* sink = std::get_if<SinkNode>(&node.kind)) restartable = restartable && sink->bound.restartable;
+      restored_manifest_ = *manifest;
+      if (!restartable || owned_store_ == nullptr) {
+        already_finished_ = true;
+        return Status::Ok();
+      }
+      // Only sinks that keep nothing: a new generation starts over.
+      owned_store_.reset();
+      FRESHET_ASSIGN_OR_RETURN(owned_store_, OpenRocksDbStore(options_.env, options_.state_directory, true));
+      environment_.store = owned_store_.get();
+    } else if (manifest) {
+      restored_manifest_ = *manifest;
+      environment_.restored = manifest->epoch;
+      tables_.Load(*manifest);
+    }
+  }
+  committed_ = environment_.restored;
+  next_epoch_ = {environment_.restored.number + 1};
+  plan_ = PlanGraph(spec_, options_.lane_count);
+  environment_.plan = &plan_;
+  return MakeCells();
+}
+
+Status Job::MakeCells() {
+  for (const CellPlan& plan : plan_.cells) {
+    switch (plan.kind) {
+      case CellKind::kSource: {
+        auto cell = std::make_unique<SourceCell>(environment_, plan);
+        drivers_.push_back(std::make_unique<SourceDriver>(options_.env, cell.get(), &spec_.nodes[static_cast<size_t>(plan.nodes[0])]));
+        cells_.push_back(std::move(cell));
+        break;
+      }
+      case CellKind::kSink: {
+        auto cell = std::make_unique<SinkCell>(environment_, plan);
+        sinks_.push_back(cell.get());
+        cells_.push_back(std::move(cell));
+        break;
+      }
+      case CellKind::kGather: cells_.push_back(std::make_unique<GatherCell>(environment_, plan)); break;
+      default: cells_.push_back(std::make_unique<OperatorCell>(environment_, plan)); break;
+    }
+  }
+  ended_.assign(cells_.size(), false);
+  cell_counters_.resize(cells_.size());
+  next_cell_counters_.resize(cells_.size());
+  for (auto& cell : cells_)
+    FRESHET_RETURN_IF_ERROR(cell->Open().WithNode(spec_.nodes[static_cast<size_t>(cell->plan().nodes[0])].id));
+  for (auto& driver : drivers_) FRESHET_RETURN_IF_ERROR(driver->Open());
+  return Status::Ok();
+}
+
+std::vector<int> Job::BeginEpoch(bool final_one) {
+  std::vector<int> nudged;
+  const std::lock_guard lock(mutex_);
+  if (under_way_ || has_failed_ || ended_count_ == cells_.size()) return nudged;
+  bool any_source = false;
+  for (const auto& driver : drivers_) any_source = any_source || !ended_[static_cast<size_t>(driver->cell().id())];
+  if (!any_source) return nudged;
+  under_way_ = true;
+  complete_ = false;
+  epoch_ = next_epoch_;
+  next_epoch_ = {next_epoch_.number + 1};
+  began_us_ = options_.env->SteadyMicros();
+  rows_ = std::move(next_rows_);
+  next_rows_ = EpochRows();
+  waiting_for_.clear();
+  for (size_t c = 0; c < cells_.size(); ++c) {
+    if (!ended_[c]) waiting_for_.insert(static_cast<int>(c));
+    else if (!next_cell_counters_[c].empty()) cell_counters_[c] = next_cell_counters_[c];
+  }
+  for (const auto& driver : drivers_) {
+    if (ended_[static_cast<size_t>(driver->cell().id())]) continue;
+    driver->cell().RequestBarrier({epoch_, final_one});
+    nudged.push_back(driver->cell().id());
+  }
+  return nudged;
+}
+
+bool Job::epoch_under_way() const {
+  const std::lock_guard lock(mutex_);
+  return under_way_;
+}
+bool Job::commit_ready() const {
+  const std::lock_guard lock(mutex_);
+  return complete_;
+}
+bool Job::all_ended() const {
+  const std::lock_guard lock(mutex_);
+  return ended_count_ == cells_.size();
+}
+
+bool Job::sources_at_rest() const {
+  return std::all_of(drivers_.begin(), drivers_.end(), [](const auto& d) { return d->cell().stopped() || d->cell().finished(); });
+}
+
+void Job::OnSnapshot(Epoch epoch, CellSnapshot snapshot) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!under_way_ || epoch != epoch_ || waiting_for_.erase(snapshot.cell) == 0) return;
+    rows_.Merge(std::move(snapshot.rows));
+    cell_counters_[static_cast<size_t>(snapshot.cell)] = std::move(snapshot.counters);
+    CheckComplete();
+    if (!complete_) return;
+  }
+  if (on_change) on_change();
+}
+
+void Job::OnEnded(CellSnapshot snapshot) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto c = static_cast<size_t>(snapshot.cell);
+    ended_[c] = true;
+    ++ended_count_;
+    if (under_way_ && waiting_for_.erase(snapshot.cell) > 0) {
+      rows_.Merge(std::move(snapshot.rows));
+      cell_counters_[c] = snapshot.counters;
+    } else {
+      next_rows_.Merge(std::move(snapshot.rows));
+    }
+    next_cell_counters_[c] = std::move(snapshot.counters);
+    CheckComplete();
+    if (!complete_) return;
+  }
+  if (on_change) on_change();
+}
+
+void Job::CheckComplete() {
+  if (complete_) return;
+  if (under_way_) {
+    complete_ = waiting_for_.empty();
+    return;
+  }
+  if (ended_count_ != cells_.size() || finished_) return;
+  // The last epoch: nobody is left to send a barrier through.
+  under_way_ = true;
+  complete_ = true;
+  epoch_ = next_epoch_;
+  next_epoch_ = {next_epoch_.number + 1};
+  began_us_ = options_.env->SteadyMicros();
+  rows_ = std::move(next_rows_);
+  next_rows_ = EpochRows();
+  cell_counters_ = next_cell_counters_;
+}
+
+void Job::OnFailure(int, Status status) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!has_failed_) failure_ = std::move(status);
+    has_failed_ = true;
+  }
+  if (on_change) on_change();
+}
+
+Status Job::failure() const {
+  const std::lock_guard lock(mutex_);
+  return failure_;
+}
+
+std::vector<NodeCounters> Job::SumCounters() const {
+  std::vector<NodeCounters> sums(spec_.nodes.size());
+  for (const auto& cell : cell_counters_)
+    for (const auto& [node, counters] : cell) AddCounters(&sums[static_cast<size_t>(node)], counters);
+  return sums;
+}
+
+NodeClass Job::ClassOf(int node) const {
+  const NodeSpec& spec = spec_.nodes[static_cast<size_t>(node)];
+  if (std::holds_alternative<SourceNode>(spec.kind)) return NodeClass::kSource;
+  if (const auto* op = std::get_if<OperatorNode>(&spec.kind)) return op->bound.node_class;
+  return NodeClass::kSink;
+}
+
+Status Job::CheckLaws(const std::vector<NodeCounters>& counters) const {
+  for (size_t n = 0; n < spec_.nodes.size(); ++n) {
+    const NodeSpec& node = spec_.nodes[n];
+    const std::string law = CheckConservation(ClassOf(static_cast<int>(n)), counters[n]);
+    if (!law.empty()) return Status::Internal("rows are not accounted for: " + law).WithNode(node.id);
+    if (node.inputs.empty()) continue;
+    int64_t sent = 0;
+    for (const PortRef& input : node.inputs)
+      sent += PortRows(spec_.nodes[static_cast<size_t>(input.node)], counters[static_cast<size_t>(input.node)], input.port);
+    if (sent != counters[n].in)
+      return Status::Internal("rows are not accounted for: " + std::to_string(sent) + " were sent to it, " + std::to_string(counters[n].in) + " came in")
+          .WithNode(node.id);
+  }
+  return Status::Ok();
+}
+
+Status Job::CommitReady() {
+  EpochRows rows;
+  Manifest manifest;
+  bool last = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!complete_) return Status::Ok();
+    const std::vector<NodeCounters> sums = SumCounters();
+    FRESHET_RETURN_IF_ERROR(CheckLaws(sums));
+    for (size_t n = 0; n < sums.size(); ++n) {
+      ByteSink sink;
+      EncodeCounters(sums[n], sink);
+      rows_.Put(kEngineTable, 0, EngineKey("counters", spec_.nodes[n].id), sink.bytes());
+    }
+    rows = std::move(rows_);
+    rows_ = EpochRows();
+    last = ended_count_ == cells_.size() && next_rows_.count() == 0;
+    manifest.epoch = epoch_;
+    manifest.program_version = FRESHET_VERSION;
+    manifest.pipeline_name = spec_.pipeline_name;
+    manifest.committed_wall_us = options_.env->WallMicros();
+    manifest.finished = last;
+    manifest.tables = tables_.tables();
+    totals_.checkpoint_last_rows = static_cast<int64_t>(rows.count());
+  }
+  if (environment_.store != nullptr && IsPlanted(PlantedBug::kCommitPositionsFirst)) {
+    EpochRows positions;
+    for (const EpochRows::Row& row : rows.Sorted())
+      if (row.key().find("source/") != std::string_view::npos) positions.Put(kEngineTable, 0, row.key().substr(4), row.value());
+    FRESHET_RETURN_IF_ERROR(environment_.store->Commit(manifest, std::move(positions)));
+    if (manifest.epoch.number % 2 == 0) return Status::Cancelled("planted: the process died between two commits");
+  }
+  Status status = environment_.store != nullptr ? environment_.store->Commit(manifest, std::move(rows)) : Status::Ok();
+  const bool skipped = status.code() == StatusCode::kUnavailable;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!status.ok() && !skipped) return status;
+    under_way_ = false;
+    complete_ = false;
+    if (skipped) {
+      ++totals_.checkpoint_skipped_count;
+      rows.Merge(std::move(next_rows_));
+      next_rows_ = std::move(rows);
+    } else {
+      committed_ = manifest.epoch;
+      ++totals_.checkpoint_count;
+      totals_.checkpoint_last_us = options_.env->SteadyMicros() - began_us_;
+      totals_.checkpoint_last_wall_us = options_.env->WallMicros();
+      if (last) finished_ = true;
+      else CheckComplete();
+    }
+  }
+  for (SinkCell* sink : sinks_) sink->PostCommit(manifest.epoch, !skipped);
+  return Status::Ok();
+}
+
+JobReport Job::Report() const {
+  JobReport report;
+  {
+    const std::lock_guard lock(mutex_);
+    report = totals_;
+    report.committed = committed_;
+    report.restored = environment_.restored;
+    report.status = failure_;
+  }
+  report.finished = finished_;
+  std::map<int, size_t> at;
+  for (size_t n = 0; n < spec_.nodes.size(); ++n) {
+    NodeReport node;
+    node.id = spec_.nodes[n].id;
+    node.type = spec_.nodes[n].type;
+    node.node_class = ClassOf(static_cast<int>(n));
+    node.watermark = EventTime::Max();
+    report.nodes.push_back(std::move(node));
+  }
+  for (const auto& cell : cells_) {
+    const Cell::Published published = cell->published();
+    for (const auto& [n, counters] : published.counters) AddCounters(&report.nodes[static_cast<size_t>(n)].counters, counters);
+    for (const int n : cell->plan().nodes) {
+      NodeReport& node = report.nodes[static_cast<size_t>(n)];
+      EventTime watermark = published.watermark;
+      if (const auto* source = dynamic_cast<const SourceCell*>(cell.get())) watermark = source->watermark();
+      node.watermark = std::min(node.watermark, watermark);
+      if (n != cell->plan().nodes[0]) continue;
+      node.queued += published.queued;
+      node.blocked_count += published.blocked_count;
+      node.state_bytes += published.state_bytes;
+    }
+  }
+  for (NodeReport& node : report.nodes) node.law = CheckConservation(node.node_class, node.counters);
+  double progress = 0;
+  bool known = !drivers_.empty();
+  for (const auto& driver : drivers_) {
+    const std::optional<double> p = driver->progress();
+    known = known && p.has_value();
+    progress += p.value_or(0) / static_cast<double>(drivers_.size());
+  }
+  if (known) report.progress = progress;
+  return report;
+}
+
+void AddLateReport(const Job& job, JobReport* report) {
+  for (const auto& cell : job.cells()) {
+    const NodeSpec& node = job.spec().nodes[static_cast<size_t>(cell->plan().nodes[0])];
+    if (const auto* operators = dynamic_cast<const OperatorCell*>(cell.get()); operators != nullptr && !operators->late_samples().empty())
+      report->late_samples.emplace_back(node.id, operators->late_samples());
+    const auto* source = dynamic_cast<const SourceCell*>(cell.get());
+    if (source == nullptr) continue;
+    const TimeStage::Poisoner& p = source->time_stage().poisoner();
+    if (p.older_row_count < 100 || p.older_row_count * 100 <= p.row_count) continue;
+    const SourceNode& spec = std::get<SourceNode>(node.kind);
+    const size_t partition = p.ordinal.partition();
+    const auto& partitions = source->restored_partitions();
+    report->warnings.push_back(LateWarning(node.id, partition < partitions.size() ? partitions[partition].name : std::string(), spec.bound.bounded, p));
+  }
+}
+
+void Job::DetachAndClose() {
+  for (auto& cell : cells_) cell->Detach();
+  for (auto& driver : drivers_) driver->Close();
+  for (auto& cell : cells_) cell->Close();
+}
+
+}  // namespace freshet

@@ -1,0 +1,200 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/flow/cell.h"
+#include "engine/flow/credits.h"
+#include "engine/flow/sink_cell.h"
+#include "engine/flow/source_cell.h"
+
+namespace freshet {
+
+struct JobOptions {
+  Env* env = nullptr;
+  /// Where state lives; empty: nowhere (a run that cannot be restored). Ignored when `store` is given.
+  std::string state_directory;
+  CheckpointStore* store = nullptr;       ///< for tests and simulations; not owned
+  Duration checkpoint_every = Duration::Seconds(10);
+  int lane_count = 1;
+  int32_t batch_row_count_max = kBatchRowCountMax;
+  int64_t edge_budget_bytes = kEdgeBudgetBytes;
+  bool fresh = false;                     ///< --fresh: forget state, replace output
+};
+
+/// What a run came to; also a consistent picture while it runs.
+struct NodeReport {
+  std::string id;
+  std::string type;
+  NodeClass node_class = NodeClass::kRowWise;
+  NodeCounters counters;
+  EventTime watermark = EventTime::Min();
+  int64_t queued = 0;
+  int64_t blocked_count = 0;
+  int64_t state_bytes = 0;
+  std::string law;                        ///< "" or the broken equation
+};
+struct JobReport {
+  std::vector<NodeReport> nodes;
+  Epoch restored;
+  Epoch committed;
+  int64_t checkpoint_count = 0;
+  int64_t checkpoint_skipped_count = 0;
+  int64_t checkpoint_last_us = 0;         ///< duration of the last one, barrier to durable
+  int64_t checkpoint_last_wall_us = 0;    ///< when it became durable
+  int64_t checkpoint_last_rows = 0;
+  bool finished = false;                  ///< all input came and everything is committed
+  Status status;
+  std::vector<std::string> warnings;
+  std::vector<std::pair<std::string, std::string>> sink_summaries;
+  std::vector<std::pair<std::string, std::vector<Batch>>> late_samples;
+  std::optional<double> progress;         ///< share of bounded input read
+};
+
+class Job;
+/// Adds late samples and, where more than 1 % of a source's rows (and at least 100) were older than their watermark, the
+/// warning of SEMANTICS.md §2.3 to a report. Only when nothing runs any more.
+void AddLateReport(const Job& job, JobReport* report);
+
+/// Reads one source: polls within the credits, numbers what it gets, and hands it on. Knows no thread: a connector thread or
+/// a simulator calls Step.
+class SourceDriver {
+ public:
+  SourceDriver(Env* env, SourceCell* cell, const NodeSpec* node);
+  Status Open();
+  enum class Outcome : uint8_t {
+    kChunk,      ///< `*item` is filled: decode it (unless finished), then SourceCell::Push
+    kSignal,     ///< `*item` is filled and needs no decoding
+    kNoCredit,
+    kNothing,    ///< ask again after retry_after_us
+    kRetry,      ///< a passing failure: ask again later; `last_error` says what
+    kDone,
+  };
+  /// One poll. After kDone or Stop()'s signal nothing follows.
+  Outcome Step(SourceItem* item, Status* error);
+  /// The next Step gives a kStopped item, then kDone. Any thread.
+  void RequestStop();
+  SourceCell& cell() { return *cell_; }
+  CreditPool& credits() { return *credits_; }
+  Source& source() { return *source_; }
+  const BoundSource& bound() const { return bound_; }
+  int64_t retry_wait_us() const { return retry_wait_us_; }
+  std::optional<double> progress() const;
+  void Close();
+
+ private:
+  Outcome Give(SourceItem* item, SourceItem::Kind kind);
+
+  Env* env_;
+  SourceCell* cell_;
+  const NodeSpec* node_;
+  const SourceNode& spec_;
+  const BoundSource& bound_;
+  std::unique_ptr<Source> source_;
+  std::shared_ptr<CreditPool> credits_;
+  std::atomic<bool> stop_{false};
+  uint64_t next_ticket_ = 0;
+  size_t partitions_told_ = 0;
+  int64_t quiet_since_us_ = -1;
+  bool idle_told_ = false;
+  bool done_ = false;
+  int64_t left_ = -1;
+  int64_t retry_wait_us_ = 20000;
+  mutable std::mutex progress_mutex_;
+  std::optional<double> progress_;
+};
+
+/// One run of a pipeline: the graph's cells, the checkpoint coordinator and what restores them. Runtimes move the messages.
+///
+/// Epochs: BeginEpoch asks the sources for barriers; when every cell that has not ended has answered, TakeReady gives the
+/// epoch, CommitReady makes it durable. Cells that have ended answer with what they had at their end. When all cells have
+/// ended, a last epoch marks the state finished.
+class Job final : public CellListener {
+ public:
+  /// Plans, opens the store, restores. `carrier` must outlive the job.
+  static Result<std::unique_ptr<Job>> Make(GraphSpec spec, const JobOptions& options, Carrier* carrier);
+  ~Job() override;
+
+  const GraphSpec& spec() const { return spec_; }
+  const GraphPlan& plan() const { return plan_; }
+  Cell& cell(int id) { return *cells_[static_cast<size_t>(id)]; }
+  std::vector<std::unique_ptr<Cell>>& cells() { return cells_; }
+  const std::vector<std::unique_ptr<Cell>>& cells() const { return cells_; }
+  std::vector<std::unique_ptr<SourceDriver>>& drivers() { return drivers_; }
+  const std::vector<SinkCell*>& sinks() const { return sinks_; }
+  /// The state says that everything was processed before (SEMANTICS.md §3.3).
+  bool already_finished() const { return already_finished_; }
+  const Manifest& restored_manifest() const { return restored_manifest_; }
+
+  /// Starts an epoch unless one is under way or no source is left to send a barrier. Returns the cells to nudge.
+  std::vector<int> BeginEpoch(bool final_one);
+  bool epoch_under_way() const;
+  /// A complete epoch waits for CommitReady, or the run has ended and the last one does.
+  bool commit_ready() const;
+  /// Makes it durable. Not on an arena thread: it waits for the disk. On success `sinks()` have PostCommit and want a nudge.
+  Status CommitReady();
+  bool all_ended() const;
+  bool finished() const { return finished_.load(); }
+  /// All source cells have stopped or ended after a stop request.
+  bool sources_at_rest() const;
+
+  Status failure() const;
+  bool failed() const { return has_failed_.load(); }
+  /// Called after the listener got something that may need the coordinator's attention.
+  std::function<void()> on_change;
+
+  JobReport Report() const;
+  void DetachAndClose();
+
+  void OnSnapshot(Epoch epoch, CellSnapshot snapshot) override;
+  void OnEnded(CellSnapshot snapshot) override;
+  void OnFailure(int cell, Status status) override;
+
+ private:
+  Job(GraphSpec spec, const JobOptions& options, Carrier* carrier);
+  Status Open();
+  Status MakeCells();
+  void CheckComplete();
+  Status CheckLaws(const std::vector<NodeCounters>& counters) const;
+  std::vector<NodeCounters> SumCounters() const;
+  NodeClass ClassOf(int node) const;
+
+  GraphSpec spec_;
+  const JobOptions options_;
+  GraphPlan plan_;
+  CellEnvironment environment_;
+  std::unique_ptr<CheckpointStore> owned_store_;
+  TableDirectory tables_;
+  Manifest restored_manifest_;
+  bool already_finished_ = false;
+  std::vector<std::unique_ptr<Cell>> cells_;
+  std::vector<std::unique_ptr<SourceDriver>> drivers_;
+  std::vector<SinkCell*> sinks_;
+
+  mutable std::mutex mutex_;
+  Epoch next_epoch_{1};
+  bool under_way_ = false;
+  bool complete_ = false;
+  Epoch epoch_;
+  std::set<int> waiting_for_;
+  std::vector<bool> ended_;
+  size_t ended_count_ = 0;
+  EpochRows rows_;             ///< of the epoch under way
+  EpochRows next_rows_;        ///< of cells that ended after answering it
+  std::vector<std::vector<std::pair<int, NodeCounters>>> cell_counters_;       ///< as of the epoch under way
+  std::vector<std::vector<std::pair<int, NodeCounters>>> next_cell_counters_;  ///< of cells ended since
+  int64_t began_us_ = 0;
+  Epoch committed_;
+  JobReport totals_;           ///< checkpoint figures only
+  std::atomic<bool> finished_{false};
+  std::atomic<bool> has_failed_{false};
+  Status failure_;
+};
+
+}  // namespace freshet

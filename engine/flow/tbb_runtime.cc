@@ -1,0 +1,434 @@
+#include "engine/flow/tbb_runtime.h"
+
+#include <oneapi/tbb/flow_graph.h>
+#include <oneapi/tbb/task_arena.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+
+#include "engine/base/cpu.h"
+#include "engine/base/log.h"
+#include "engine/base/queue.h"
+#include "engine/base/units.h"
+
+namespace freshet {
+namespace {
+
+namespace flow = oneapi::tbb::flow;
+
+/// Wakes a thread that waits for work; a Notify before a Wait is not lost.
+class Event {
+ public:
+  void Notify() {
+    {
+      const std::lock_guard lock(mutex_);
+      set_ = true;
+    }
+    condition_.notify_one();
+  }
+  /// Returns when notified, or after `us` microseconds.
+  void Wait(int64_t us) {
+    std::unique_lock lock(mutex_);
+    condition_.wait_for(lock, std::chrono::microseconds(us), [&] { return set_; });
+    set_ = false;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable condition_;
+  bool set_ = false;
+};
+
+template <size_t... I>
+auto EnvelopeTuple(std::index_sequence<I...>) -> std::tuple<decltype((void)I, Envelope())...>;
+template <size_t N>
+using Envelopes = decltype(EnvelopeTuple(std::make_index_sequence<N>()));
+
+using OutputPort_ = flow::sender<Envelope>;
+
+/// A cell as a node of the graph. Its output ports are joined by edges to the nodes it sends to.
+class CellNode {
+ public:
+  virtual ~CellNode() = default;
+  virtual flow::receiver<Envelope>& input() = 0;
+  virtual bool Put(Envelope envelope) = 0;
+  virtual void Connect(size_t port, flow::receiver<Envelope>& to) = 0;
+  /// From inside the body only: keeps the order (LIBRARIES.md, oneTBB).
+  virtual void Emit(size_t port, Envelope envelope) = 0;
+};
+
+/// Serial and queueing: one body at a time, messages in the order of their arrival, output sent inside the body.
+template <size_t N, class Body>
+class CellNodeOf final : public CellNode {
+ public:
+  using Node = flow::multifunction_node<Envelope, Envelopes<N>, flow::queueing>;
+  CellNodeOf(flow::graph& graph, Body body)
+      : node_(graph, flow::serial, [body](const Envelope& e, typename Node::output_ports_type&) noexcept { body(e); }) {
+    std::apply([&](auto&... ports) { ports_ = {&ports...}; }, node_.output_ports());
+  }
+  flow::receiver<Envelope>& input() override { return node_; }
+  bool Put(Envelope envelope) override { return node_.try_put(envelope); }
+  void Connect(size_t port, flow::receiver<Envelope>& to) override { flow::make_edge(*ports_[port], to); }
+  void Emit(size_t port, Envelope envelope) override { ports_[port]->try_put(envelope); }
+
+ private:
+  Node node_;
+  std::vector<flow::multifunction_output<Envelope>*> ports_;
+};
+
+template <class Body>
+std::unique_ptr<CellNode> MakeCellNode(flow::graph& graph, size_t ports, Body body) {
+  if (ports <= 1) return std::make_unique<CellNodeOf<1, Body>>(graph, body);
+  if (ports <= 2) return std::make_unique<CellNodeOf<2, Body>>(graph, body);
+  if (ports <= 4) return std::make_unique<CellNodeOf<4, Body>>(graph, body);
+  if (ports <= 8) return std::make_unique<CellNodeOf<8, Body>>(graph, body);
+  if (ports <= 24) return std::make_unique<CellNodeOf<24, Body>>(graph, body);
+  if (ports <= 160) return std::make_unique<CellNodeOf<160, Body>>(graph, body);
+  return nullptr;
+}
+
+}  // namespace
+
+class TbbRuntime::Impl final : public Carrier {
+ public:
+  explicit Impl(const Options& options)
+      : options_(options),
+        concurrency_(std::max(1, options.concurrency > 0 ? options.concurrency : AvailableCores())),
+        arena_(concurrency_, 1) {}
+
+  ~Impl() override {
+    StopNow();
+    Finish();
+  }
+
+  Status Start(GraphSpec spec) {
+    FRESHET_ASSIGN_OR_RETURN(job_, Job::Make(std::move(spec), options_.job, this));
+    if (job_->already_finished()) return Status::Ok();
+    job_->on_change = [this] { coordinator_event_.Notify(); };
+    FRESHET_RETURN_IF_ERROR(BuildGraph());
+    StartThreads();
+    return Status::Ok();
+  }
+
+  // Carrier. Send is called inside the sender's body, so the port may be used directly.
+  void Send(Envelope envelope) override {
+    const auto edge = static_cast<size_t>(envelope.edge);
+    const EdgePlan& plan = job_->plan().edges[edge];
+    nodes_[static_cast<size_t>(plan.from)]->Emit(port_of_edge_[edge], std::move(envelope));
+  }
+  void Nudge(int cell) override {
+    if (dead_) return;
+    nodes_[static_cast<size_t>(cell)]->Put(Envelope());
+  }
+
+  void RequestStop() {
+    if (stop_requested_.exchange(true)) return;
+    for (auto& driver : job_->drivers()) driver->RequestStop();
+    coordinator_event_.Notify();
+  }
+  void StopNow() {
+    stop_now_ = true;
+    if (job_)
+      for (auto& driver : job_->drivers()) driver->RequestStop();
+    coordinator_event_.Notify();
+  }
+  void RequestCheckpoint() {
+    checkpoint_requested_ = true;
+    coordinator_event_.Notify();
+  }
+  bool Wait(Duration timeout) {
+    if (job_->already_finished()) return true;
+    std::unique_lock lock(over_mutex_);
+    return over_condition_.wait_for(lock, std::chrono::microseconds(timeout.us), [&] { return over_; });
+  }
+
+  JobReport Finish() {
+    if (!joined_ && coordinator_.joinable()) {
+      joined_ = true;
+      coordinator_.join();
+      for (auto& driver : job_->drivers()) driver->RequestStop();
+      for (std::thread& t : source_threads_) t.join();
+      for (auto& thread : sink_threads_) {
+        if (!thread) continue;
+        thread->stop = true;
+        thread->event.Notify();
+        thread->thread.join();
+      }
+      graph_->release_wait();
+      owner_.join();
+      dead_ = true;
+      final_report_ = MakeFinalReport();
+      for (auto& cell : job_->cells()) cell->Detach();
+      arena_.execute([&] {
+        decode_nodes_.clear();
+        nodes_.clear();
+        graph_.reset();
+      });
+      job_->DetachAndClose();
+    }
+    return final_report_ ? *final_report_ : Report();
+  }
+
+  JobReport Report() const {
+    if (final_report_) return *final_report_;
+    JobReport report = job_->Report();
+    const std::lock_guard lock(over_mutex_);
+    if (report.status.ok()) report.status = coordinator_status_;
+    return report;
+  }
+  Job& job() { return *job_; }
+  int64_t body_count() const { return body_count_.load(); }
+
+ private:
+  struct SinkThread {
+    SinkCell* cell = nullptr;
+    MpmcQueue<Envelope> queue;
+    std::atomic<int64_t> pending{0};
+    Event event;
+    std::atomic<bool> stop{false};
+    std::thread thread;
+  };
+  struct Decoding {
+    SourceDriver* driver = nullptr;
+    MpmcQueue<SourceItem> chunks;
+    MpmcQueue<Decoder*> idle_decoders;
+    std::vector<std::unique_ptr<Decoder>> decoders;
+    std::mutex mutex;
+  };
+  using Token = int;
+  using DecodeNode = flow::function_node<Token, Envelope, flow::queueing>;
+
+  Status BuildGraph() {
+    const GraphPlan& plan = job_->plan();
+    Status status;
+    arena_.execute([&] {
+      graph_ = std::make_unique<flow::graph>();
+      port_of_edge_.resize(plan.edges.size());
+      std::vector<size_t> port_count(plan.cells.size());
+      for (size_t e = 0; e < plan.edges.size(); ++e) port_of_edge_[e] = port_count[static_cast<size_t>(plan.edges[e].from)]++;
+      sink_threads_.resize(plan.cells.size());
+      for (const CellPlan& cell : plan.cells) {
+        Cell* target = &job_->cell(cell.id);
+        std::unique_ptr<CellNode> node;
+        SinkThread* sink_thread = nullptr;
+        if (auto* sink = dynamic_cast<SinkCell*>(target); sink != nullptr && sink->blocking()) {
+          sink_threads_[static_cast<size_t>(cell.id)] = std::make_unique<SinkThread>();
+          sink_thread = sink_threads_[static_cast<size_t>(cell.id)].get();
+          sink_thread->cell = sink;
+        }
+        node = MakeCellNode(*graph_, port_count[static_cast<size_t>(cell.id)], [this, target, sink_thread](const Envelope& e) noexcept {
+          body_count_.fetch_add(1, std::memory_order_relaxed);
+          if (sink_thread != nullptr) {
+            sink_thread->queue.Push(e);
+            sink_thread->event.Notify();
+            return;
+          }
+          target->Deliver(e);
+          target->Run();
+        });
+        if (!node) {
+          status = Status::Unsupported("a step sends to more than 160 others; use fewer lanes (settings.parallelism)");
+          return;
+        }
+        nodes_.push_back(std::move(node));
+      }
+      for (size_t e = 0; e < plan.edges.size(); ++e)
+        nodes_[static_cast<size_t>(plan.edges[e].from)]->Connect(port_of_edge_[e], nodes_[static_cast<size_t>(plan.edges[e].to)]->input());
+      for (auto& driver : job_->drivers()) AddDecodeNode(*driver);
+    });
+    return status;
+  }
+
+  /// Parallel: any free worker takes the next chunk. The source cell puts the blocks back in order by ticket.
+  void AddDecodeNode(SourceDriver& driver) {
+    auto decoding = std::make_unique<Decoding>();
+    decoding->driver = &driver;
+    Decoding* d = decoding.get();
+    decoding_.push_back(std::move(decoding));
+    auto node = std::make_unique<DecodeNode>(*graph_, flow::unlimited, [this, d](Token) noexcept {
+      SourceItem item;
+      if (d->chunks.TryPop(item)) {
+        if (item.kind == SourceItem::Kind::kBlock && !item.chunk.finished) DecodeItem(*d, item);
+        d->driver->cell().Push(std::move(item));
+      }
+      return Envelope();
+    });
+    flow::make_edge(*node, nodes_[static_cast<size_t>(driver.cell().id())]->input());
+    decode_nodes_.push_back(std::move(node));
+  }
+
+  void DecodeItem(Decoding& d, SourceItem& item) noexcept {
+    Decoder* decoder = nullptr;
+    if (!d.idle_decoders.TryPop(decoder)) {
+      std::unique_ptr<Decoder> fresh = d.driver->bound().make_decoder();
+      decoder = fresh.get();
+      const std::lock_guard lock(d.mutex);
+      d.decoders.push_back(std::move(fresh));
+    }
+    decoder->Decode(item.chunk, &item.block);
+    d.idle_decoders.Push(decoder);
+  }
+
+  void StartThreads() {
+    graph_->reserve_wait();
+    owner_ = std::thread([this] { arena_.execute([&] { graph_->wait_for_all(); }); });
+    for (auto& thread : sink_threads_)
+      if (thread) thread->thread = std::thread([this, t = thread.get()] { SinkLoop(*t); });
+    for (size_t i = 0; i < job_->drivers().size(); ++i) source_threads_.emplace_back([this, i] { SourceLoop(i); });
+    coordinator_ = std::thread([this] { CoordinatorLoop(); });
+  }
+
+  void SinkLoop(SinkThread& t) {
+    for (;;) {
+      Envelope e;
+      bool any = false;
+      while (t.queue.TryPop(e)) {
+        t.cell->Deliver(std::move(e));
+        t.cell->Run();
+        any = true;
+      }
+      if (any) continue;
+      if (t.stop) return;
+      t.event.Wait(1000000);
+    }
+  }
+
+  void SourceLoop(size_t index) {
+    SourceDriver& driver = *job_->drivers()[index];
+    Decoding& decoding = *decoding_[index];
+    while (!stop_now_) {
+      SourceItem item;
+      Status error;
+      switch (driver.Step(&item, &error)) {
+        case SourceDriver::Outcome::kChunk:
+        case SourceDriver::Outcome::kSignal:
+          decoding.chunks.Push(std::move(item));
+          decode_nodes_[index]->try_put(0);
+          break;
+        case SourceDriver::Outcome::kNoCredit: driver.credits().WaitAvailable(100000); break;
+        case SourceDriver::Outcome::kNothing: Sleep(driver.source().retry_after_us()); break;
+        case SourceDriver::Outcome::kRetry:
+          Log(LogLevel::kWarning, "source failed, trying again", {{"error", error.ToString()}});
+          Sleep(driver.retry_wait_us());
+          break;
+        case SourceDriver::Outcome::kDone:
+          if (!error.ok()) job_->OnFailure(driver.cell().id(), std::move(error));
+          return;
+      }
+    }
+  }
+
+  /// Waits, but not through a stop.
+  void Sleep(int64_t us) {
+    std::unique_lock lock(sleep_mutex_);
+    sleep_condition_.wait_for(lock, std::chrono::microseconds(us), [&] { return stop_requested_ || stop_now_; });
+  }
+
+  void CoordinatorLoop() {
+    Env* env = options_.job.env;
+    int64_t next_us = env->SteadyMicros() + options_.job.checkpoint_every.us;
+    bool final_begun = false;
+    Status status;
+    for (;;) {
+      if (stop_requested_ || stop_now_) sleep_condition_.notify_all();
+      if (stop_now_ || job_->failed()) break;
+      if (job_->commit_ready()) {
+        const bool was_final = final_begun;
+        status = job_->CommitReady();
+        if (!status.ok()) break;
+        NudgeSinks();
+        next_us = env->SteadyMicros() + options_.job.checkpoint_every.us;
+        if (job_->finished() || (was_final && !job_->epoch_under_way())) break;
+        continue;
+      }
+      const int64_t now = env->SteadyMicros();
+      if (!job_->epoch_under_way()) {
+        if (stop_requested_ && job_->sources_at_rest() && !final_begun) {
+          final_begun = true;
+          Begin(true);
+          continue;
+        }
+        if (!stop_requested_ && (checkpoint_requested_.exchange(false) || now >= next_us)) {
+          Begin(false);
+          next_us = now + options_.job.checkpoint_every.us;
+        }
+      }
+      coordinator_event_.Wait(stop_requested_ ? 5000 : std::clamp<int64_t>(next_us - now, 1000, 1000000));
+    }
+    const std::lock_guard lock(over_mutex_);
+    coordinator_status_ = std::move(status);
+    stop_now_ = true;
+    sleep_condition_.notify_all();
+    over_ = true;
+    over_condition_.notify_all();
+  }
+
+  void Begin(bool final_one) {
+    for (const int cell : job_->BeginEpoch(final_one)) Nudge(cell);
+  }
+
+  void NudgeSinks() {
+    for (SinkCell* sink : job_->sinks()) Nudge(sink->id());
+  }
+
+  JobReport MakeFinalReport() {
+    JobReport report = job_->Report();
+    if (report.status.ok()) report.status = coordinator_status_;
+    for (SinkCell* sink : job_->sinks()) {
+      if (report.finished && report.status.ok()) report.status = sink->Finish();
+      std::string summary = sink->Summary();
+      if (!summary.empty()) report.sink_summaries.emplace_back(job_->spec().nodes[static_cast<size_t>(sink->plan().nodes[0])].id, std::move(summary));
+    }
+    AddLateReport(*job_, &report);
+    return report;
+  }
+
+  const Options options_;
+  const int concurrency_;
+  oneapi::tbb::task_arena arena_;
+  std::unique_ptr<Job> job_;
+  std::unique_ptr<flow::graph> graph_;
+  std::vector<std::unique_ptr<CellNode>> nodes_;
+  std::vector<size_t> port_of_edge_;
+  std::vector<std::unique_ptr<DecodeNode>> decode_nodes_;
+  std::vector<std::unique_ptr<Decoding>> decoding_;
+  std::vector<std::unique_ptr<SinkThread>> sink_threads_;
+  std::vector<std::thread> source_threads_;
+  std::thread owner_;
+  std::thread coordinator_;
+  Event coordinator_event_;
+  std::mutex sleep_mutex_;
+  std::condition_variable sleep_condition_;
+  std::atomic<bool> stop_requested_{false};
+  std::atomic<bool> stop_now_{false};
+  std::atomic<bool> checkpoint_requested_{false};
+  std::atomic<bool> dead_{false};
+  std::atomic<int64_t> body_count_{0};
+  mutable std::mutex over_mutex_;
+  std::condition_variable over_condition_;
+  bool over_ = false;
+  bool joined_ = false;
+  Status coordinator_status_;
+  std::optional<JobReport> final_report_;
+};
+
+TbbRuntime::TbbRuntime(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+TbbRuntime::~TbbRuntime() = default;
+
+Result<std::unique_ptr<TbbRuntime>> TbbRuntime::Start(GraphSpec spec, const Options& options) {
+  auto impl = std::make_unique<Impl>(options);
+  FRESHET_RETURN_IF_ERROR(impl->Start(std::move(spec)));
+  return std::unique_ptr<TbbRuntime>(new TbbRuntime(std::move(impl)));
+}
+
+void TbbRuntime::RequestStop() { impl_->RequestStop(); }
+void TbbRuntime::StopNow() { impl_->StopNow(); }
+bool TbbRuntime::Wait(Duration timeout) { return impl_->Wait(timeout); }
+JobReport TbbRuntime::Finish() { return impl_->Finish(); }
+JobReport TbbRuntime::Report() const { return impl_->Report(); }
+void TbbRuntime::RequestCheckpoint() { impl_->RequestCheckpoint(); }
+Job& TbbRuntime::job() { return impl_->job(); }
+int64_t TbbRuntime::body_count() const { return impl_->body_count(); }
+
+}  // namespace freshet

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine/flow/job.h"
+
+namespace freshet {
+
+/// Runs one job on a oneTBB flow graph: a serial, queueing node per cell; a parallel decode node per source; threads of their
+/// own for connectors (sources and blocking sinks) and for the checkpoint coordinator.
+///
+/// Thread-safety: Start, then any thread may call RequestStop, StopNow and Report; one thread calls Wait and Finish.
+class TbbRuntime final {
+ public:
+  struct Options {
+    JobOptions job;
+    int concurrency = 0;           ///< arena slots; 0: the cores the process may use
+  };
+  static Result<std::unique_ptr<TbbRuntime>> Start(GraphSpec spec, const Options& options);
+  ~TbbRuntime();
+
+  /// Like a signal: sources stop, what is in flight passes, a last checkpoint is taken (SEMANTICS.md §3.1).
+  void RequestStop();
+  /// Gives up at once: nothing more is committed.
+  void StopNow();
+  /// True when the run is over (finished, stopped or failed); waits at most `timeout`.
+  bool Wait(Duration timeout);
+  /// Joins everything and says how it ended. Afterwards only Report and job() may be used.
+  JobReport Finish();
+  JobReport Report() const;
+  /// Asks for a checkpoint now.
+  void RequestCheckpoint();
+  Job& job();
+
+  /// How many tasks of the graph ran; for tests that see that it is oneTBB that works.
+  int64_t body_count() const;
+
+ private:
+  class Impl;
+  explicit TbbRuntime(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace freshet
