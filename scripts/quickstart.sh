@@ -17,20 +17,22 @@ fi
 freshet=build/release/bin/freshet
 pipeline=pipelines/quickstart.yaml
 echo "quickstart: $freshet run $pipeline $*"
-if "$freshet" run "$pipeline" --fresh "$@" </dev/null; then
-  status=0
-else
-  status=$?
+status=0
+"$freshet" run "$pipeline" --fresh "$@" </dev/null || status=$?
+if ((status != 0)); then
   echo "quickstart: the pipeline ended with exit code $status; the message above says what to do" >&2
   exit "$status"
 fi
 
 cat <<TEXT
 
-What ran: $pipeline, one file to read and to change. What to do next:
-  $freshet plan $pipeline                        how the engine runs it
-  $freshet test $pipeline                        its tests, kept in the same file
-  $freshet run pipelines/system_performance.yaml watch this machine, live (Ctrl-C ends it)
-  $freshet help                                  the node types and their options
-  scripts/test.sh                                                  build and run all tests
+That was $pipeline: one file to read and to change. What to do next:
+  $freshet plan $pipeline
+      shows how the engine runs it; \`test\` in place of \`plan\` runs the tests kept in the same file
+  $freshet run pipelines/system_performance.yaml
+      watches this machine, live; Ctrl-C ends it
+  $freshet help
+      lists the node types, \`help TYPE\` the options of one
+  scripts/test.sh
+      builds with sanitizers and runs the everyday tests
 TEXT
