@@ -43,8 +43,10 @@ inline OutlierSet LoadOutlierSet(const std::string& name) {
     for (int j = 0; j <= set.features; ++j) {
       double value = 0;
       at = std::from_chars(at, end, value).ptr + 1;
-      if (j < set.features) set.values.push_back(value);
-      else set.labels.push_back(value > 0.5);
+      if (j < set.features)
+        set.values.push_back(value);
+      else
+        set.labels.push_back(value > 0.5);
     }
   }
   gzclose(file);

@@ -93,8 +93,10 @@ size_t OnlineForest::Walk(int tree, const float* row, bool complete) const {
   for (int level = 0; level < levels_; ++level) {
     const float x = row[split[node].feature];
     bool right = x >= split[node].at;
-    if (split[node].at == kNoSplit) right = true;
-    else if (std::isnan(x)) right = count[2 * node + 2] > count[2 * node + 1];
+    if (split[node].at == kNoSplit)
+      right = true;
+    else if (std::isnan(x))
+      right = count[2 * node + 2] > count[2 * node + 1];
     node = 2 * node + 1 + static_cast<size_t>(right);
   }
   return node;
@@ -231,8 +233,10 @@ void OnlineForest::Divide(int tree, size_t leaf, int depth) {
   for (int64_t i = 0; i < count; ++i) {
     float* point = points.data() + static_cast<size_t>(i) * stride;
     for (size_t j = 0; j < static_cast<size_t>(options_.features); ++j) {
-      if (low[j] > high[j]) point[j] = kAbsent;
-      else point[j] = std::min(high[j], low[j] + static_cast<float>(rng_.NextDouble()) * (high[j] - low[j]));
+      if (low[j] > high[j])
+        point[j] = kAbsent;
+      else
+        point[j] = std::min(high[j], low[j] + static_cast<float>(rng_.NextDouble()) * (high[j] - low[j]));
     }
   }
   DividePoints(tree, leaf, depth, points.data(), count);

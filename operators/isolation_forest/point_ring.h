@@ -15,9 +15,9 @@ inline constexpr float kFarthestValue = 1e30f;
 
 /// What a forest found in a row while converting it.
 enum class RowKind : uint8_t {
-  kComplete,     ///< every feature is present
-  kPartly,       ///< some features are missing
-  kAllMissing,   ///< the row says nothing
+  kComplete,    ///< every feature is present
+  kPartly,      ///< some features are missing
+  kAllMissing,  ///< the row says nothing
 };
 
 /// The last rows a forest has learned, as floats, four to a lane block.

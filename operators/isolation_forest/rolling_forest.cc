@@ -121,8 +121,10 @@ Status RollingForest::Decode(ByteSource& source) {
     int64_t low = 0, high = ring_.end() + options_.trees + 1;
     while (low < high) {
       const int64_t middle = low + (high - low) / 2;
-      if (RowsAtBirth(middle) <= ring_.end()) low = middle + 1;
-      else high = middle;
+      if (RowsAtBirth(middle) <= ring_.end())
+        low = middle + 1;
+      else
+        high = middle;
     }
     births_ = low;
   }

@@ -13,12 +13,12 @@ namespace freshet {
 
 /// Settings of a RollingForest. Part of its snapshot's meaning: decode with the settings that encoded.
 struct RollingForestOptions {
-  int features = 0;      ///< 1 to kForestFeaturesMax
-  int trees = 64;        ///< 1 to 1,024
-  int window = 2048;     ///< rows remembered, 2 to 65,535
-  int leaf_size = 32;    ///< rows in the sample of every even tree; odd trees take eight times as many
-  int rebuild_every = 16;  ///< rows between two rebuilds
-  int warmup = 32;       ///< rows before the first score; at least 2
+  int features = 0;       ///< 1 to kForestFeaturesMax
+  int trees = 64;         ///< 1 to 1,024
+  int window = 2048;      ///< rows remembered, 2 to 65,535
+  int leaf_size = 32;     ///< rows in the sample of every even tree; odd trees take eight times as many
+  int rebuild_every = 8;  ///< rows between two rebuilds
+  int warmup = 32;        ///< rows before the first score; at least 2
   uint64_t seed = 1;
 };
 

@@ -25,11 +25,11 @@ constexpr float kTiny = 1e-37f;
 struct RollingTree::Work {
   int count = 0;
   int depth_max = 0;
-  std::vector<float> rows;        // the sample in the tree's frame
-  std::vector<uint16_t> order;    // permuted: a node's rows are a range of it
-  std::vector<int> counts;        // per node
-  std::vector<uint64_t> drawn;    // bitmap over the window
-  std::vector<int> choices;       // features of a node that vary
+  std::vector<float> rows;      // the sample in the tree's frame
+  std::vector<uint16_t> order;  // permuted: a node's rows are a range of it
+  std::vector<int> counts;      // per node
+  std::vector<uint64_t> drawn;  // bitmap over the window
+  std::vector<int> choices;     // features of a node that vary
   const float* Row(int i) const { return rows.data() + order[static_cast<size_t>(i)] * stride; }
   size_t stride = 0;
 };
@@ -258,11 +258,20 @@ double RollingTree::Depth(const float* row, RowKind kind) const {
     depth = PathDepth<0, true>(x);
   } else {
     switch (stride_) {
-      case 4: depth = PathDepth<1, false>(x); break;
-      case 8: depth = PathDepth<2, false>(x); break;
-      case 12: depth = PathDepth<3, false>(x); break;
-      case 16: depth = PathDepth<4, false>(x); break;
-      default: depth = PathDepth<0, false>(x);
+      case 4:
+        depth = PathDepth<1, false>(x);
+        break;
+      case 8:
+        depth = PathDepth<2, false>(x);
+        break;
+      case 12:
+        depth = PathDepth<3, false>(x);
+        break;
+      case 16:
+        depth = PathDepth<4, false>(x);
+        break;
+      default:
+        depth = PathDepth<0, false>(x);
     }
   }
   return static_cast<double>(depth) * static_cast<double>(norm_);

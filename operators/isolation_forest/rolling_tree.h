@@ -52,11 +52,11 @@ class RollingTree {
   float Outside(size_t node, const float* x) const;
 
   int stride_ = 0;
-  float norm_ = 1;                // 1 / c(sample)
-  std::vector<Node> nodes_;       // parents before children; 0 is the root
-  std::vector<float> boxes_;      // per node: stride lows, stride highs
-  std::vector<float> expected_;   // per node: mean path length of its rows
-  std::vector<float> frame_;      // stride lows, stride scales (1 / range)
+  float norm_ = 1;               // 1 / c(sample)
+  std::vector<Node> nodes_;      // parents before children; 0 is the root
+  std::vector<float> boxes_;     // per node: stride lows, stride highs
+  std::vector<float> expected_;  // per node: mean path length of its rows
+  std::vector<float> frame_;     // stride lows, stride scales (1 / range)
 };
 
 }  // namespace freshet
