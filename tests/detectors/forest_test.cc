@@ -1,0 +1,275 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "bench/detectors/outlier_data.h"
+#include "engine/base/rng.h"
+#include "operators/isolation_forest/online_forest.h"
+#include "operators/isolation_forest/rolling_forest.h"
+#include "tests/detectors/online_forest_oracle.h"
+
+namespace freshet {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr int kFeatures = 5;
+
+bool SameBits(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }
+
+/// Two correlated features, one constant, one count, one skewed; drifting; with `holes`, some missing.
+std::vector<double> MakeRow(Rng& rng, int i, bool holes) {
+  const double a = rng.NextNormal() + 0.001 * i;
+  std::vector<double> row = {1e9 + a, 2 * a + 0.1 * rng.NextNormal(), 7, static_cast<double>(rng.Below(6)),
+                             rng.NextExponential()};
+  for (double& x : row) {
+    if (holes && rng.Below(10) == 0) x = kNan;
+  }
+  return row;
+}
+
+RollingForest MakeRolling(uint64_t seed, int features = kFeatures, int window = 512) {
+  RollingForestOptions options;
+  options.features = features;
+  options.window = window;
+  options.seed = seed;
+  REQUIRE(RollingForest::Validate(options).ok());
+  return RollingForest(options);
+}
+
+OnlineForest MakeOnline(uint64_t seed, int features = kFeatures, int window = 512, int leaf_size = 32) {
+  OnlineForestOptions options;
+  options.features = features;
+  options.window = window;
+  options.leaf_size = leaf_size;
+  options.seed = seed;
+  REQUIRE(OnlineForest::Validate(options).ok());
+  return OnlineForest(options);
+}
+
+TEST_CASE("OnlineForest_AgainstThePlainOracle_ScoresAreEqualPerSeed") {
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
+    const bool holes = seed % 2 == 0;
+    const int leaf_size = seed % 3 == 0 ? 4 : 32;
+    INFO("seed " << seed);
+    Rng rng(seed * 1000);
+    OnlineForest forest = MakeOnline(seed, kFeatures, 512, leaf_size);
+    OnlineForestOracle oracle(kFeatures, 32, 512, leaf_size, seed);
+    int numbers = 0;
+    for (int i = 0; i < 3000; ++i) {
+      const auto row = MakeRow(rng, i, holes);
+      const double expected = oracle.Score(row.data());
+      const double score = i % 2 == 0 ? forest.ScoreAndLearn(row.data()) : forest.Score(row.data());
+      if (i % 2 == 1) forest.Learn(row.data());
+      oracle.Learn(row.data());
+      REQUIRE(SameBits(score, expected));
+      numbers += !std::isnan(score);
+    }
+    CHECK(numbers > 2900);
+  }
+}
+
+template <class Forest>
+void CheckRange(Forest forest) {
+  Rng rng(17);
+  double usual = 0;
+  int count = 0;
+  for (int i = 0; i < 4000; ++i) {
+    const auto row = MakeRow(rng, i, true);
+    const bool ready = forest.ready();
+    const double score = forest.ScoreAndLearn(row.data());
+    if (!ready || std::isnan(score)) continue;
+    REQUIRE(score > 0);
+    REQUIRE(score < 1);
+    usual += score;
+    ++count;
+  }
+  CHECK(count > 3900);
+  const double far[kFeatures] = {2e9, -500, 900, 77, 1e4};
+  CHECK(forest.Score(far) > usual / count);
+}
+
+TEST_CASE("Forests_OnMixedRows_ScoreBetweenZeroAndOne") {
+  CheckRange(MakeRolling(1));
+  CheckRange(MakeOnline(1));
+}
+
+template <class Make>
+void CheckSnapshots(Make make, uint64_t seed) {
+  INFO("seed " << seed);
+  Rng rng(seed);
+  auto through = make(seed);
+  auto restored = make(seed);
+  for (int i = 0; i < 2600; ++i) {
+    if (rng.Below(150) == 0 || i == 0 || i == 33) {
+      ByteSink sink;
+      restored.Encode(sink);
+      auto next = make(seed);
+      const auto junk = MakeRow(rng, i, false);
+      for (int k = 0; k < 40; ++k) next.Learn(junk.data());  // Decode replaces whatever was there
+      ByteSource source(sink.bytes());
+      REQUIRE(next.Decode(source).ok());
+      REQUIRE(source.exhausted());
+      ByteSource torn(std::string_view(sink.bytes()).substr(0, sink.size() - 1));
+      auto scrap = make(seed);
+      REQUIRE_FALSE(scrap.Decode(torn).ok());
+      restored = next;
+    }
+    const auto row = MakeRow(rng, i, true);
+    REQUIRE(SameBits(through.ScoreAndLearn(row.data()), restored.ScoreAndLearn(row.data())));
+  }
+}
+
+TEST_CASE("Forests_RestoredAtRandomPlaces_GoOnIdentically") {
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    CheckSnapshots([](uint64_t s) { return MakeRolling(s); }, seed);
+    CheckSnapshots([](uint64_t s) { return MakeOnline(s); }, seed);
+  }
+}
+
+template <class Forest>
+void CheckBadInput(Forest forest) {
+  const double constant[kFeatures] = {3, 3, 3, 3, 3};
+  for (int i = 0; i < 3000; ++i) {
+    const double score = forest.ScoreAndLearn(constant);
+    if (forest.learned() > 40) REQUIRE(std::isfinite(score));
+  }
+  const double usual = forest.Score(constant);
+  const double missing[kFeatures] = {kNan, kNan, kNan, kNan, kNan};
+  const int64_t learned = forest.learned();
+  CHECK(std::isnan(forest.Score(missing)));
+  forest.Learn(missing);
+  CHECK(forest.learned() == learned);
+  const double infinite[kFeatures] = {kInfinity, 3, kNan, -kInfinity, 1e300};
+  for (int i = 0; i < 100; ++i) {
+    const double score = forest.ScoreAndLearn(infinite);
+    REQUIRE(std::isfinite(score));
+    REQUIRE(score >= usual - 1e-9);
+  }
+  CHECK(forest.Score(constant) == doctest::Approx(usual).epsilon(0.2));
+}
+
+TEST_CASE("Forests_OnConstantMissingAndInfinite_StaySane") {
+  CheckBadInput(MakeRolling(2));
+  CheckBadInput(MakeOnline(2));
+}
+
+TEST_CASE("RollingForest_ConstantSeriesThatMoves_ScoresNearOne") {
+  RollingForest forest = MakeRolling(1, 1);
+  const double usual = 5, moved = 6;
+  for (int i = 0; i < 600; ++i) forest.Learn(&usual);
+  CHECK(forest.Score(&moved) > 0.99);
+  CHECK(forest.Score(&usual) < 0.6);
+}
+
+TEST_CASE("Forests_FeatureThatAppearsLater_IsTakenUp") {
+  RollingForest forest = MakeRolling(3, 2);
+  Rng rng(3);
+  for (int i = 0; i < 1500; ++i) {
+    const double row[2] = {rng.NextNormal(), kNan};
+    forest.Learn(row);
+  }
+  for (int i = 0; i < 1500; ++i) {
+    const double row[2] = {rng.NextNormal(), 100 + rng.NextNormal()};
+    CHECK(std::isfinite(forest.ScoreAndLearn(row)));
+  }
+  const double usual[2] = {0, 100}, strange[2] = {0, 200};
+  CHECK(forest.Score(strange) > forest.Score(usual) + 0.1);
+}
+
+template <class Forest>
+double HitRate(Forest forest, uint64_t seed) {
+  Rng rng(seed);
+  constexpr int kCount = 6;
+  const auto make = [&](double* row) {  // 0 and 1 correlated, the others irrelevant
+    for (int j = 0; j < kCount; ++j) row[j] = rng.NextNormal();
+    row[1] = row[0] + 0.3 * row[1];
+  };
+  double row[kCount], parts[kCount];
+  for (int i = 0; i < 3000; ++i) {
+    make(row);
+    forest.Learn(row);
+  }
+  int hits = 0;
+  for (int i = 0; i < 300; ++i) {
+    make(row);
+    const auto planted = static_cast<size_t>(rng.Below(kCount));
+    row[planted] = (rng.Below(2) ? 1 : -1) * (5 + 3 * rng.NextDouble());
+    const double score = forest.Contributions(row, parts);
+    REQUIRE(score == forest.Score(row));
+    const double sum = std::accumulate(parts, parts + kCount, 0.0);
+    REQUIRE(sum == doctest::Approx(score - forest.Baseline()).epsilon(1e-3));
+    hits += std::max_element(parts, parts + kCount) - parts == static_cast<ptrdiff_t>(planted);
+  }
+  return hits / 300.0;
+}
+
+TEST_CASE("Forests_PlantedFeature_IsNamedFirstAndPartsSumToTheScore") {
+  const double rolling = HitRate(MakeRolling(5, 6, 2048), 55);
+  const double online = HitRate(MakeOnline(5, 6, 2048), 55);
+  MESSAGE("planted feature named first: rolling " << rolling << ", online " << online);
+  CHECK(rolling >= 0.95);
+  CHECK(online >= 0.5);
+}
+
+TEST_CASE("Forests_WhileYoung_AreSmallAndStayBounded") {
+  RollingForest rolling = MakeRolling(1, 4, 2048);
+  OnlineForest online = MakeOnline(1, 4, 2048);
+  Rng rng(1);
+  size_t young = 0, grown = 0;
+  for (int i = 0; i < 12000; ++i) {
+    const double row[4] = {rng.NextNormal(), rng.NextNormal(), rng.NextNormal(), rng.NextNormal()};
+    rolling.Learn(row);
+    online.Learn(row);
+    if (i == 9) young = std::max(rolling.memory_bytes(), online.memory_bytes());
+    if (i == 6000) grown = rolling.memory_bytes();
+  }
+  MESSAGE("10 rows " << young << " B, full rolling " << rolling.memory_bytes() << " B, online " << online.memory_bytes()
+                     << " B");
+  CHECK(young < 1024);
+  CHECK(rolling.memory_bytes() < grown * 5 / 4);
+  CHECK(rolling.memory_bytes() < 1'000'000);
+  CHECK(online.memory_bytes() < 100'000);
+}
+
+TEST_CASE("Forests_BadOptions_AreRefusedInWords") {
+  RollingForestOptions rolling;
+  CHECK_FALSE(RollingForest::Validate(rolling).ok());
+  rolling.features = 3;
+  CHECK(RollingForest::Validate(rolling).ok());
+  rolling.warmup = 5000;
+  CHECK_FALSE(RollingForest::Validate(rolling).ok());
+  OnlineForestOptions online;
+  online.features = 3;
+  CHECK(OnlineForest::Validate(online).ok());
+  online.leaf_size = 4096;
+  CHECK_FALSE(OnlineForest::Validate(online).ok());
+}
+
+TEST_CASE("Forests_OnRealSets_KeepTheirAuc") {
+  struct Floor {
+    const char* name;
+    double rolling, online;  // of one run; medians of 30 stand in MODEL.md
+  };
+  for (const Floor& floor : {Floor{"Annthyroid", 0.81, 0.60}, Floor{"Mammography", 0.85, 0.78},
+                             Floor{"Shuttle", 0.992, 0.98}, Floor{"Smtp", 0.91, 0.80}}) {
+    const auto set = bench::LoadOutlierSet(floor.name);
+    if (set.rows() == 0) {
+      MESSAGE("skipped: set FRESHET_DATA_DIR to a folder with outlier/" << floor.name << ".csv.gz");
+      continue;
+    }
+    const uint64_t seed = 1;
+    const double rolling = bench::StreamAuc(set, MakeRolling(seed, set.features, 2048), seed, 100);
+    const double online = bench::StreamAuc(set, MakeOnline(seed, set.features, 2048), seed, 100);
+    MESSAGE(std::string(floor.name) << ", seed " << seed << ": rolling " << rolling << ", online " << online);
+    CHECK(rolling > floor.rolling);
+    CHECK(online > floor.online);
+  }
+}
+
+}  // namespace
+}  // namespace freshet
