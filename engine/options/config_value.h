@@ -19,6 +19,8 @@ struct ConfigValue {
   SpannedText scalar;                 ///< kScalar; its span is valid for every kind
   bool quoted = false;                ///< kScalar: written in quotes or as a block, so never a number or a boolean
   bool secret = false;                ///< kScalar: came from {secret: …}; never print it
+  bool from_environment = false;      ///< kScalar: begins with a variable's value, so as a path it is relative to the cwd
+  bool broken = false;                ///< a problem was already reported here: checks stay silent and take it as absent
   std::vector<ConfigValue> items;     ///< kSequence
   std::vector<Entry> entries;         ///< kMap, in file order, keys unique
 

@@ -31,9 +31,17 @@ class Diagnostics {
   std::vector<Diagnostic> Sorted() const;
   /// `file:line:column: error: … [FRnnnn]`, the source line, a caret line and the suggestion, for each problem.
   std::string Render(bool color = false) const;
+  /// Source lines are shown with these bytes masked: for a secret written in plain text.
+  void Conceal(SourceSpan span);
+  /// Takes over another collection's problems.
+  void Append(const Diagnostics& other);
 
  private:
+  void Add(Diagnostic diagnostic);
+  void AppendExcerpt(const SourceSpan& span, const char* caret_color, const char* reset, std::string* out) const;
+
   std::vector<Diagnostic> items_;
+  std::vector<SourceSpan> concealed_;
   int error_count_ = 0;
   int warning_count_ = 0;
 };

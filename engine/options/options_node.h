@@ -49,7 +49,11 @@ class OptionsNode {
 
  private:
   const OptionSpec* FindSpec(std::string_view name) const;
-  const ConfigValue* value_ = nullptr;
+  /// The value if it is written and passed the checks.
+  const ConfigValue* Usable(const OptionSpec& spec) const;
+  /// The text of a scalar option, or its default.
+  std::optional<std::string> FindText(std::string_view name) const;
+  const ConfigValue* value_ = nullptr;  ///< null or a map
   const std::vector<OptionSpec>* specs_ = nullptr;
 };
 
