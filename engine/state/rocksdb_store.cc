@@ -4,6 +4,7 @@
 #include <rocksdb/env.h>
 #include <rocksdb/file_system.h>
 #include <rocksdb/iterator.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_writer.h>
 #include <rocksdb/table.h>
@@ -41,6 +42,15 @@ class SilentLogger final : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
+/// After a full disk RocksDB would look every five seconds whether there is room again, and refuse to be asked
+/// meanwhile. The next epoch is our moment to try.
+class NoAutomaticRecovery final : public rocksdb::EventListener {
+ public:
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* automatic) override {
+    *automatic = false;
+  }
+};
+
 Status DamagedState(const std::string& directory, const std::string& detail) {
   return Status::DataLoss("the state in " + directory + " is damaged (" + detail +
                           "): put a checkpoint or a copy of that directory back, or start over with `--fresh`");
@@ -63,6 +73,8 @@ rocksdb::Options MakeOptions(rocksdb::Env* env) {
   options.env = env;
   options.create_if_missing = true;
   options.info_log = std::make_shared<SilentLogger>();
+  options.listeners.push_back(std::make_shared<NoAutomaticRecovery>());
+  options.max_bgerror_resume_count = 0;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
   options.max_open_files = 128;
@@ -104,7 +116,10 @@ class RocksDbStore final : public CheckpointStore {
     if (db_) (void)db_->Close();
   }
 
+  /// Opens the database, or closes and opens it again.
   Status Open() {
+    if (db_) (void)db_->Close();
+    db_.reset();
     rocksdb::DB* db = nullptr;
     const rocksdb::Status s = rocksdb::DB::Open(options_, directory_ + kDatabase, &db);
     db_.reset(db);
@@ -138,9 +153,9 @@ class RocksDbStore final : public CheckpointStore {
     if (manifest.epoch <= committed_)
       return Status::Internal("epoch " + std::to_string(manifest.epoch.number) + " after epoch " +
                               std::to_string(committed_.number));
+    if (failed_) FRESHET_RETURN_IF_ERROR(Recover());
     if (L0FileCount() >= kL0FileCountMax)
       return Status::Unavailable("the store is still merging earlier checkpoints: this one is skipped");
-    if (failed_) FRESHET_RETURN_IF_ERROR(StatusOf(db_->Resume(), directory_));
     // The manifest is one more row: whatever makes the rows visible makes it visible.
     rows.Put(kEngineTable, kStoreKeyGroup, "manifest", manifest.Encode());
     const auto& sorted = rows.Sorted();
@@ -156,6 +171,7 @@ class RocksDbStore final : public CheckpointStore {
 
   Status Scan(TableId table, uint16_t first_key_group, uint16_t last_key_group,
               const std::function<Status(uint16_t, std::string_view, std::string_view)>& visit) override {
+    if (!db_) return Status::Io("the state in " + directory_ + " could not be opened again after an error");
     const std::string end = RowKeyAfter(table, last_key_group);
     const rocksdb::Slice end_slice(end);
     rocksdb::ReadOptions read;
@@ -189,6 +205,14 @@ class RocksDbStore final : public CheckpointStore {
   }
 
  private:
+  /// After a failure. Resume writes a new version file: the old one may name a sorted file whose ingestion failed at the
+  /// last moment and which RocksDB has deleted. Opening anew then, because an ingest right after Resume can hit an
+  /// assertion inside RocksDB 7.8.
+  Status Recover() {
+    if (db_) FRESHET_RETURN_IF_ERROR(StatusOf(db_->Resume(), directory_));
+    return Open();
+  }
+
   uint64_t L0FileCount() const {
     uint64_t count = 0;
     std::string text;
@@ -197,6 +221,7 @@ class RocksDbStore final : public CheckpointStore {
   }
 
   Result<std::optional<std::string>> GetRow(const std::string& row_key) {
+    if (!db_) return Status::Io("the state in " + directory_ + " could not be opened again after an error");
     rocksdb::PinnableSlice framed;
     const rocksdb::Status s = db_->Get({}, db_->DefaultColumnFamily(), row_key, &framed);
     if (s.IsNotFound()) return std::optional<std::string>();

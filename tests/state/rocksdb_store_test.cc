@@ -1,0 +1,286 @@
+#include <fcntl.h>
+#include <rocksdb/file_system.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <thread>
+
+#include "engine/base/limits.h"
+#include "engine/state/rocksdb_store_testing.h"
+#include "tests/state/store_fixture.h"
+
+namespace freshet {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The one file in the database whose name starts or ends so.
+fs::path FileLike(const std::string& directory, const std::string& start, const std::string& end) {
+  for (const auto& entry : fs::directory_iterator(directory + "/db")) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with(start) && name.ends_with(end)) return entry.path();
+  }
+  FAIL("no such file");
+  return {};
+}
+
+void Overwrite(const fs::path& path, std::streamoff at, const std::string& bytes) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(at);
+  file << bytes;
+}
+
+void CheckSaysWhatToDo(const Status& status, const std::string& directory) {
+  CHECK_MESSAGE(status.code() == StatusCode::kDataLoss, StatusCodeName(status.code()), ": ", status.message());
+  CHECK(status.message().find(directory) != std::string::npos);
+  CHECK(status.message().find("--fresh") != std::string::npos);
+}
+
+TEST_CASE("RocksDbStore_OpenTwice_IsLockedAndSaysWhatToDo") {
+  RocksDbFixture f;
+  const auto second = OpenRocksDbStore(Env::Posix(), f.path(), false);
+  CHECK(second.status().code() == StatusCode::kLocked);
+  CHECK(second.status().message().find(f.path()) != std::string::npos);
+  CHECK(second.status().message().find("settings.checkpoint.path") != std::string::npos);
+  // Not even --fresh may take it away from the one who works with it.
+  CHECK(OpenRocksDbStore(Env::Posix(), f.path(), true).status().code() == StatusCode::kLocked);
+  CHECK(f.store().Commit(ManifestOf(1), EpochRows()).ok());
+}
+
+TEST_CASE("RocksDbStore_DamagedFiles_AreDataLossAndFreshHelps") {
+  RocksDbFixture f;
+  Oracle oracle;
+  Rng rng(3);
+  REQUIRE(f.store().Commit(ManifestOf(1), RandomEpoch(rng, 3000, oracle)).ok());
+  REQUIRE(f.store().Commit(ManifestOf(2), RandomEpoch(rng, 100, oracle)).ok());
+  f.Close();
+  SUBCASE("the version file") { fs::resize_file(FileLike(f.path(), "MANIFEST-", ""), 20); }
+  SUBCASE("its first bytes") { Overwrite(FileLike(f.path(), "MANIFEST-", ""), 0, "XXXXXXXXXXXXXXXX"); }
+  SUBCASE("no CURRENT") { fs::remove(f.path() + "/db/CURRENT"); }
+  SUBCASE("a missing sorted file") { fs::remove(FileLike(f.path(), "", ".sst")); }
+  SUBCASE("a cut sorted file") { fs::resize_file(FileLike(f.path(), "", ".sst"), 100); }
+  const auto opened = OpenRocksDbStore(Env::Posix(), f.path(), false);
+  CheckSaysWhatToDo(opened.status(), f.path());
+  const auto fresh = OpenRocksDbStore(Env::Posix(), f.path(), true);
+  REQUIRE(fresh.ok());
+  CHECK_FALSE((*fresh)->Load()->has_value());
+}
+
+TEST_CASE("RocksDbStore_FlippedByteInSortedFile_FailsTheScan") {
+  RocksDbFixture f;
+  Oracle oracle;
+  Rng rng(3);
+  REQUIRE(f.store().Commit(ManifestOf(1), RandomEpoch(rng, 3000, oracle)).ok());
+  f.Close();
+  Overwrite(FileLike(f.path(), "", ".sst"), 30000, "XXXX");
+  f.Reopen();
+  Status status;
+  for (TableId table = 1; table <= 3 && status.ok(); ++table)
+    status = f.store().Scan(table, 0, 127, [](uint16_t, std::string_view, std::string_view) { return Status::Ok(); });
+  CheckSaysWhatToDo(status, f.path());
+}
+
+/// Counts and fails writes, and can hold back the files that compactions make.
+class FaultyFileSystem final : public rocksdb::FileSystemWrapper {
+ public:
+  FaultyFileSystem() : FileSystemWrapper(rocksdb::FileSystem::Default()) {}
+  const char* Name() const override { return "FaultyFileSystem"; }
+
+  rocksdb::IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options,
+                                    std::unique_ptr<rocksdb::FSWritableFile>* file,
+                                    rocksdb::IODebugContext* debug) override {
+    if (name.find("/db/") != std::string::npos && name.ends_with(".sst")) {
+      std::unique_lock lock(mutex_);
+      opened_.wait(lock, [&] { return !gate_closed_; });
+    }
+    std::unique_ptr<rocksdb::FSWritableFile> real;
+    rocksdb::IOStatus s = Next();
+    if (s.ok()) s = target()->NewWritableFile(name, options, &real, debug);
+    if (s.ok()) *file = std::make_unique<File>(std::move(real), this);
+    return s;
+  }
+  rocksdb::IOStatus LinkFile(const std::string& from, const std::string& to, const rocksdb::IOOptions& options,
+                             rocksdb::IODebugContext* debug) override {
+    rocksdb::IOStatus s = Next();
+    return s.ok() ? target()->LinkFile(from, to, options, debug) : s;
+  }
+
+  void SetGate(bool closed) {
+    const std::lock_guard lock(mutex_);
+    gate_closed_ = closed;
+    opened_.notify_all();
+  }
+  /// The n-th call from now (and, like a disk that stays full, those after it) fails.
+  void FailFrom(int64_t n) { left_ = n; }
+  void Heal() { left_ = INT64_MAX; }
+  bool failed() const { return left_ < 0; }
+
+ private:
+  class File final : public rocksdb::FSWritableFileOwnerWrapper {
+   public:
+    File(std::unique_ptr<rocksdb::FSWritableFile> real, FaultyFileSystem* owner)
+        : FSWritableFileOwnerWrapper(std::move(real)), owner_(owner) {}
+    using FSWritableFileOwnerWrapper::Append;
+    rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options,
+                             rocksdb::IODebugContext* debug) override {
+      rocksdb::IOStatus s = owner_->Next();
+      return s.ok() ? FSWritableFileOwnerWrapper::Append(data, options, debug) : s;
+    }
+    rocksdb::IOStatus Sync(const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
+      rocksdb::IOStatus s = owner_->Next();
+      return s.ok() ? FSWritableFileOwnerWrapper::Sync(options, debug) : s;
+    }
+
+   private:
+    FaultyFileSystem* owner_;
+  };
+
+  rocksdb::IOStatus Next() {
+    if (left_ == INT64_MAX || --left_ >= 0) return rocksdb::IOStatus::OK();
+    left_ = -1;
+    return rocksdb::IOStatus::NoSpace("injected");
+  }
+
+  std::atomic<int64_t> left_{INT64_MAX};
+  std::mutex mutex_;
+  std::condition_variable opened_;
+  bool gate_closed_ = false;
+};
+
+TEST_CASE("RocksDbStore_DiskFullAtAnyWrite_KeepsTheEpochBeforeAndGoesOnLater") {
+  for (const size_t count : {size_t{50}, size_t{3000}}) {
+    bool untouched = false;
+    for (int64_t n = 0; n < 60 && !untouched; ++n) {
+      CAPTURE(count);
+      CAPTURE(n);
+      TempDirectory directory;
+      auto files = std::make_shared<FaultyFileSystem>();
+      auto opened = OpenRocksDbStoreOn(files, Env::Posix(), directory.path(), false);
+      REQUIRE(opened.ok());
+      Rng rng(11);
+      Oracle before;
+      REQUIRE((*opened)->Commit(ManifestOf(1), RandomEpoch(rng, count, before)).ok());
+      Oracle after = before;
+      EpochRows rows = RandomEpoch(rng, count, after);
+      files->FailFrom(n);
+      const Status status = (*opened)->Commit(ManifestOf(2), std::move(rows));
+      untouched = !files->failed();
+      files->Heal();
+      if (status.ok()) {
+        REQUIRE(ContentsOf(**opened) == after);
+      } else {
+        REQUIRE_MESSAGE(status.code() == StatusCode::kNoSpace, status.message());
+        REQUIRE(status.message().find("full") != std::string::npos);
+        REQUIRE(ContentsOf(**opened) == before);
+        REQUIRE((*opened)->Load()->value().epoch.number == 1);
+        // The disk has room again: the same rows and newer ones go into the next epoch.
+        rows.Merge(RandomEpoch(rng, 20, after));
+        const Status again = (*opened)->Commit(ManifestOf(3), std::move(rows));
+        REQUIRE_MESSAGE(again.ok(), again.message());
+        REQUIRE(ContentsOf(**opened) == after);
+      }
+      opened->reset();
+      auto reopened = OpenRocksDbStore(Env::Posix(), directory.path(), false);
+      REQUIRE_MESSAGE(reopened.ok(), reopened.status().message());
+      REQUIRE(ContentsOf(**reopened) == after);
+    }
+    CHECK(untouched);
+  }
+}
+
+TEST_CASE("RocksDbStore_CompactionsBehind_SkipsInsteadOfStalling") {
+  TempDirectory directory;
+  auto files = std::make_shared<FaultyFileSystem>();
+  auto opened = OpenRocksDbStoreOn(files, Env::Posix(), directory.path(), false);
+  REQUIRE(opened.ok());
+  files->SetGate(true);
+  Rng rng(5);
+  Oracle oracle;
+  EpochRows rows;
+  uint64_t epoch = 0;
+  Status status;
+  while (status.ok() && epoch < 40) {
+    rows.Merge(RandomEpoch(rng, 2500, oracle));
+    status = (*opened)->Commit(ManifestOf(++epoch), std::move(rows));
+  }
+  CHECK(status.code() == StatusCode::kUnavailable);
+  CHECK(status.retry() == RetryHint::kLater);
+  CHECK(epoch == 6 + 16 + 1);  // a sorted file sinks to the lowest level that has nothing in its way: L6 to L1, then L0
+  CHECK(rows.count() >= 2500);
+  files->SetGate(false);
+  do {
+    std::this_thread::yield();
+    status = (*opened)->Commit(ManifestOf(++epoch), std::move(rows));
+  } while (status.code() == StatusCode::kUnavailable);
+  REQUIRE_MESSAGE(status.ok(), status.message());
+  CHECK(ContentsOf(**opened) == oracle);
+}
+
+// The child of the next test: commits epoch after epoch until it is killed. Writes 'b' before and 'd' after each
+// commit.
+TEST_CASE("RocksDbStore_CommitUntilKilled_Child" * doctest::skip()) {
+  const auto directory = Env::Posix()->Variable("FRESHET_TEST_KILL_DIRECTORY");
+  if (!directory) return;
+  auto opened = OpenRocksDbStore(Env::Posix(), *directory, false);
+  REQUIRE(opened.ok());
+  Rng rng(99);
+  Oracle oracle;
+  for (uint64_t epoch = 1; epoch < 1000; ++epoch) {
+    EpochRows rows = RandomEpoch(rng, epoch % 3 == 0 ? 2500 : 200, oracle);
+    REQUIRE(::write(3, "b", 1) == 1);
+    REQUIRE((*opened)->Commit(ManifestOf(epoch), std::move(rows)).ok());
+    REQUIRE(::write(3, "d", 1) == 1);
+  }
+}
+
+TEST_CASE("RocksDbStore_KilledAnywhere_HoldsAWholeEpoch") {
+  for (const size_t kill_after : {1, 2, 3, 5, 6, 11, 12, 17, 24, 31}) {
+    CAPTURE(kill_after);
+    TempDirectory directory;
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], 3);
+    std::string program = fs::read_symlink("/proc/self/exe");
+    std::string filter = "--test-case=RocksDbStore_CommitUntilKilled_Child";
+    std::string no_skip = "--no-skip";
+    std::string variable = "FRESHET_TEST_KILL_DIRECTORY=" + directory.path();
+    std::string asan = "ASAN_OPTIONS=detect_leaks=0";
+    char* arguments[] = {program.data(), filter.data(), no_skip.data(), nullptr};
+    char* environment[] = {variable.data(), asan.data(), nullptr};
+    pid_t child = 0;
+    REQUIRE(::posix_spawn(&child, program.c_str(), &actions, nullptr, arguments, environment) == 0);
+    posix_spawn_file_actions_destroy(&actions);
+    ::close(ends[1]);
+    uint64_t acknowledged = 0;
+    char event = 0;
+    for (size_t n = 0; n < kill_after && ::read(ends[0], &event, 1) == 1; ++n) acknowledged += event == 'd' ? 1 : 0;
+    ::kill(child, SIGKILL);
+    while (::read(ends[0], &event, 1) == 1) acknowledged += event == 'd' ? 1 : 0;
+    ::close(ends[0]);
+    int ignored = 0;
+    REQUIRE(::waitpid(child, &ignored, 0) == child);
+
+    auto opened = OpenRocksDbStore(Env::Posix(), directory.path(), false);
+    REQUIRE_MESSAGE(opened.ok(), opened.status().message());
+    const auto manifest = (*opened)->Load();
+    REQUIRE(manifest.ok());
+    const uint64_t epoch = manifest->has_value() ? manifest->value().epoch.number : 0;
+    CHECK(epoch >= acknowledged);
+    CHECK(epoch <= acknowledged + 1);
+    Rng rng(99);
+    Oracle oracle;
+    for (uint64_t e = 1; e <= epoch; ++e) (void)RandomEpoch(rng, e % 3 == 0 ? 2500 : 200, oracle);
+    CHECK(ContentsOf(**opened) == oracle);
+  }
+}
+
+}  // namespace
+}  // namespace freshet
