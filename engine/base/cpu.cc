@@ -4,68 +4,121 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
-#include <cstring>
-#include <fstream>
-#include <string>
+#include <charconv>
+#include <limits>
+#include <optional>
+#include <string_view>
+#include <thread>
+#include <vector>
 
 namespace freshet {
 namespace {
 
-std::string FirstLine(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
+constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
+
+std::optional<int64_t> ParseInteger(std::string_view text) {
+  while (!text.empty() && static_cast<unsigned char>(text.back()) <= ' ') text.remove_suffix(1);
+  int64_t v = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return v;
 }
 
-/// The cgroup directories to ask, innermost first: v2's own path, its parents, then the mounts' roots.
-int64_t SmallestLimit(const char* v2_name, const char* v1_path, bool quota) {
-  int64_t smallest = INT64_MAX;
-  std::string group;
-  std::ifstream self("/proc/self/cgroup");
-  for (std::string line; std::getline(self, line);)
-    if (line.rfind("0::", 0) == 0) group = line.substr(3);
-  for (std::string path = group;; path = path.substr(0, path.find_last_of('/'))) {
-    const std::string line = FirstLine("/sys/fs/cgroup" + path + "/" + v2_name);
-    long long limit = 0, period = 0;
-    if (quota && std::sscanf(line.c_str(), "%lld %lld", &limit, &period) == 2 && period > 0)
-      smallest = std::min<int64_t>(smallest, (limit + period - 1) / period);
-    if (!quota && std::sscanf(line.c_str(), "%lld", &limit) == 1) smallest = std::min<int64_t>(smallest, limit);
-    if (path.empty() || path == "/") break;
-  }
-  long long limit = 0;
-  if (std::sscanf(FirstLine(v1_path).c_str(), "%lld", &limit) == 1 && limit > 0) {
-    long long period = 100000;
-    if (quota) std::sscanf(FirstLine("/sys/fs/cgroup/cpu/cpu.cfs_period_us").c_str(), "%lld", &period);
-    smallest = std::min<int64_t>(smallest, quota ? (limit + period - 1) / std::max(1LL, period) : limit);
-  }
-  return smallest;
+std::optional<int64_t> IntegerIn(Env* env, const std::string& path) {
+  const Result<std::string> text = env->ReadFile(path);
+  return text.ok() ? ParseInteger(*text) : std::nullopt;
 }
 
-int64_t StatusKib(const char* name) {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);)
-    if (line.rfind(name, 0) == 0) return std::strtoll(line.c_str() + std::strlen(name) + 1, nullptr, 10);
-  return 0;
+/// Directories of this process's control groups that may bound `controller`, from its own up to the root.
+struct Groups {
+  std::vector<std::string> v2;
+  std::vector<std::string> v1;
+};
+
+void AddWithParents(const std::string& base, std::string path, std::vector<std::string>& into) {
+  while (!path.empty() && path != "/") {
+    into.push_back(base + path);
+    path.resize(path.rfind('/'));
+  }
+  into.push_back(base);
+}
+
+Groups GroupsOf(Env* env, const std::string& root, std::string_view controller) {
+  Groups groups;
+  const Result<std::string> text = env->ReadFile(root + "/proc/self/cgroup");
+  if (!text.ok()) return groups;
+  std::string_view rest = *text;
+  while (!rest.empty()) {  // "0::/path" (version 2) or "4:cpu,cpuacct:/path"
+    const size_t end = std::min(rest.find('\n'), rest.size());
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    const size_t first = line.find(':');
+    const size_t second = first == std::string_view::npos ? first : line.find(':', first + 1);
+    if (second == std::string_view::npos || second + 1 >= line.size() || line[second + 1] != '/') continue;
+    const std::string names(line.substr(first + 1, second - first - 1));
+    const std::string path(line.substr(second + 1));
+    if (names.empty()) {
+      AddWithParents(root + "/sys/fs/cgroup", path, groups.v2);
+    } else if (("," + names + ",").find("," + std::string(controller) + ",") != std::string::npos) {
+      AddWithParents(root + "/sys/fs/cgroup/" + names, path, groups.v1);
+      AddWithParents(root + "/sys/fs/cgroup/" + std::string(controller), path, groups.v1);
+    }
+  }
+  return groups;
+}
+
+int64_t MilliCores(int64_t quota_us, int64_t period_us) {
+  return quota_us > 0 && period_us > 0 ? std::max<int64_t>(1, quota_us * 1000 / period_us) : kNoLimit;
 }
 
 }  // namespace
 
-int AvailableCores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  int64_t cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : sysconf(_SC_NPROCESSORS_ONLN);
-  cores = std::min(cores, SmallestLimit("cpu.max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us", true));
-  return static_cast<int>(std::max<int64_t>(1, cores));
+int64_t CgroupCpuLimitMilli(Env* env, const std::string& root) {
+  const Groups groups = GroupsOf(env, root, "cpu");
+  int64_t limit = kNoLimit;
+  for (const std::string& group : groups.v2) {
+    const Result<std::string> text = env->ReadFile(group + "/cpu.max");  // "50000 100000" or "max 100000"
+    if (!text.ok()) continue;
+    const std::string_view view = *text;
+    const size_t space = view.find(' ');
+    if (space == std::string_view::npos) continue;
+    const auto quota = ParseInteger(view.substr(0, space));
+    const auto period = ParseInteger(view.substr(space + 1));
+    if (quota && period) limit = std::min(limit, MilliCores(*quota, *period));
+  }
+  for (const std::string& group : groups.v1) {
+    const auto quota = IntegerIn(env, group + "/cpu.cfs_quota_us");  // -1: none
+    const auto period = IntegerIn(env, group + "/cpu.cfs_period_us");
+    if (quota && period) limit = std::min(limit, MilliCores(*quota, *period));
+  }
+  return limit;
 }
 
-int64_t AvailableMemoryBytes() {
-  const int64_t ram = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE);
-  return std::min(ram, SmallestLimit("memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes", false));
+int64_t CgroupMemoryLimitBytes(Env* env, const std::string& root) {
+  const Groups groups = GroupsOf(env, root, "memory");
+  int64_t limit = kNoLimit;
+  const auto narrow = [&](const std::string& path) {
+    const auto bytes = IntegerIn(env, path);  // "max" (version 2) and numbers near 2^63 (version 1) are no limits
+    if (bytes && *bytes > 0) limit = std::min(limit, *bytes);
+  };
+  for (const std::string& group : groups.v2) narrow(group + "/memory.max");
+  for (const std::string& group : groups.v1) narrow(group + "/memory.limit_in_bytes");
+  return limit;
 }
 
-int64_t ResidentBytes() { return StatusKib("VmRSS:") * 1024; }
-int64_t PeakResidentBytes() { return StatusKib("VmHWM:") * 1024; }
+int AvailableCores(Env* env, const std::string& root) {
+  int cores = static_cast<int>(std::thread::hardware_concurrency());
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  if (::sched_getaffinity(0, sizeof mask, &mask) == 0) cores = CPU_COUNT(&mask);
+  const int64_t milli = CgroupCpuLimitMilli(env, root);
+  if (milli != kNoLimit) cores = static_cast<int>(std::min<int64_t>(cores, (milli + 999) / 1000));
+  return std::max(cores, 1);
+}
+
+int64_t MemoryLimitBytes(Env* env, const std::string& root) {
+  const int64_t ram = int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGESIZE);
+  return std::min(ram, CgroupMemoryLimitBytes(env, root));
+}
 
 }  // namespace freshet

@@ -1,16 +1,21 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+
+#include "engine/base/env.h"
 
 namespace freshet {
 
-/// Cores that this process may use: the smaller of its affinity mask and its cgroup's CPU quota (v1 or v2, rounded up), at
-/// least 1. oneTBB knows the mask but no cgroups.
-int AvailableCores();
-/// Bytes of memory that this process may use: the smaller of RAM and the cgroup's limit.
-int64_t AvailableMemoryBytes();
-/// Resident memory of this process now, and its peak, in bytes; 0 if unknown.
-int64_t ResidentBytes();
-int64_t PeakResidentBytes();
+/// Cores this process may use: the smaller of its affinity mask and its control group's quota (version 1 or 2, every
+/// group up to the root; a quota of 1.5 cores counts as 2), at least 1. `root` stands before /proc and /sys in tests.
+int AvailableCores(Env* env = Env::Posix(), const std::string& root = "");
+
+/// Bytes of memory this process may use: the smaller of the machine's RAM and its control group's limit.
+int64_t MemoryLimitBytes(Env* env = Env::Posix(), const std::string& root = "");
+
+/// Only the control groups' part of the above: INT64_MAX where there is no limit; cores in thousandths.
+int64_t CgroupCpuLimitMilli(Env* env, const std::string& root);
+int64_t CgroupMemoryLimitBytes(Env* env, const std::string& root);
 
 }  // namespace freshet
