@@ -15,7 +15,8 @@ class BlackholeSink final : public Sink {
     ByteSource source(ctx.committed);
     const uint8_t version = source.GetU8();
     hash_.Decode(&source);
-    if (version != kStateVersion || !source.ok()) return Status::DataLoss("the blackhole's committed count cannot be read");
+    if (version != kStateVersion || !source.ok())
+      return Status::DataLoss("the blackhole's committed count cannot be read");
     return Status::Ok();
   }
   Status Write(const Batch& batch, int64_t) override {
@@ -51,8 +52,10 @@ NodeDescriptor BlackholeDescriptor() {
   d.kind = NodeKind::kSink;
   d.summary = "counts and hashes rows, writes nothing";
   d.doc =
-      "Takes all rows and drops them, but reads every column of every row into a hash that depends on the order of the\n"
-      "rows and not on how they were cut into batches. The summary prints the number of rows and the hash; a file sink with\n"
+      "Takes all rows and drops them, but reads every column of every row into a hash that depends on the order of "
+      "the\n"
+      "rows and not on how they were cut into batches. The summary prints the number of rows and the hash; a file sink "
+      "with\n"
       "the same input prints the same hash. For benchmarks and for comparing two runs.";
   d.example = "nowhere:\n  type: blackhole\n  inputs: [windows]";
   d.inputs_max = 64;

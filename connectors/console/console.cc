@@ -29,7 +29,8 @@ class ConsoleSink final : public Sink {
     ByteSource source(ctx.committed);
     const uint8_t version = source.GetU8();
     row_count_ = source.GetI64();
-    if (version != kStateVersion || !source.ok()) return Status::DataLoss("the console's committed count cannot be read");
+    if (version != kStateVersion || !source.ok())
+      return Status::DataLoss("the console's committed count cannot be read");
     return Status::Ok();
   }
 
@@ -72,8 +73,10 @@ class ConsoleSink final : public Sink {
 
   void AppendForPeople(const Batch& batch) {
     View& view = ViewOf(batch.schema());
-    if (view.alert) view.alert->Append(batch, options_.color, &text_);
-    else view.table.Append(batch, options_.color, &text_);
+    if (view.alert)
+      view.alert->Append(batch, options_.color, &text_);
+    else
+      view.table.Append(batch, options_.color, &text_);
   }
 
   View& ViewOf(const SchemaRef& schema) {
@@ -109,7 +112,9 @@ std::optional<BoundSink> MakeConsole(const OptionsNode& options, const BindConte
 
 }  // namespace
 
-std::unique_ptr<Sink> MakeConsoleSink(ConsoleOptions options) { return std::make_unique<ConsoleSink>(std::move(options)); }
+std::unique_ptr<Sink> MakeConsoleSink(ConsoleOptions options) {
+  return std::make_unique<ConsoleSink>(std::move(options));
+}
 
 NodeDescriptor ConsoleDescriptor() {
   NodeDescriptor d;
@@ -117,8 +122,10 @@ NodeDescriptor ConsoleDescriptor() {
   d.kind = NodeKind::kSink;
   d.summary = "prints rows: sentences and tables on a terminal, ndjson elsewhere";
   d.doc =
-      "Prints rows to standard output as soon as they come. On a terminal the rows of an `alert` are sentences, coloured by\n"
-      "severity, and other rows are an aligned table; into a pipe or file each row is a JSON object on a line. Rows come at\n"
+      "Prints rows to standard output as soon as they come. On a terminal the rows of an `alert` are sentences, "
+      "coloured by\n"
+      "severity, and other rows are an aligned table; into a pipe or file each row is a JSON object on a line. Rows "
+      "come at\n"
       "least once: after a crash those since the last checkpoint are printed again. Colour follows NO_COLOR.";
   d.example = "people:\n  type: console\n  inputs: [surges]";
   d.inputs_max = 64;

@@ -88,7 +88,8 @@ void TableText::Append(const Batch& batch, bool color, std::string* out) {
   const int columns = schema_->size();
   std::vector<std::vector<std::string>> cells(static_cast<size_t>(batch.row_count()));
   for (int32_t row = 0; row < batch.row_count(); ++row)
-    for (int c = 0; c < columns; ++c) cells[static_cast<size_t>(row)].push_back(TerminalCell(batch.column(c), row, kCellWidthMax));
+    for (int c = 0; c < columns; ++c)
+      cells[static_cast<size_t>(row)].push_back(TerminalCell(batch.column(c), row, kCellWidthMax));
   if (widths_.empty()) {
     for (int c = 0; c < columns; ++c) {
       int width = DisplayWidth(schema_->field(c).name);
@@ -98,7 +99,8 @@ void TableText::Append(const Batch& batch, bool color, std::string* out) {
     if (color) *out += kBold;
     for (int c = 0; c < columns; ++c) {
       if (c > 0) *out += "  ";
-      AppendPaddedCell(schema_->field(c).name, widths_[static_cast<size_t>(c)], AlignsRight(schema_->field(c).type), out);
+      AppendPaddedCell(schema_->field(c).name, widths_[static_cast<size_t>(c)], AlignsRight(schema_->field(c).type),
+                       out);
     }
     TrimRight(out);
     if (color) *out += kReset;
@@ -107,7 +109,8 @@ void TableText::Append(const Batch& batch, bool color, std::string* out) {
   for (const auto& row : cells) {
     for (int c = 0; c < columns; ++c) {
       if (c > 0) *out += "  ";
-      AppendPaddedCell(row[static_cast<size_t>(c)], widths_[static_cast<size_t>(c)], AlignsRight(schema_->field(c).type), out);
+      AppendPaddedCell(row[static_cast<size_t>(c)], widths_[static_cast<size_t>(c)],
+                       AlignsRight(schema_->field(c).type), out);
     }
     TrimRight(out);
     *out += '\n';
@@ -123,9 +126,10 @@ std::optional<AlertText> AlertText::For(const Schema& schema) {
     return true;
   };
   int id = -1;
-  if (!find("alert_id", TypeId::kString, &id) || !find("rule", TypeId::kString, &text.rule_) || !find("state", TypeId::kString, &text.state_) ||
-      !find("severity", TypeId::kString, &text.severity_) || !find("started_at", TypeId::kTimestamp, &text.started_at_) ||
-      !find("message", TypeId::kString, &text.message_) || text.state_ < text.rule_)
+  if (!find("alert_id", TypeId::kString, &id) || !find("rule", TypeId::kString, &text.rule_) ||
+      !find("state", TypeId::kString, &text.state_) || !find("severity", TypeId::kString, &text.severity_) ||
+      !find("started_at", TypeId::kTimestamp, &text.started_at_) || !find("message", TypeId::kString, &text.message_) ||
+      text.state_ < text.rule_)
     return std::nullopt;
   find("peaked_at", TypeId::kTimestamp, &text.peaked_at_);
   find("ended_at", TypeId::kTimestamp, &text.ended_at_);
@@ -163,10 +167,12 @@ void AlertText::AppendAlert(const Batch& batch, int32_t row, bool color, std::st
   for (size_t i = 0; i < keys_.size(); ++i) *out += (i == 0 ? "  " : ", ") + key_names_[i] + " " + cell(keys_[i]);
   if (batch.column(message_).IsValid(row)) *out += ": " + cell(message_);
   std::string facts;
-  if (resolved && ended != nullptr) facts += "lasted " + FormatDuration({(ended->int64s()[row] - started.us) / 1000000 * 1000000});
+  if (resolved && ended != nullptr)
+    facts += "lasted " + FormatDuration({(ended->int64s()[row] - started.us) / 1000000 * 1000000});
   if (peak_ >= 0 && batch.column(peak_).IsValid(row)) {
     facts += (facts.empty() ? "peak " : ", peak ") + cell(peak_);
-    if (peaked_at_ >= 0 && batch.column(peaked_at_).IsValid(row) && batch.column(peaked_at_).int64s()[row] != started.us)
+    if (peaked_at_ >= 0 && batch.column(peaked_at_).IsValid(row) &&
+        batch.column(peaked_at_).int64s()[row] != started.us)
       facts += " at " + Clock({batch.column(peaked_at_).int64s()[row]});
   }
   if (!facts.empty()) {

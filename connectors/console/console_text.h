@@ -10,13 +10,14 @@
 
 namespace freshet {
 
-/// A cell made safe and short for a terminal: control characters (escape sequences too) become `?`, times lose their `T`
-/// and `Z`, floats have at most six significant digits, and more than `width_max` characters end in `…`.
+/// A cell made safe and short for a terminal: control characters (escape sequences too) become `?`, times lose their
+/// `T` and `Z`, floats have at most six significant digits, and more than `width_max` characters end in `…`.
 std::string TerminalCell(const Column& column, int32_t row, int width_max);
 /// Characters of UTF-8 text, counted as one column each.
 int DisplayWidth(std::string_view text);
 
-/// Rows of one schema as an aligned table: the first batch decides the widths, later cells may overflow them. One thread.
+/// Rows of one schema as an aligned table: the first batch decides the widths, later cells may overflow them. One
+/// thread.
 class TableText {
  public:
   explicit TableText(SchemaRef schema) : schema_(std::move(schema)) {}
@@ -28,7 +29,8 @@ class TableText {
   std::vector<int> widths_;
 };
 
-/// Rows of an `alert` (SEMANTICS.md §6.1) as sentences: severity, rule, key, what happened, since when, peak. Stateless.
+/// Rows of an `alert` (SEMANTICS.md §6.1) as sentences: severity, rule, key, what happened, since when, peak.
+/// Stateless.
 class AlertText {
  public:
   /// Nothing if the schema lacks the columns of an alert row.

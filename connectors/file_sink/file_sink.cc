@@ -23,7 +23,7 @@ struct Committed {
   int64_t length = 0;       ///< bytes
   int64_t tail_length = 0;  ///< bytes at the end that `tail_hash` covers
   uint64_t tail_hash = 0;
-  bool in_part = false;     ///< the rows were still in PATH.part
+  bool in_part = false;  ///< the rows were still in PATH.part
   RowHash rows;
 
   std::string Encode() const {
@@ -47,7 +47,8 @@ struct Committed {
     c.tail_hash = source.GetU64();
     c.in_part = source.GetBool();
     c.rows.Decode(&source);
-    if (!source.ok() || version != kStateVersion) return Status::DataLoss("the file sink's committed position cannot be read");
+    if (!source.ok() || version != kStateVersion)
+      return Status::DataLoss("the file sink's committed position cannot be read");
     return c;
   }
 };
@@ -153,11 +154,14 @@ class FileSink final : public Sink {
 
   Status OpenFresh(IfExists if_exists) {
     const Result<FileInfo> found = env_->Stat(options_.path);
-    if (found.ok() && found->is_directory) return Status::InvalidArgument(options_.path + " is a directory; give the path of a file");
+    if (found.ok() && found->is_directory)
+      return Status::InvalidArgument(options_.path + " is a directory; give the path of a file");
     const bool occupied = found.ok() && found->size > 0;
     if (occupied && if_exists == IfExists::kFail)
-      return Status::AlreadyExists(options_.path + " exists and this pipeline has no state about it; move it away, run with --fresh, or set "
-                                                   "`if_exists: append` or `if_exists: replace`");
+      return Status::AlreadyExists(
+          options_.path +
+          " exists and this pipeline has no state about it; move it away, run with --fresh, or set "
+          "`if_exists: append` or `if_exists: replace`");
     if (occupied && if_exists == IfExists::kAppend) return OpenAppend(found->size);
     // Locking creates the file; truncating comes after, so that another writer's rows are safe.
     if (found.ok()) FRESHET_RETURN_IF_ERROR(Lock(options_.path));
@@ -192,15 +196,17 @@ class FileSink final : public Sink {
     const Result<FileInfo> found = env_->Stat(path);
     if (!found.ok() && found.status().code() != StatusCode::kNotFound) return found.status();
     if (!found.ok())
-      return Status::DataLoss(path + " is gone, but " + std::to_string(c.length) + " bytes were committed to " + c.path +
-                              "; put it back, or start over with --fresh");
+      return Status::DataLoss(path + " is gone, but " + std::to_string(c.length) + " bytes were committed to " +
+                              c.path + "; put it back, or start over with --fresh");
     FRESHET_RETURN_IF_ERROR(Lock(path));
     if (found->size < c.length)
       return Status::DataLoss(path + " has " + std::to_string(found->size) + " bytes, but " + std::to_string(c.length) +
                               " were committed; put the file back, or start over with --fresh");
     FRESHET_RETURN_IF_ERROR(ReadTail(path, c.length));
     if (static_cast<int64_t>(tail_.size()) < c.tail_length || TailHash(c.tail_length) != c.tail_hash)
-      return Status::DataLoss(path + " was changed since the last checkpoint (its committed end differs); put the file back, or start over with --fresh");
+      return Status::DataLoss(path +
+                              " was changed since the last checkpoint (its committed end differs); put the file back, "
+                              "or start over with --fresh");
     FRESHET_ASSIGN_OR_RETURN(file_, env_->OpenWritable(path, c.length));
     header_due_ = c.length == 0;
     has_append_note_ = Exists(AppendNotePath());
@@ -311,16 +317,20 @@ std::optional<BoundSink> MakeFile(const OptionsNode& options, const BindContext&
   if (o.path.empty()) return std::nullopt;  // reported by OptionsNode
   o.format = FormatOf(options, o.path);
   const std::string if_exists = options.GetString("if_exists");
-  o.if_exists = if_exists == "append" ? IfExists::kAppend : if_exists == "replace" ? IfExists::kReplace : IfExists::kFail;
+  o.if_exists = if_exists == "append"    ? IfExists::kAppend
+                : if_exists == "replace" ? IfExists::kReplace
+                                         : IfExists::kFail;
   o.gzip = EndsWith(o.path, ".gz");
   o.stream = IsStream(bind.env != nullptr ? bind.env : Env::Posix(), o.path);
   if (EndsWith(o.path, ".zst")) {
-    bind.diagnostics->Error("FR3101", options.span("path"), "the file sink writes plain text or gzip, not zstd", "end the path in .gz or in nothing");
+    bind.diagnostics->Error("FR3101", options.span("path"), "the file sink writes plain text or gzip, not zstd",
+                            "end the path in .gz or in nothing");
     return std::nullopt;
   }
   for (const Schema* input : bind.inputs) {
     if (o.format != RowFormat::kCsv || input == nullptr || *input == *bind.inputs.front()) continue;
-    bind.diagnostics->Error("FR3102", options.span("format"), "a csv file has one header, but the inputs have different columns",
+    bind.diagnostics->Error("FR3102", options.span("format"),
+                            "a csv file has one header, but the inputs have different columns",
                             "use `format: ndjson`, or one sink per input");
     return std::nullopt;
   }
@@ -328,7 +338,8 @@ std::optional<BoundSink> MakeFile(const OptionsNode& options, const BindContext&
   bound.delivery = o.stream ? Delivery::kAtLeastOnce : Delivery::kExactlyOnce;
   bound.explain = {{"path", o.path}, {"format", o.format == RowFormat::kCsv ? "csv" : "ndjson"}};
   if (o.gzip) bound.explain.emplace_back("compression", "gzip");
-  if (o.stream) bound.explain.emplace_back("note", "a pipe or device cannot be cut back: rows may come twice after a crash");
+  if (o.stream)
+    bound.explain.emplace_back("note", "a pipe or device cannot be cut back: rows may come twice after a crash");
   bound.make_sink = [o] { return MakeFileSink(o); };
   return bound;
 }
@@ -343,14 +354,18 @@ NodeDescriptor FileSinkDescriptor() {
   d.kind = NodeKind::kSink;
   d.summary = "writes rows to a file, each exactly once";
   d.doc =
-      "Writes rows as ndjson (one JSON object a line) or csv (RFC 4180, one header line). Times are RFC 3339 in UTC, floats\n"
+      "Writes rows as ndjson (one JSON object a line) or csv (RFC 4180, one header line). Times are RFC 3339 in UTC, "
+      "floats\n"
       "the shortest text that reads back; a null is JSON null or an empty csv field (an empty string is \"\").\n"
       "\n"
-      "Exactly once: each checkpoint syncs the file and remembers its length; after a crash the file is cut back to what was\n"
-      "committed and the rows after that are written again. Until the first checkpoint the file is called PATH.part. A file\n"
+      "Exactly once: each checkpoint syncs the file and remembers its length; after a crash the file is cut back to "
+      "what was\n"
+      "committed and the rows after that are written again. Until the first checkpoint the file is called PATH.part. A "
+      "file\n"
       "that exists but that no checkpoint knows is refused, unless `if_exists` or --fresh says otherwise.\n"
       "\n"
-      "A path ending in .gz is compressed, one gzip member per checkpoint. `-`, pipes and devices are written at once and get\n"
+      "A path ending in .gz is compressed, one gzip member per checkpoint. `-`, pipes and devices are written at once "
+      "and get\n"
       "rows at least once. The summary prints a hash over all rows, the same that a blackhole sink prints.";
   d.example = "alerts_file:\n  type: file\n  inputs: [surges]\n  path: out/alerts.ndjson";
   d.inputs_max = 64;

@@ -19,12 +19,16 @@ struct FileSinkOptions {
 };
 
 /// Writes rows to one file, exactly once (SEMANTICS.md §6.2).
-///   Epochs : PrepareCommit ends a gzip member, syncs file and directory and returns path, length, a checksum of the last
-///            4 KiB and the row hash. A restore checks them and cuts off what came later; a shorter or changed file is refused.
-///   Names  : until the first commit the rows are in PATH.part, so that a run that dies before its first epoch leaves no
+///   Epochs : PrepareCommit ends a gzip member, syncs file and directory and returns path, length, a checksum of the
+///   last
+///            4 KiB and the row hash. A restore checks them and cuts off what came later; a shorter or changed file is
+///            refused.
+///   Names  : until the first commit the rows are in PATH.part, so that a run that dies before its first epoch leaves
+///   no
 ///            PATH behind; with `append` PATH.append holds the length that the file had before, until then.
 ///   Locks  : the open file is held by flock(2); a second writer gets kLocked.
-///   Errors : after a failed write every further call fails with the same status: the file's end is unknown until a restore.
+///   Errors : after a failed write every further call fails with the same status: the file's end is unknown until a
+///   restore.
 std::unique_ptr<Sink> MakeFileSink(FileSinkOptions options);
 
 /// Sink `file`.

@@ -6,8 +6,8 @@
 
 namespace freshet {
 
-/// Compresses text into gzip members (RFC 1952), each of which can stand alone: a file that is cut between two members is
-/// still a valid gzip file. One thread.
+/// Compresses text into gzip members (RFC 1952), each of which can stand alone: a file that is cut between two members
+/// is still a valid gzip file. One thread.
 class GzipWriter {
  public:
   GzipWriter();

@@ -37,11 +37,21 @@ constexpr char kHexDigits[] = "0123456789abcdef";
 
 void AppendEscape(unsigned char c, std::string* out) {
   switch (c) {
-    case '"': *out += "\\\""; return;
-    case '\\': *out += "\\\\"; return;
-    case '\n': *out += "\\n"; return;
-    case '\r': *out += "\\r"; return;
-    case '\t': *out += "\\t"; return;
+    case '"':
+      *out += "\\\"";
+      return;
+    case '\\':
+      *out += "\\\\";
+      return;
+    case '\n':
+      *out += "\\n";
+      return;
+    case '\r':
+      *out += "\\r";
+      return;
+    case '\t':
+      *out += "\\t";
+      return;
     default:
       *out += "\\u00";
       *out += kHexDigits[c >> 4];
@@ -115,9 +125,13 @@ void HashColumn(const Column& column, int index, uint64_t* rows) {
     }
   };
   switch (column.type()) {
-    case TypeId::kBool: fold([&, seed = seed_of(1)](int32_t i) { return HashWord(column.BoolAt(i) ? 1 : 0, seed); }); break;
+    case TypeId::kBool:
+      fold([&, seed = seed_of(1)](int32_t i) { return HashWord(column.BoolAt(i) ? 1 : 0, seed); });
+      break;
     case TypeId::kInt64:
-    case TypeId::kTimestamp: fold([v = column.int64s(), seed = seed_of(2)](int32_t i) { return HashWord(static_cast<uint64_t>(v[i]), seed); }); break;
+    case TypeId::kTimestamp:
+      fold([v = column.int64s(), seed = seed_of(2)](int32_t i) { return HashWord(static_cast<uint64_t>(v[i]), seed); });
+      break;
     case TypeId::kFloat64:
       fold([v = column.float64s(), seed = seed_of(3)](int32_t i) {
         return HashWord(std::isnan(v[i]) ? kCanonicalNan : std::bit_cast<uint64_t>(v[i]), seed);
@@ -159,8 +173,10 @@ void AppendJsonString(std::string_view text, std::string* out) {
       continue;
     }
     flush();
-    if (length == 0) *out += "\xef\xbf\xbd";
-    else AppendEscape(*p, out);
+    if (length == 0)
+      *out += "\xef\xbf\xbd";
+    else
+      AppendEscape(*p, out);
     clean = ++p;
   }
   flush();
@@ -168,8 +184,10 @@ void AppendJsonString(std::string_view text, std::string* out) {
 }
 
 void AppendJsonNumber(double value, std::string* out) {
-  if (std::isfinite(value)) AppendDouble(value, out);
-  else *out += "null";
+  if (std::isfinite(value))
+    AppendDouble(value, out);
+  else
+    *out += "null";
 }
 
 void AppendTimestamp(EventTime time, std::string* out) {
@@ -190,8 +208,10 @@ void AppendTimestamp(EventTime time, std::string* out) {
   const int64_t day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
   const int64_t month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
   const int64_t year = year_of_era + era * 400 + (month <= 2 ? 1 : 0);
-  if (year >= 0 && year <= 9999) AppendPadded(year, 4, out);
-  else AppendInt64(year, out);
+  if (year >= 0 && year <= 9999)
+    AppendPadded(year, 4, out);
+  else
+    AppendInt64(year, out);
   *out += '-';
   AppendTwoDigits(month, out);
   *out += '-';
@@ -204,8 +224,10 @@ void AppendTimestamp(EventTime time, std::string* out) {
   AppendTwoDigits(rest / 1000000 % 60, out);
   if (const int64_t fraction = rest % 1000000; fraction != 0) {
     *out += '.';
-    if (fraction % 1000 == 0) AppendPadded(fraction / 1000, 3, out);
-    else AppendPadded(fraction, 6, out);
+    if (fraction % 1000 == 0)
+      AppendPadded(fraction / 1000, 3, out);
+    else
+      AppendPadded(fraction, 6, out);
   }
   *out += 'Z';
 }
@@ -216,27 +238,40 @@ void AppendCellJson(const Column& column, int32_t row, std::string* out) {
     return;
   }
   switch (column.type()) {
-    case TypeId::kBool: *out += column.BoolAt(row) ? "true" : "false"; return;
-    case TypeId::kInt64: return AppendInt64(column.int64s()[row], out);
-    case TypeId::kFloat64: return AppendJsonNumber(column.float64s()[row], out);
-    case TypeId::kString: return AppendJsonString(column.StringAt(row), out);
+    case TypeId::kBool:
+      *out += column.BoolAt(row) ? "true" : "false";
+      return;
+    case TypeId::kInt64:
+      return AppendInt64(column.int64s()[row], out);
+    case TypeId::kFloat64:
+      return AppendJsonNumber(column.float64s()[row], out);
+    case TypeId::kString:
+      return AppendJsonString(column.StringAt(row), out);
     case TypeId::kTimestamp:
       *out += '"';
       AppendTimestamp({column.int64s()[row]}, out);
       *out += '"';
       return;
-    case TypeId::kListFloat64: return AppendListJson(column.ListAt(row), out);
-    case TypeId::kJson: out->append(column.StringAt(row)); return;
+    case TypeId::kListFloat64:
+      return AppendListJson(column.ListAt(row), out);
+    case TypeId::kJson:
+      out->append(column.StringAt(row));
+      return;
   }
 }
 
 void AppendCellText(const Column& column, int32_t row, std::string* out) {
   if (column.IsNull(row)) return;
   switch (column.type()) {
-    case TypeId::kString: out->append(column.StringAt(row)); return;
-    case TypeId::kTimestamp: return AppendTimestamp({column.int64s()[row]}, out);
-    case TypeId::kFloat64: return AppendDouble(column.float64s()[row], out);
-    default: return AppendCellJson(column, row, out);
+    case TypeId::kString:
+      out->append(column.StringAt(row));
+      return;
+    case TypeId::kTimestamp:
+      return AppendTimestamp({column.int64s()[row]}, out);
+    case TypeId::kFloat64:
+      return AppendDouble(column.float64s()[row], out);
+    default:
+      return AppendCellJson(column, row, out);
   }
 }
 
@@ -268,8 +303,10 @@ void RowWriter::AppendObject(const Batch& batch, int32_t row, std::string* out) 
 }
 
 void RowWriter::AppendRow(const Batch& batch, int32_t row, std::string* out) const {
-  if (format_ == RowFormat::kCsv) AppendCsv(batch, row, out);
-  else AppendObject(batch, row, out);
+  if (format_ == RowFormat::kCsv)
+    AppendCsv(batch, row, out);
+  else
+    AppendObject(batch, row, out);
   *out += '\n';
 }
 
@@ -280,14 +317,17 @@ void RowWriter::AppendCsv(const Batch& batch, int32_t row, std::string* out) con
     if (column.IsNull(row)) continue;
     switch (column.type()) {
       case TypeId::kString:
-      case TypeId::kJson: AppendCsvText(column.StringAt(row), out); break;
+      case TypeId::kJson:
+        AppendCsvText(column.StringAt(row), out);
+        break;
       case TypeId::kListFloat64: {
         std::string text;
         AppendListJson(column.ListAt(row), &text);
         AppendCsvText(text, out);
         break;
       }
-      default: AppendCellText(column, row, out);
+      default:
+        AppendCellText(column, row, out);
     }
   }
 }

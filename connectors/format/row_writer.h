@@ -15,8 +15,8 @@ namespace freshet {
 /// How rows are written as text.
 enum class RowFormat : uint8_t { kNdjson, kCsv };
 
-/// Appends a JSON string with its quotes. Control characters are escaped; bytes that are not UTF-8 become U+FFFD, because
-/// JSON has no way to keep them.
+/// Appends a JSON string with its quotes. Control characters are escaped; bytes that are not UTF-8 become U+FFFD,
+/// because JSON has no way to keep them.
 void AppendJsonString(std::string_view text, std::string* out);
 /// Appends the shortest decimal that reads back to the same double; NaN and infinities as `null` (JSON has none).
 void AppendJsonNumber(double value, std::string* out);
@@ -58,10 +58,10 @@ class RowWriterSet {
   std::vector<std::unique_ptr<RowWriter>> writers_;
 };
 
-/// Order-sensitive hash over all columns of all rows: equal rows in equal order give equal hashes, however they were cut
-/// into batches. A cell's hash depends on its value, its type's class (null, bool, integer, float, text, list) and its
-/// column's index: XXH3-64 for text and lists, SplitMix64 for the others; all NaNs are one value, -0.0 and 0.0 are two.
-/// Rows are combined as h = h * K + row. The blackhole and the file sink share it. One thread.
+/// Order-sensitive hash over all columns of all rows: equal rows in equal order give equal hashes, however they were
+/// cut into batches. A cell's hash depends on its value, its type's class (null, bool, integer, float, text, list) and
+/// its column's index: XXH3-64 for text and lists, SplitMix64 for the others; all NaNs are one value, -0.0 and 0.0 are
+/// two. Rows are combined as h = h * K + row. The blackhole and the file sink share it. One thread.
 class RowHash {
  public:
   /// REQUIRES: no selection.

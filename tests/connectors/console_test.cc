@@ -23,10 +23,12 @@ constexpr int64_t kMinute = 60000000;
 
 Batch Alerts() {
   const int64_t start = int64_t{1772452800} * 1000000;  // 2026-03-02 12:00
-  return MakeBatch(kAlertSchema, {{std::string("1f"), std::string("surges"), std::string("abc"), std::string("firing"), std::string("high"), start, start, 3.25,
-                                   std::monostate{}, std::string("views are 8 times normal")},
-                                  {std::string("1f"), std::string("surges"), std::string("abc"), std::string("resolved"), std::string("high"), start,
-                                   start + 10 * kMinute, 12.5, start + 25 * kMinute, std::string("views are 8 times normal")}});
+  return MakeBatch(
+      kAlertSchema,
+      {{std::string("1f"), std::string("surges"), std::string("abc"), std::string("firing"), std::string("high"), start,
+        start, 3.25, std::monostate{}, std::string("views are 8 times normal")},
+       {std::string("1f"), std::string("surges"), std::string("abc"), std::string("resolved"), std::string("high"),
+        start, start + 10 * kMinute, 12.5, start + 25 * kMinute, std::string("views are 8 times normal")}});
 }
 
 struct Console {
@@ -46,7 +48,8 @@ TEST_CASE("Console_AlertRowsAsText_AreSentences") {
   REQUIRE(console.sink->Write(Alerts(), 0).ok());
   CHECK(console.text ==
         "2026-03-02 12:00:00  high      surges  video_id abc: views are 8 times normal (peak 3.25)\n"
-        "2026-03-02 12:25:00  resolved  surges  video_id abc: views are 8 times normal (lasted 25m, peak 12.5 at 2026-03-02 12:10:00)\n");
+        "2026-03-02 12:25:00  resolved  surges  video_id abc: views are 8 times normal (lasted 25m, peak 12.5 at "
+        "2026-03-02 12:10:00)\n");
   Console colored(ConsoleFormat::kText, true);
   REQUIRE(colored.sink->Write(Alerts(), 0).ok());
   CHECK(colored.text.find("\x1b[1;31mhigh") != std::string::npos);
@@ -55,7 +58,11 @@ TEST_CASE("Console_AlertRowsAsText_AreSentences") {
 TEST_CASE("Console_OtherRowsAsText_AreAnAlignedTable") {
   const SchemaRef schema = MakeSchema({{"name", TypeId::kString}, {"n", TypeId::kInt64}, {"share", TypeId::kFloat64}});
   Console console(ConsoleFormat::kText);
-  REQUIRE(console.sink->Write(MakeBatch(schema, {{std::string("älter"), int64_t{7}, 0.123456789}, {std::string("b"), int64_t{12345}, std::monostate{}}}), 0).ok());
+  REQUIRE(console.sink
+              ->Write(MakeBatch(schema, {{std::string("älter"), int64_t{7}, 0.123456789},
+                                         {std::string("b"), int64_t{12345}, std::monostate{}}}),
+                      0)
+              .ok());
   REQUIRE(console.sink->Write(MakeBatch(schema, {{std::string("c"), int64_t{1}, 1.0}}), 2).ok());
   CHECK(console.text ==
         "name       n     share\n"

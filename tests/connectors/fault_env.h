@@ -8,12 +8,12 @@
 
 namespace freshet::test {
 
-/// The real environment, except that the n-th call that touches a file (from 1) fails with "no space left", and a failing
-/// Append writes half of its bytes first, as a full disk does. One thread.
-class FaultEnv final : public Env {
+/// The real environment, except that the n-th call that touches a file (from 1; -1: none) fails with "no space left",
+/// and a failing Append writes half of its bytes first, as a full disk does. One thread.
+class FaultEnv : public Env {
  public:
   explicit FaultEnv(int fail_at) : fail_at_(fail_at) {}
-  bool failed() const { return count_ >= fail_at_; }
+  bool failed() const { return fail_at_ > 0 && count_ >= fail_at_; }
   Status Step() { return ++count_ == fail_at_ ? Status::NoSpace("injected: no space left on device") : Status::Ok(); }
 
   int64_t WallMicros() override { return real_->WallMicros(); }
@@ -85,6 +85,15 @@ class FaultEnv final : public Env {
   const int fail_at_;
   int count_ = 0;
   Env* const real_ = Env::Posix();
+};
+
+/// The real environment with a steady clock that moves only when told.
+class ManualClockEnv final : public FaultEnv {
+ public:
+  ManualClockEnv() : FaultEnv(-1) {}
+  int64_t SteadyMicros() override { return now_us; }
+  int64_t WallMicros() override { return now_us; }
+  int64_t now_us = 1000000;
 };
 
 }  // namespace freshet::test

@@ -14,7 +14,11 @@ namespace {
 using test::MakeBatch;
 using test::MakeSchema;
 
-const SchemaRef kSchema = MakeSchema({{"id", TypeId::kInt64}, {"na\"me", TypeId::kString}, {"x", TypeId::kFloat64}, {"at", TypeId::kTimestamp}, {"ok", TypeId::kBool}});
+const SchemaRef kSchema = MakeSchema({{"id", TypeId::kInt64},
+                                      {"na\"me", TypeId::kString},
+                                      {"x", TypeId::kFloat64},
+                                      {"at", TypeId::kTimestamp},
+                                      {"ok", TypeId::kBool}});
 
 std::string Write(RowFormat format, const Batch& batch) {
   const RowWriter writer(batch.schema(), format);
@@ -25,13 +29,15 @@ std::string Write(RowFormat format, const Batch& batch) {
 }
 
 TEST_CASE("RowWriter_Ndjson_WritesTypesNullsAndEscapes") {
-  const Batch batch = MakeBatch(kSchema, {{int64_t{-5}, std::string("a\"\\\n\x01ü"), 0.1, int64_t{1442018818771000}, true},
-                                          {std::monostate{}, std::monostate{}, std::monostate{}, std::monostate{}, std::monostate{}},
-                                          {int64_t{0}, std::string("bad\xff\xc0\xaf."), std::nan(""), int64_t{-1}, false}});
+  const Batch batch =
+      MakeBatch(kSchema, {{int64_t{-5}, std::string("a\"\\\n\x01ü"), 0.1, int64_t{1442018818771000}, true},
+                          {std::monostate{}, std::monostate{}, std::monostate{}, std::monostate{}, std::monostate{}},
+                          {int64_t{0}, std::string("bad\xff\xc0\xaf."), std::nan(""), int64_t{-1}, false}});
   CHECK(Write(RowFormat::kNdjson, batch) ==
         "{\"id\":-5,\"na\\\"me\":\"a\\\"\\\\\\n\\u0001ü\",\"x\":0.1,\"at\":\"2015-09-12T00:46:58.771Z\",\"ok\":true}\n"
         "{\"id\":null,\"na\\\"me\":null,\"x\":null,\"at\":null,\"ok\":null}\n"
-        "{\"id\":0,\"na\\\"me\":\"bad\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd.\",\"x\":null,\"at\":\"1969-12-31T23:59:59.999999Z\",\"ok\":false}\n");
+        "{\"id\":0,\"na\\\"me\":\"bad\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd.\",\"x\":null,\"at\":\"1969-12-31T23:59:59."
+        "999999Z\",\"ok\":false}\n");
 }
 
 TEST_CASE("RowWriter_Csv_KeepsNullAndEmptyApartAndQuotes") {
@@ -60,20 +66,23 @@ TEST_CASE("RowHash_AnyBatchBoundaries_Equal") {
   Rng rng(11);
   std::vector<test::Row> rows;
   for (int64_t i = 0; i < 257; ++i)
-    rows.push_back({rng.Below(4) == 0 ? test::Cell{} : test::Cell{i}, std::string(rng.Below(30), 'x'), rng.NextDouble(), i * 1000, rng.Below(2) == 0});
+    rows.push_back({rng.Below(4) == 0 ? test::Cell{} : test::Cell{i}, std::string(rng.Below(30), 'x'), rng.NextDouble(),
+                    i * 1000, rng.Below(2) == 0});
   const Batch whole = MakeBatch(kSchema, rows);
   RowHash expected;
   expected.Add(whole);
   for (int32_t size : {1, 7, 64, 100}) {
     RowHash hash;
-    for (int32_t from = 0; from < whole.row_count(); from += size) hash.Add(whole.Slice(from, std::min(size, whole.row_count() - from)));
+    for (int32_t from = 0; from < whole.row_count(); from += size)
+      hash.Add(whole.Slice(from, std::min(size, whole.row_count() - from)));
     CHECK(hash.value() == expected.value());
     CHECK(hash.row_count() == 257);
   }
 }
 
 TEST_CASE("RowHash_AnyChange_Differs") {
-  const std::vector<test::Row> rows = {{int64_t{1}, std::string("a"), 1.0, int64_t{5}, true}, {int64_t{2}, std::string("b"), 2.0, int64_t{6}, false}};
+  const std::vector<test::Row> rows = {{int64_t{1}, std::string("a"), 1.0, int64_t{5}, true},
+                                       {int64_t{2}, std::string("b"), 2.0, int64_t{6}, false}};
   const auto hash_of = [](const std::vector<test::Row>& r) {
     RowHash hash;
     hash.Add(MakeBatch(kSchema, r));

@@ -25,11 +25,16 @@ inline Batch MakeBatch(const SchemaRef& schema, const std::vector<Row>& rows) {
     ColumnBuilder builder(schema->field(c).type);
     for (const Row& row : rows) {
       const Cell& cell = row[static_cast<size_t>(c)];
-      if (const auto* i = std::get_if<int64_t>(&cell)) builder.AppendInt64(*i);
-      else if (const auto* d = std::get_if<double>(&cell)) builder.AppendFloat64(*d);
-      else if (const auto* s = std::get_if<std::string>(&cell)) builder.AppendString(*s);
-      else if (const auto* b = std::get_if<bool>(&cell)) builder.AppendBool(*b);
-      else builder.AppendNull();
+      if (const auto* i = std::get_if<int64_t>(&cell))
+        builder.AppendInt64(*i);
+      else if (const auto* d = std::get_if<double>(&cell))
+        builder.AppendFloat64(*d);
+      else if (const auto* s = std::get_if<std::string>(&cell))
+        builder.AppendString(*s);
+      else if (const auto* b = std::get_if<bool>(&cell))
+        builder.AppendBool(*b);
+      else
+        builder.AppendNull();
     }
     columns.push_back(builder.Finish());
   }
