@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "engine/base/rng.h"
 #include "operators/isolation_forest/float_lanes.h"
@@ -34,6 +35,19 @@ struct RollingTree::Work {
   size_t stride = 0;
 };
 
+void RollingTree::BoundingBox(const Work& work, int first, int count, float* low, float* high) const {
+  for (size_t j = 0; j < work.stride; j += 4) {
+    FloatLanes lo = FloatLanes::All(kInfinity), hi = FloatLanes::All(-kInfinity);
+    for (int i = first; i < first + count; ++i) {
+      const FloatLanes x = FloatLanes::Load(work.Row(i) + j);
+      lo = FloatLanes::Min(x, lo);
+      hi = FloatLanes::Max(x, hi);
+    }
+    lo.Store(low + j);
+    hi.Store(high + j);
+  }
+}
+
 void RollingTree::Frame(const PointRing& ring, int64_t begin, int64_t end, int sample, uint64_t& random, Work& work) {
   const auto stride = static_cast<size_t>(stride_);
   const auto window = static_cast<uint64_t>(end - begin);
@@ -53,26 +67,25 @@ void RollingTree::Frame(const PointRing& ring, int64_t begin, int64_t end, int s
   }
   random = rng.Next();
 
-  frame_.resize(2 * stride);
+  work.order.resize(static_cast<size_t>(work.count));
+  std::iota(work.order.begin(), work.order.end(), static_cast<uint16_t>(0));
+
+  frame_.resize(4 * stride);
   float* low = frame_.data();
   float* scale = low + stride;
-  for (size_t j = 0; j < stride; j += 4) {
-    FloatLanes lo = FloatLanes::All(kInfinity), hi = FloatLanes::All(-kInfinity);
-    for (int i = 0; i < work.count; ++i) {
-      const FloatLanes x = FloatLanes::Load(work.rows.data() + static_cast<size_t>(i) * stride + j);
-      lo = FloatLanes::Min(x, lo);
-      hi = FloatLanes::Max(x, hi);
-    }
-    lo.Store(low + j);
-    hi.Store(scale + j);
-  }
+  float* least = scale + stride;
+  float* most = least + stride;
+  BoundingBox(work, 0, work.count, low, scale);
+  has_absent_ = false;
   for (size_t j = 0; j < stride; ++j) {
     const float range = scale[j] - low[j];
+    const bool varies = range > kNarrowest;
+    scale[j] = varies ? 1 / range : 1 / kNarrowest;
+    least[j] = varies ? -kFarOutside : -1;
+    most[j] = varies ? 1 + kFarOutside : 1;
     if (range < 0) {  // missing throughout: NaN keeps it missing in the frame
       low[j] = std::numeric_limits<float>::quiet_NaN();
-      scale[j] = 1;
-    } else {
-      scale[j] = range > kNarrowest ? 1 / range : kInfinity;
+      has_absent_ = true;
     }
   }
   for (int i = 0; i < work.count; ++i) {
@@ -84,14 +97,12 @@ void RollingTree::Frame(const PointRing& ring, int64_t begin, int64_t end, int s
 void RollingTree::ToFrame(const float* row, float* out) const {
   const auto stride = static_cast<size_t>(stride_);
   const float* low = frame_.data();
-  const float* scale = low + stride;
-  for (size_t j = 0; j < stride; ++j) {
-    if (scale[j] < kInfinity) {
-      const float x = (row[j] - low[j]) * scale[j];
-      out[j] = x > 1 + kFarOutside ? 1 + kFarOutside : x < -kFarOutside ? -kFarOutside : x;
-    } else {
-      out[j] = row[j] > low[j] ? 1.0f : row[j] < low[j] ? -1.0f : row[j] - low[j];
-    }
+  for (size_t j = 0; j < stride; j += 4) {
+    const FloatLanes scale = FloatLanes::Load(low + stride + j);
+    const FloatLanes x = (FloatLanes::Load(row + j) - FloatLanes::Load(low + j)) * scale;
+    // Value second: a NaN stays a NaN.
+    const FloatLanes capped = FloatLanes::Min(FloatLanes::Load(low + 3 * stride + j), x);
+    FloatLanes::Max(FloatLanes::Load(low + 2 * stride + j), capped).Store(out + j);
   }
 }
 
@@ -103,16 +114,7 @@ int RollingTree::AddNode(Work& work, int first, int count, int depth) {
   float* high = low + stride;
   float width = 0;
   work.choices.clear();
-  for (size_t j = 0; j < stride; j += 4) {
-    FloatLanes lo = FloatLanes::All(kInfinity), hi = FloatLanes::All(-kInfinity);
-    for (int i = first; i < first + count; ++i) {
-      const FloatLanes x = FloatLanes::Load(work.Row(i) + j);
-      lo = FloatLanes::Min(x, lo);
-      hi = FloatLanes::Max(x, hi);
-    }
-    lo.Store(low + j);
-    hi.Store(high + j);
-  }
+  BoundingBox(work, first, count, low, high);
   for (size_t j = 0; j < stride; ++j) {
     if (high[j] > low[j]) {
       width += high[j] - low[j];
@@ -179,8 +181,6 @@ void RollingTree::Build(const PointRing& ring, int64_t begin, int64_t end, int s
   boxes_.clear();
   work.counts.clear();
   Frame(ring, begin, end, sample, seed, work);
-  work.order.resize(static_cast<size_t>(work.count));
-  for (int i = 0; i < work.count; ++i) work.order[static_cast<size_t>(i)] = static_cast<uint16_t>(i);
   work.depth_max = std::bit_width(static_cast<unsigned>(work.count - 1));  // ceil(log2(count))
   norm_ = work.count > 1 ? static_cast<float>(1 / AveragePathLength(work.count)) : 1.0f;
   Grow(work, seed);
@@ -251,9 +251,7 @@ double RollingTree::Depth(const float* row, RowKind kind) const {
   alignas(16) float x[kForestFeaturesMax];
   ToFrame(row, x);
   float depth = 0;
-  // A feature may also be missing because the sample had none, so the frame decides, not only the row.
-  bool missing = kind != RowKind::kComplete;
-  for (int j = 0; j < stride_; ++j) missing |= std::isnan(x[j]);
+  const bool missing = kind != RowKind::kComplete || has_absent_;
   if (missing) {
     depth = PathDepth<0, true>(x);
   } else {

@@ -43,6 +43,7 @@ class RollingTree {
   struct Work;
 
   void Frame(const PointRing& ring, int64_t begin, int64_t end, int sample, uint64_t& random, Work& work);
+  void BoundingBox(const Work& work, int first, int count, float* low, float* high) const;
   void Grow(Work& work, uint64_t seed);
   int AddNode(Work& work, int first, int count, int depth);
   void ToFrame(const float* row, float* out) const;
@@ -51,12 +52,14 @@ class RollingTree {
   const float* Box(size_t node) const { return boxes_.data() + node * 2 * static_cast<size_t>(stride_); }
   float Outside(size_t node, const float* x) const;
 
+  bool has_absent_ = false;  // some feature was missing in the whole sample
   int stride_ = 0;
   float norm_ = 1;               // 1 / c(sample)
   std::vector<Node> nodes_;      // parents before children; 0 is the root
   std::vector<float> boxes_;     // per node: stride lows, stride highs
   std::vector<float> expected_;  // per node: mean path length of its rows
-  std::vector<float> frame_;     // stride lows, stride scales (1 / range)
+  // Lows, scales (1 / range), least and most value in the frame: stride of each.
+  std::vector<float> frame_;
 };
 
 }  // namespace freshet

@@ -51,7 +51,8 @@ std::optional<double> TailCalibrator::PValue(double score) const {
     return std::max(kSmallest, share_ * tail);
   }
   const size_t below = window_.Below(x);
-  const size_t up_to = window_.UpTo(x);
+  const bool ties = below < window_.size() && window_[below] == x;
+  const size_t up_to = ties ? window_.UpTo(x) : below;
   const double above = static_cast<double>(window_.size() - up_to) + 0.5 * static_cast<double>(up_to - below + 1);
   const double p = above / static_cast<double>(window_.size() + 1);
   return scale_ > 0 ? std::max(p, share_) : p;
