@@ -184,9 +184,10 @@ class EventTimeSorter final : public Operator {
   int32_t row_count_max_ = 0;
 };
 
-/// Merges bounded inputs by (row watermark, input index, order of arrival): a function of the inputs alone, whatever their
-/// timing. A row goes on once the watermark of every input has passed its own; the row watermark of an input counts as
-/// never decreasing.
+/// Merges bounded inputs by (event time, input index, order of arrival): a function of the inputs alone, whatever their timing.
+/// The event time of an input counts as never decreasing (a late row takes the place of the newest before it). A row goes on
+/// once the watermark of every input has passed it. Not by row watermark: a sorted row carries a watermark of its own that
+/// is older than the messages before it, so that key would depend on how rows were cut into batches.
 class InputMerge final : public Operator {
  public:
   explicit InputMerge(std::vector<SchemaRef> schemas) : schemas_(std::move(schemas)), inputs_(schemas_.size()) {}
@@ -257,11 +258,11 @@ class InputMerge final : public Operator {
   };
   struct Input {
     std::deque<Position> queue;
-    int64_t head_bound_us = INT64_MIN;  ///< largest row watermark released so far
+    int64_t head_bound_us = INT64_MIN;  ///< largest event time released so far
   };
   int64_t HeadBound(const Input& input) {
     const Position& head = input.queue.front();
-    return std::max(input.head_bound_us, hold_.at(head.number).batch.row_watermark(head.row).us);
+    return std::max(input.head_bound_us, hold_.at(head.number).batch.time(head.row).us);
   }
   size_t SmallestHead() {
     size_t best = inputs_.size();

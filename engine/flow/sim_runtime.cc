@@ -49,6 +49,7 @@ class Life final : public Carrier {
     JobOptions job = options_.job;
     job.env = env_;
     FRESHET_ASSIGN_OR_RETURN(job_, Job::Make(std::move(spec), job, this));
+    if (job_->already_finished()) return Status::Ok();
     queues_.resize(job_->plan().edges.size());
     for (const auto& driver : job_->drivers()) decoders_.push_back(driver->bound().make_decoder ? driver->bound().make_decoder() : nullptr);
     chunks_.resize(job_->drivers().size());
@@ -60,6 +61,7 @@ class Life final : public Carrier {
 
   Step Take(bool may_crash) {
     env_->Advance(static_cast<int64_t>(rng_.Below(2000)));
+    if (job_->already_finished()) return Step::kFinished;
     if (job_->failed()) return Fail(job_->failure());
     if (job_->finished() && nudged_.empty()) return Finish();
     const bool before_commit = job_->commit_ready() && !job_->finished();

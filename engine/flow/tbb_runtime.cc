@@ -45,8 +45,6 @@ auto EnvelopeTuple(std::index_sequence<I...>) -> std::tuple<decltype((void)I, En
 template <size_t N>
 using Envelopes = decltype(EnvelopeTuple(std::make_index_sequence<N>()));
 
-using OutputPort_ = flow::sender<Envelope>;
-
 /// A cell as a node of the graph. Its output ports are joined by edges to the nodes it sends to.
 class CellNode {
  public:
@@ -74,7 +72,8 @@ class CellNodeOf final : public CellNode {
 
  private:
   Node node_;
-  std::vector<flow::multifunction_output<Envelope>*> ports_;
+  using Port = std::tuple_element_t<0, typename Node::output_ports_type>;
+  std::vector<Port*> ports_;
 };
 
 template <class Body>
