@@ -1,0 +1,5 @@
+#include "engine/expr/row_kernel.h"
+
+namespace freshet::expr_internal {
+std::span<const Function> PatternFunctions() { return {}; }
+}  // namespace freshet::expr_internal
