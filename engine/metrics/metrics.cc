@@ -4,7 +4,6 @@
 #include <bit>
 #include <charconv>
 #include <cmath>
-#include <limits>
 
 namespace freshet {
 namespace {
@@ -91,7 +90,6 @@ int Histogram::BucketOf(uint64_t v) {
 
 int64_t Histogram::UpperBound(int bucket) {
   if (bucket < 4) return bucket;
-  if (bucket >= kBucketCount - 1) return std::numeric_limits<int64_t>::max();
   const int log2 = bucket / 4 + 1;
   const uint64_t width = uint64_t{1} << (log2 - 2);
   return static_cast<int64_t>((uint64_t{1} << log2) + width * static_cast<uint64_t>(bucket % 4 + 1) - 1);

@@ -47,7 +47,7 @@ class Gauge {
 /// a quantile is off by at most an eighth of its value. Thread-safe, relaxed, wait-free; 2 KiB.
 class Histogram {
  public:
-  static constexpr int kBucketCount = 252;
+  static constexpr int kBucketCount = 248;
   /// Negative values count as 0.
   void Observe(int64_t v);
   int64_t count() const;
