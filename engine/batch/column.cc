@@ -138,7 +138,8 @@ void ColumnBuilder::AppendNull() {
 void ColumnBuilder::AppendList(std::span<const double> v) {
   if (length_ >= capacity_) Grow(length_ + 1);
   const int64_t bytes = static_cast<int64_t>(v.size() * sizeof(double));
-  std::memcpy(ReserveBytes(bytes), v.data(), static_cast<size_t>(bytes));
+  char* const at = ReserveBytes(bytes);
+  if (!v.empty()) std::memcpy(at, v.data(), static_cast<size_t>(bytes));
   byte_count_ += bytes;
   offsets_.as<int32_t>()[length_ + 1] = static_cast<int32_t>(byte_count_ / 8);
   MarkValid();
@@ -167,6 +168,7 @@ void ColumnBuilder::Truncate(int32_t length) {
 }
 
 Column ColumnBuilder::Finish() {
+  if (capacity_ == 0) Grow(16);  // finished before and nothing appended since: an empty column has buffers too
   Column column(type_, length_, std::move(validity_), std::move(values_), std::move(offsets_));
   length_ = 0;
   capacity_ = 0;

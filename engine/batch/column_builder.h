@@ -34,7 +34,8 @@ class ColumnBuilder {
   }
   void AppendString(std::string_view v) {  ///< string and json
     if (length_ >= capacity_) Grow(length_ + 1);
-    std::memcpy(ReserveBytes(static_cast<int64_t>(v.size())), v.data(), v.size());
+    char* const at = ReserveBytes(static_cast<int64_t>(v.size()));
+    if (!v.empty()) std::memcpy(at, v.data(), v.size());
     byte_count_ += static_cast<int64_t>(v.size());
     offsets_.as<int32_t>()[length_ + 1] = static_cast<int32_t>(byte_count_);
     MarkValid();

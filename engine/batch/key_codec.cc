@@ -58,6 +58,7 @@ bool TakeEscaped(std::string_view& key, std::string& out) {
       key.remove_prefix(i + 2);
       return true;
     }
+    if (key[i + 1] != static_cast<char>(0xff)) return false;
     out.push_back(0);
     ++i;
   }
@@ -65,6 +66,8 @@ bool TakeEscaped(std::string_view& key, std::string& out) {
 }
 
 }  // namespace
+
+uint64_t HashBytes(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
 uint32_t HashKey(std::string_view key) { return static_cast<uint32_t>(XXH3_64bits(key.data(), key.size())); }
 
@@ -121,6 +124,7 @@ bool KeyCodec::Decode(std::string_view key, std::vector<ColumnBuilder>& builders
       builders[i].AppendNull();
       continue;
     }
+    if (tag != kValue) return false;
     switch (types_[i]) {
       case TypeId::kBool:
         if (key.empty()) return false;

@@ -11,6 +11,8 @@
 
 namespace freshet {
 
+/// XXH3-64 of any bytes: ids that must be equal on every run (alerts, idempotency keys).
+uint64_t HashBytes(std::string_view bytes);
 /// Low 32 bits of XXH3-64 over a canonical key. Frozen (SEMANTICS.md §5.5).
 uint32_t HashKey(std::string_view key);
 /// Flink's MathUtils.murmurHash(hash) % 128. Frozen; ten vectors stand in engine/state/FORMAT.md.
