@@ -15,7 +15,7 @@ struct ConsoleOptions {
   bool color = false;
   int64_t limit = -1;  ///< rows printed; the rest is only counted; -1: all
   /// Where text goes; the default is standard output, flushed after each batch.
-  std::function<Status(std::string_view)> write;
+  std::function<Status(std::string_view)> write = {};
 };
 
 /// Prints rows at once, so at least once: after a crash the rows since the last checkpoint come again.

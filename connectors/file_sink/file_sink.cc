@@ -128,7 +128,13 @@ class FileSink final : public Sink {
  private:
   std::string PartPath() const { return options_.path + ".part"; }
   std::string AppendNotePath() const { return options_.path + ".append"; }
-  bool Exists(const std::string& path) const { return env_->Stat(path).ok(); }
+  /// What is at a path, nothing if there is nothing; failing to look is not the same as nothing.
+  Result<std::optional<FileInfo>> Look(const std::string& path) const {
+    Result<FileInfo> info = env_->Stat(path);
+    if (info.ok()) return std::optional<FileInfo>(info.value());
+    if (info.status().code() == StatusCode::kNotFound) return std::optional<FileInfo>();
+    return std::move(info).status();
+  }
 
   Status Guard(Status status) {
     if (!status.ok() && broken_.ok()) broken_ = status;
@@ -153,10 +159,10 @@ class FileSink final : public Sink {
   }
 
   Status OpenFresh(IfExists if_exists) {
-    const Result<FileInfo> found = env_->Stat(options_.path);
-    if (found.ok() && found->is_directory)
+    FRESHET_ASSIGN_OR_RETURN(const std::optional<FileInfo> found, Look(options_.path));
+    if (found && found->is_directory)
       return Status::InvalidArgument(options_.path + " is a directory; give the path of a file");
-    const bool occupied = found.ok() && found->size > 0;
+    const bool occupied = found && found->size > 0;
     if (occupied && if_exists == IfExists::kFail)
       return Status::AlreadyExists(
           options_.path +
@@ -164,7 +170,7 @@ class FileSink final : public Sink {
           "`if_exists: append` or `if_exists: replace`");
     if (occupied && if_exists == IfExists::kAppend) return OpenAppend(found->size);
     // Locking creates the file; truncating comes after, so that another writer's rows are safe.
-    if (found.ok()) FRESHET_RETURN_IF_ERROR(Lock(options_.path));
+    if (found) FRESHET_RETURN_IF_ERROR(Lock(options_.path));
     FRESHET_RETURN_IF_ERROR(Lock(PartPath()));
     FRESHET_ASSIGN_OR_RETURN(file_, env_->OpenWritable(PartPath(), 0));
     in_part_ = true;
@@ -176,7 +182,8 @@ class FileSink final : public Sink {
   Status OpenAppend(int64_t size) {
     FRESHET_RETURN_IF_ERROR(Lock(options_.path));
     int64_t base = size;
-    if (Exists(AppendNotePath())) {  // an earlier run appended and died before its first commit
+    FRESHET_ASSIGN_OR_RETURN(const std::optional<FileInfo> note_file, Look(AppendNotePath()));
+    if (note_file) {  // an earlier run appended and died before its first commit
       FRESHET_ASSIGN_OR_RETURN(const std::string note, env_->ReadFile(AppendNotePath()));
       FRESHET_ASSIGN_OR_RETURN(base, ParseSize(note));
     } else {
@@ -191,11 +198,13 @@ class FileSink final : public Sink {
   Status Recover(std::string_view committed) {
     FRESHET_ASSIGN_OR_RETURN(const Committed c, Committed::Decode(committed));
     rows_ = c.rows;
-    in_part_ = c.in_part && Exists(PartPath());
+    if (c.in_part) {
+      FRESHET_ASSIGN_OR_RETURN(const std::optional<FileInfo> part, Look(PartPath()));
+      in_part_ = part.has_value();
+    }
     const std::string path = in_part_ ? PartPath() : options_.path;
-    const Result<FileInfo> found = env_->Stat(path);
-    if (!found.ok() && found.status().code() != StatusCode::kNotFound) return found.status();
-    if (!found.ok())
+    FRESHET_ASSIGN_OR_RETURN(const std::optional<FileInfo> found, Look(path));
+    if (!found)
       return Status::DataLoss(path + " is gone, but " + std::to_string(c.length) + " bytes were committed to " +
                               c.path + "; put it back, or start over with --fresh");
     FRESHET_RETURN_IF_ERROR(Lock(path));
@@ -209,7 +218,8 @@ class FileSink final : public Sink {
                               "or start over with --fresh");
     FRESHET_ASSIGN_OR_RETURN(file_, env_->OpenWritable(path, c.length));
     header_due_ = c.length == 0;
-    has_append_note_ = Exists(AppendNotePath());
+    FRESHET_ASSIGN_OR_RETURN(const std::optional<FileInfo> note_file, Look(AppendNotePath()));
+    has_append_note_ = note_file.has_value();
     directory_changed_ = true;
     return Publish();
   }

@@ -7,8 +7,7 @@
 #include <set>
 
 #include "connectors/format/row_writer.h"
-#include "engine/base/rng.h"
-#include "tests/connectors/fault_env.h"
+#include "engine/base/fault_env.h"
 #include "tests/connectors/test_rows.h"
 
 namespace freshet {
@@ -301,7 +300,8 @@ TEST_CASE("GenerateSource_Restored_GoesOnWhereItStood") {
 }
 
 TEST_CASE("GenerateSource_Paced_HandsOutWhatTheClockAllows") {
-  test::ManualClockEnv env;
+  FaultEnv env(Env::Posix());
+  env.FreezeClock(1000000);
   GenerateOptions options;
   options.media = Small(1, 1000000);
   options.events_per_second = 1000;
@@ -311,7 +311,7 @@ TEST_CASE("GenerateSource_Paced_HandsOutWhatTheClockAllows") {
   REQUIRE(source->Open(ctx).ok());
   RawChunk chunk;
   CHECK(source->Poll({.rows = 5000, .bytes = 1 << 20}, &chunk).value() == PollOutcome::kNothing);
-  env.now_us += 500000;
+  env.AdvanceMicros(500000);
   CHECK(source->Poll({.rows = 5000, .bytes = 1 << 20}, &chunk).value() == PollOutcome::kChunk);
   CHECK(chunk.numbers[1] == 500);
   CHECK(source->Poll({.rows = 5000, .bytes = 1 << 20}, &chunk).value() == PollOutcome::kNothing);
