@@ -1,5 +1,8 @@
 #include "operators/registry.h"
 
+#include "operators/alert.h"
+#include "operators/isolation_forest.h"
+#include "operators/statistical_outlier.h"
 #include "operators/derive.h"
 #include "operators/filter.h"
 #include "operators/select.h"
@@ -12,6 +15,9 @@ void RegisterOperators(Registry& registry) {
   registry.Add(DeriveDescriptor());
   registry.Add(SelectDescriptor());
   registry.Add(ValidateDescriptor());
+  registry.Add(StatisticalOutlierDescriptor());
+  registry.Add(IsolationForestDescriptor());
+  registry.Add(AlertDescriptor());
 }
 
 }  // namespace freshet

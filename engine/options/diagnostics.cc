@@ -62,16 +62,16 @@ void Tame(std::string* line, int* begin, int* end) {
 }  // namespace
 
 void Diagnostics::Add(Diagnostic diagnostic) {
-  ++(diagnostic.severity == Severity::kError ? error_count_ : warning_count_);
+  ++(diagnostic.severity == DiagnosticLevel::kError ? error_count_ : warning_count_);
   items_.push_back(std::move(diagnostic));
 }
 
 void Diagnostics::Error(std::string_view code, SourceSpan span, std::string message, std::string suggestion) {
-  Add({Severity::kError, std::move(span), std::string(code), std::move(message), std::move(suggestion)});
+  Add({DiagnosticLevel::kError, std::move(span), std::string(code), std::move(message), std::move(suggestion)});
 }
 
 void Diagnostics::Warning(std::string_view code, SourceSpan span, std::string message, std::string suggestion) {
-  Add({Severity::kWarning, std::move(span), std::string(code), std::move(message), std::move(suggestion)});
+  Add({DiagnosticLevel::kWarning, std::move(span), std::string(code), std::move(message), std::move(suggestion)});
 }
 
 void Diagnostics::Conceal(SourceSpan span) {
@@ -129,7 +129,7 @@ std::string Diagnostics::Render(bool color) const {
   const char* const reset = color ? "\x1b[0m" : "";
   std::string out;
   for (const Diagnostic& d : Sorted()) {
-    const bool error = d.severity == Severity::kError;
+    const bool error = d.severity == DiagnosticLevel::kError;
     const char* const accent = error ? red : yellow;
     out += bold + PlaceOf(d.span) + reset + accent + (error ? "error: " : "warning: ") + reset + bold + d.message +
            reset + " [" + d.code + "]\n";

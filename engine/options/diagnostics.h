@@ -8,11 +8,11 @@
 
 namespace freshet {
 
-enum class Severity : uint8_t { kError, kWarning };
+enum class DiagnosticLevel : uint8_t { kError, kWarning };
 
 /// One problem of a pipeline, with its place, a stable code ("FR2003", listed in engine/options/ERRORS.md) and a suggestion.
 struct Diagnostic {
-  Severity severity = Severity::kError;
+  DiagnosticLevel severity = DiagnosticLevel::kError;
   SourceSpan span;
   std::string code;
   std::string message;      ///< one sentence, no full stop

@@ -1,0 +1,98 @@
+#include "operators/alert/episode.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace freshet {
+
+std::optional<int64_t> Episode::Deadline(const EpisodeOptions& options) const {
+  if (phase_ == Phase::kPending) return started_us_ + options.for_us;
+  if (phase_ == Phase::kFiring && failing_) return failed_us_ + options.keep_firing_for_us;
+  return std::nullopt;
+}
+
+EpisodeEvent Episode::Resolve(int64_t at_us) {
+  phase_ = Phase::kIdle;
+  ended_us_ = failed_us_;
+  ended_once_ = true;
+  failing_ = false;
+  return {false, at_us};
+}
+
+std::optional<EpisodeEvent> Episode::OnTime(int64_t now_us, const EpisodeOptions& options) {
+  const std::optional<int64_t> deadline = Deadline(options);
+  if (!deadline || *deadline > now_us) return std::nullopt;
+  if (phase_ == Phase::kPending) {
+    phase_ = Phase::kFiring;
+    return EpisodeEvent{true, *deadline};
+  }
+  return Resolve(*deadline);
+}
+
+void Episode::Look(const EpisodeInput& row) {
+  severity_ = std::max(severity_, row.severity);
+  if (!row.value || std::isnan(*row.value) || (has_peak_ && std::abs(*row.value) <= std::abs(peak_))) return;
+  has_peak_ = true;
+  peak_ = *row.value;
+  peaked_us_ = row.time_us;
+}
+
+std::optional<EpisodeEvent> Episode::OnRow(const EpisodeInput& row, const EpisodeOptions& options, bool* started) {
+  *started = false;
+  if (row.condition) {
+    failing_ = false;
+    if (phase_ != Phase::kIdle) {
+      Look(row);
+      return std::nullopt;
+    }
+    if (ended_once_ && row.time_us < ended_us_ + options.cooldown_us) return std::nullopt;
+    *started = true;
+    started_us_ = row.time_us;
+    peaked_us_ = row.time_us;
+    severity_ = 0;
+    has_peak_ = false;
+    peak_ = 0;
+    Look(row);
+    phase_ = options.for_us > 0 ? Phase::kPending : Phase::kFiring;
+    if (phase_ == Phase::kFiring) return EpisodeEvent{true, row.time_us};
+    return std::nullopt;
+  }
+  if (phase_ == Phase::kPending) phase_ = Phase::kIdle;
+  if (phase_ != Phase::kFiring || failing_) return std::nullopt;
+  failing_ = true;
+  failed_us_ = row.time_us;
+  if (options.keep_firing_for_us > 0) return std::nullopt;
+  return Resolve(row.time_us);
+}
+
+bool Episode::Forgettable(int64_t now_us, const EpisodeOptions& options) const {
+  return phase_ == Phase::kIdle && (!ended_once_ || now_us >= ended_us_ + options.cooldown_us);
+}
+
+void Episode::Encode(ByteSink& sink) const {
+  sink.PutU8(static_cast<uint8_t>(phase_));
+  sink.PutU8(static_cast<uint8_t>((failing_ ? 1 : 0) | (ended_once_ ? 2 : 0) | (has_peak_ ? 4 : 0)));
+  sink.PutU8(severity_);
+  sink.PutI64(started_us_);
+  sink.PutI64(failed_us_);
+  sink.PutI64(ended_us_);
+  sink.PutI64(peaked_us_);
+  sink.PutF64(peak_);
+}
+
+bool Episode::Decode(ByteSource& source) {
+  phase_ = static_cast<Phase>(source.GetU8());
+  const uint8_t flags = source.GetU8();
+  failing_ = (flags & 1) != 0;
+  ended_once_ = (flags & 2) != 0;
+  has_peak_ = (flags & 4) != 0;
+  severity_ = source.GetU8();
+  started_us_ = source.GetI64();
+  failed_us_ = source.GetI64();
+  ended_us_ = source.GetI64();
+  peaked_us_ = source.GetI64();
+  peak_ = source.GetF64();
+  return source.ok();
+}
+
+}  // namespace freshet

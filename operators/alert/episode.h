@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "engine/base/bytes.h"
+
+namespace freshet {
+
+struct EpisodeOptions {
+  int64_t for_us = 0;              ///< how long the condition must hold before the episode fires
+  int64_t keep_firing_for_us = 0;  ///< how long it must fail before the episode resolves
+  int64_t cooldown_us = 0;         ///< after the end of one episode, how long no other may start
+};
+
+/// What a row says of its key.
+struct EpisodeInput {
+  int64_t time_us = 0;
+  bool condition = false;
+  uint8_t severity = 0;       ///< 0 none, 1 low … 4 critical
+  std::optional<double> value;  ///< whose largest magnitude is the peak
+};
+
+/// A change worth a row.
+struct EpisodeEvent {
+  bool firing = false;        ///< else resolved
+  int64_t time_us = 0;        ///< when it happened: the row's time, or the deadline
+};
+
+/// The life of one key's condition: idle → pending → firing → idle, in event time. A plain value; knows no runtime type.
+///
+/// Rows must come in time order, and OnTime must be called with a row's time before OnRow ("timers first"). Each call makes at
+/// most one event.
+class Episode {
+ public:
+  enum class Phase : uint8_t { kIdle = 0, kPending = 1, kFiring = 2 };  // in state: frozen
+
+  /// Deadlines up to `now_us` (inclusive) take effect.
+  std::optional<EpisodeEvent> OnTime(int64_t now_us, const EpisodeOptions& options);
+  /// `*started` becomes true if this row opened the episode (its columns are the ones to keep).
+  std::optional<EpisodeEvent> OnRow(const EpisodeInput& row, const EpisodeOptions& options, bool* started);
+  /// When OnTime has something to do; nullopt: nothing pending.
+  std::optional<int64_t> Deadline(const EpisodeOptions& options) const;
+  /// Nothing to remember at `now_us`: idle and not cooling down.
+  bool Forgettable(int64_t now_us, const EpisodeOptions& options) const;
+
+  Phase phase() const { return phase_; }
+  int64_t started_us() const { return started_us_; }
+  int64_t peaked_us() const { return peaked_us_; }
+  double peak() const { return peak_; }
+  bool has_peak() const { return has_peak_; }
+  int64_t ended_us() const { return ended_us_; }
+  uint8_t severity() const { return severity_; }
+
+  void Encode(ByteSink& sink) const;
+  bool Decode(ByteSource& source);
+
+ private:
+  EpisodeEvent Resolve(int64_t at_us);
+  void Look(const EpisodeInput& row);
+
+  Phase phase_ = Phase::kIdle;
+  bool failing_ = false;      ///< firing, but the condition has failed since `failed_us_`
+  bool ended_once_ = false;
+  bool has_peak_ = false;
+  uint8_t severity_ = 0;
+  int64_t started_us_ = 0;
+  int64_t failed_us_ = 0;
+  int64_t ended_us_ = 0;
+  int64_t peaked_us_ = 0;
+  double peak_ = 0;
+};
+
+}  // namespace freshet

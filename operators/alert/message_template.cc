@@ -1,0 +1,81 @@
+#include "operators/alert/message_template.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "engine/base/units.h"
+
+namespace freshet {
+
+std::optional<MessageTemplate> MessageTemplate::Parse(const SpannedText& text, const Schema& schema, Diagnostics* diagnostics) {
+  MessageTemplate out;
+  out.parts_.emplace_back();
+  const std::string& s = text.value;
+  bool good = true;
+  for (size_t i = 0; i < s.size(); ++i) {
+    const bool doubled = i + 1 < s.size() && s[i + 1] == s[i];
+    if ((s[i] != '{' && s[i] != '}') || doubled) {
+      out.parts_.back().text += s[i];
+      if (doubled && (s[i] == '{' || s[i] == '}')) ++i;
+      continue;
+    }
+    const size_t end = s[i] == '{' ? s.find('}', i) : std::string::npos;
+    if (end == std::string::npos) {
+      diagnostics->Error("FR3402", text.At(static_cast<int32_t>(i), 1), "a brace without its partner in a message", "write {{ or }} for a brace itself");
+      return std::nullopt;
+    }
+    std::string name = s.substr(i + 1, end - i - 1);
+    Part part;
+    if (const size_t colon = name.find(":."); colon != std::string::npos) {
+      part.decimals = std::atoi(name.c_str() + colon + 2);
+      name.resize(colon);
+    }
+    const std::optional<int> column = schema.Find(name);
+    if (!column) {
+      const std::string nearest = schema.Nearest(name);
+      diagnostics->Error("FR3401", text.At(static_cast<int32_t>(i + 1), static_cast<int32_t>(name.size())), "no column `" + name + "` for the message",
+                         nearest.empty() ? "columns: " + schema.ToString() : "did you mean `" + nearest + "`?");
+      good = false;
+    }
+    part.column = column.value_or(-1);
+    out.parts_.push_back(part);
+    out.parts_.emplace_back();
+    i = end;
+  }
+  if (!good) return std::nullopt;
+  return out;
+}
+
+std::vector<int> MessageTemplate::columns() const {
+  std::vector<int> columns;
+  for (const Part& p : parts_)
+    if (p.column >= 0) columns.push_back(p.column);
+  return columns;
+}
+
+std::string MessageTemplate::Render(const Batch& batch, int32_t row) const {
+  std::string out;
+  for (const Part& p : parts_) out += p.column < 0 ? p.text : ValueText(batch.column(p.column), row, p.decimals);
+  return out;
+}
+
+std::string ValueText(const Column& column, int32_t row, int decimals) {
+  if (column.IsNull(row)) return "-";
+  char text[64];
+  switch (column.type()) {
+    case TypeId::kBool: return column.BoolAt(row) ? "true" : "false";
+    case TypeId::kInt64: return std::to_string(column.int64s()[row]);
+    case TypeId::kTimestamp: return FormatTime({column.int64s()[row]});
+    case TypeId::kFloat64: {
+      const double v = column.float64s()[row];
+      if (decimals >= 0) return std::string(text, static_cast<size_t>(std::snprintf(text, sizeof text, "%.*f", std::min(decimals, 17), v)));
+      return std::string(text, static_cast<size_t>(std::snprintf(text, sizeof text, "%.6g", v)));
+    }
+    case TypeId::kString:
+    case TypeId::kJson: return std::string(column.StringAt(row));
+    case TypeId::kListFloat64: return "[" + std::to_string(column.ListAt(row).size()) + " values]";
+  }
+  return {};
+}
+
+}  // namespace freshet

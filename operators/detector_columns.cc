@@ -1,0 +1,103 @@
+#include "operators/detector_columns.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/batch/column_builder.h"
+#include "operators/outlier/severity.h"
+
+namespace freshet {
+
+std::optional<Schema> DetectorSchema(const OptionsNode& options, const BindContext& bind, const Schema& input, const DetectorColumnsOptions& columns) {
+  const std::string prefix = options.FindString("as").value_or("");
+  std::vector<Field> fields;
+  const auto add = [&](const char* name, TypeId type) { fields.push_back({prefix.empty() ? name : prefix + "_" + name, type}); };
+  if (columns.predicts) {
+    add("expected", TypeId::kFloat64);
+    add("lower", TypeId::kFloat64);
+    add("upper", TypeId::kFloat64);
+  }
+  add("score", TypeId::kFloat64);
+  add("p_value", TypeId::kFloat64);
+  add("is_anomaly", TypeId::kBool);
+  add("severity", TypeId::kString);
+  add("why", TypeId::kString);
+  if (columns.has_direction) add("direction", TypeId::kString);
+  for (const Field& field : fields) {
+    if (!input.Find(field.name)) continue;
+    bind.diagnostics->Error("FR3501", options.Has("as") ? options.span("as") : bind.node_span,
+                            "the input already has a column `" + field.name + "`, which this detector adds",
+                            "give its columns another prefix, for example `as: " + bind.node_id + "`");
+    return std::nullopt;
+  }
+  return input.With(fields);
+}
+
+OptionSpec DetectorOption(const char* name, OptionKind kind, const char* doc, const char* fallback, StateEffect state) {
+  OptionSpec spec;
+  spec.name = name;
+  spec.kind = kind;
+  spec.doc = doc;
+  spec.default_text = fallback;
+  spec.state = state;
+  return spec;
+}
+
+void AddDetectorOptions(NodeDescriptor* descriptor) {
+  descriptor->options.push_back(
+      DetectorOption("key", OptionKind::kNameList, "One model for each value of these columns; without it one for the whole stream."));
+  descriptor->options.push_back(
+      DetectorOption("max_p", OptionKind::kFloat, "A row is an anomaly when its p_value is below this.", "0.001", StateEffect::kNone));
+  descriptor->options.back().min = 0;
+  descriptor->options.back().max = 1;
+  descriptor->options.push_back(
+      DetectorOption("as", OptionKind::kString, "Prefix of the added columns, as in PREFIX_score.", "", StateEffect::kNone));
+}
+
+DetectorColumns::DetectorColumns(const DetectorColumnsOptions& options, int32_t rows) : options_(options) {
+  const auto add = [&](TypeId type) { builders_.emplace_back(type, rows); };
+  if (options.predicts)
+    for (int i = 0; i < 3; ++i) add(TypeId::kFloat64);
+  add(TypeId::kFloat64);
+  add(TypeId::kFloat64);
+  add(TypeId::kBool);
+  add(TypeId::kString);
+  add(TypeId::kString);
+  if (options.has_direction) add(TypeId::kString);
+}
+
+void DetectorColumns::Add(const Row& row) {
+  size_t c = 0;
+  const auto number = [&](double v) {
+    if (std::isnan(v)) builders_[c++].AppendNull();
+    else builders_[c++].AppendFloat64(v);
+  };
+  const auto text = [&](const char* v) {
+    if (v == nullptr || *v == 0) builders_[c++].AppendNull();
+    else builders_[c++].AppendString(v);
+  };
+  if (options_.predicts) {
+    number(row.expected);
+    number(row.lower);
+    number(row.upper);
+  }
+  number(row.p_value ? row.score : NAN);
+  number(row.p_value.value_or(NAN));
+  builders_[c++].AppendBool(row.is_anomaly);
+  text(SeverityName(SeverityOf(row.p_value)));
+  text(row.why.c_str());
+  if (options_.has_direction) text(row.direction == 0 ? nullptr : row.direction > 0 ? "up" : "down");
+}
+
+std::vector<Column> DetectorColumns::Finish() {
+  std::vector<Column> columns;
+  for (ColumnBuilder& b : builders_) columns.push_back(b.Finish());
+  return columns;
+}
+
+double NumberAt(const Column& column, int32_t row) {
+  if (column.IsNull(row)) return NAN;
+  return column.type() == TypeId::kInt64 ? static_cast<double>(column.int64s()[row]) : column.float64s()[row];
+}
+
+}  // namespace freshet
