@@ -205,8 +205,8 @@ class RocksDbStore final : public CheckpointStore {
   }
 
  private:
-  /// After a failure. Resume writes a new version file: the old one may name a sorted file whose ingestion failed at the
-  /// last moment and which RocksDB has deleted. Opening anew then, because an ingest right after Resume can hit an
+  /// After a failure. Resume writes a new version file: the old one may name a sorted file whose ingestion failed at
+  /// the last moment and which RocksDB has deleted. Opening anew then, because an ingest right after Resume can hit an
   /// assertion inside RocksDB 7.8.
   Status Recover() {
     if (db_) FRESHET_RETURN_IF_ERROR(StatusOf(db_->Resume(), directory_));
