@@ -6,6 +6,7 @@
 #include "connectors/file_sink/file_sink.h"
 #include "connectors/generate/generate.h"
 #include "connectors/stdin/stdin_source.h"
+#include "connectors/host/host.h"
 #include "connectors/webhook/webhook.h"
 
 namespace freshet {
@@ -14,6 +15,7 @@ void RegisterConnectors(Registry& registry) {
   // Sources.
   registry.Add(FileSourceDescriptor());
   registry.Add(GenerateDescriptor());
+  registry.Add(HostDescriptor());
   registry.Add(StdinSourceDescriptor());
   // Sinks.
   registry.Add(BlackholeDescriptor());

@@ -1,0 +1,262 @@
+#include "connectors/file/file_source.h"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "connectors/file/file_reader.h"
+#include "engine/base/log.h"
+
+namespace freshet {
+namespace {
+
+constexpr int64_t kGlobEveryUs = 1000000;
+
+bool IsPattern(const std::string& path) { return path.find_first_of("*?[") != std::string::npos; }
+
+class FileSource final : public Source {
+ public:
+  FileSource(FileSourceOptions options, SourceFormat format)
+      : options_(std::move(options)), format_(std::move(format)) {}
+
+  Status Open(const SourceOpenContext& ctx) override {
+    env_ = ctx.env != nullptr ? ctx.env : Env::Posix();
+    for (const PartitionPosition& restored : ctx.restored) {
+      Partition& partition = AddPartition(restored.name);
+      partition.restored_ended = restored.ended;
+      if (restored.position.empty()) continue;
+      partition.restored = FilePosition::Decode(restored.position);
+      if (!partition.restored)
+        return Status::DataLoss("the saved position of " + restored.name + " cannot be read; start over with --fresh");
+    }
+    FRESHET_RETURN_IF_ERROR(FindFiles());
+    for (Partition& partition : partitions_) {
+      const Result<FileInfo> info = env_->Stat(partition.name);
+      partition.file_bytes = info.ok() ? info->size : 0;
+      total_bytes_ += partition.file_bytes;
+    }
+    return Status::Ok();
+  }
+
+  std::vector<std::string> Partitions() const override {
+    std::vector<std::string> names;
+    for (const Partition& partition : partitions_) names.push_back(partition.name);
+    return names;
+  }
+
+  Result<PollOutcome> Poll(const PollBudget& budget, RawChunk* chunk) override {
+    *chunk = RawChunk();
+    return options_.follow ? PollFollowing(budget, chunk) : PollInTurn(budget, chunk);
+  }
+
+  std::optional<double> ProgressRatio() const override {
+    if (options_.follow || total_bytes_ == 0) return std::nullopt;
+    return std::min(
+        1.0, static_cast<double>(read_bytes_.load(std::memory_order_relaxed)) / static_cast<double>(total_bytes_));
+  }
+
+  void Close() noexcept override { partitions_.clear(); }
+
+ private:
+  struct Partition {
+    std::string name;
+    std::optional<FilePosition> restored;
+    bool restored_ended = false;
+    std::unique_ptr<FileReader> reader;
+    int64_t file_bytes = 0;
+  };
+
+  Partition& AddPartition(const std::string& name) {
+    partitions_.emplace_back();
+    partitions_.back().name = name;
+    return partitions_.back();
+  }
+
+  bool Knows(const std::string& name) const {
+    return std::any_of(partitions_.begin(), partitions_.end(), [&](const Partition& p) { return p.name == name; });
+  }
+
+  /// Adds files that are not partitions yet, by name.
+  Status FindFiles() {
+    std::vector<std::string> names;
+    for (const std::string& path : options_.paths) {
+      if (!IsPattern(path)) {
+        if (const Result<FileInfo> info = env_->Stat(path); !info.ok() && !Knows(path))
+          return Missing(path, info.status());
+        names.push_back(path);
+        continue;
+      }
+      FRESHET_ASSIGN_OR_RETURN(const std::vector<std::string> found, env_->Glob(path));
+      if (found.empty() && !options_.follow && partitions_.empty())
+        return Missing(path, Status::NotFound("no file matches"));
+      names.insert(names.end(), found.begin(), found.end());
+    }
+    std::sort(names.begin(), names.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end());
+    for (const std::string& name : names)
+      if (!Knows(name)) AddPartition(name);
+    return Status::Ok();
+  }
+
+  Status Missing(const std::string& path, const Status& status) const {
+    if (status.code() != StatusCode::kNotFound) return status;
+    const std::string what = IsPattern(path) ? "no file matches " + path : "there is no file " + path;
+    return Status::NotFound(what + "; correct `path` of source `" + options_.node_id + "` or give --set sources." +
+                            options_.node_id + ".path=FILE");
+  }
+
+  Result<PollOutcome> PollInTurn(const PollBudget& budget, RawChunk* chunk) {
+    for (; current_ < partitions_.size(); ++current_) {
+      Partition& partition = partitions_[current_];
+      if (partition.reader == nullptr) {
+        if (partition.restored_ended && Unchanged(partition)) {
+          Advance(partition.file_bytes);
+          continue;
+        }
+        partition.reader = std::make_unique<FileReader>(env_, &format_, partition.name, false);
+        if (Status status = partition.reader->Open(partition.restored); !status.ok())
+          return Missing(partition.name, status);
+      }
+      FRESHET_ASSIGN_OR_RETURN(const FileReader::Outcome outcome, partition.reader->Next(budget, chunk));
+      if (outcome == FileReader::Outcome::kChunk) {
+        chunk->partition = static_cast<uint32_t>(current_);
+        read_bytes_.store(read_before_ + partition.reader->file_bytes_read(), std::memory_order_relaxed);
+        return PollOutcome::kChunk;
+      }
+      partition.reader.reset();
+      Advance(partition.file_bytes);
+    }
+    return PollOutcome::kEnd;
+  }
+
+  void Advance(int64_t bytes) {
+    read_before_ += bytes;
+    read_bytes_.store(read_before_, std::memory_order_relaxed);
+  }
+
+  /// A file that was read to its end before the restore and has not grown since, or is gone.
+  bool Unchanged(const Partition& partition) const {
+    const Result<FileInfo> info = env_->Stat(partition.name);
+    return !info.ok() || (partition.restored && info->size == partition.restored->file_bytes);
+  }
+
+  Result<PollOutcome> PollFollowing(const PollBudget& budget, RawChunk* chunk) {
+    if (const int64_t now = env_->SteadyMicros(); now >= next_glob_us_) {
+      next_glob_us_ = now + kGlobEveryUs;
+      if (std::any_of(options_.paths.begin(), options_.paths.end(), IsPattern)) FRESHET_RETURN_IF_ERROR(FindFiles());
+    }
+    for (size_t tried = 0; tried < partitions_.size(); ++tried) {
+      const size_t index = next_++ % partitions_.size();
+      Partition& partition = partitions_[index];
+      if (partition.reader == nullptr) {
+        auto reader = std::make_unique<FileReader>(env_, &format_, partition.name, true);
+        if (Status status = reader->Open(partition.restored); !status.ok()) {
+          if (status.code() == StatusCode::kNotFound) continue;  // gone for now; it may come back
+          return status;
+        }
+        partition.reader = std::move(reader);
+      }
+      FRESHET_ASSIGN_OR_RETURN(const FileReader::Outcome outcome, partition.reader->Next(budget, chunk));
+      if (outcome != FileReader::Outcome::kChunk) continue;
+      chunk->partition = static_cast<uint32_t>(index);
+      return PollOutcome::kChunk;
+    }
+    return PollOutcome::kNothing;
+  }
+
+  const FileSourceOptions options_;
+  const SourceFormat format_;
+  Env* env_ = nullptr;
+  std::vector<Partition> partitions_;
+  size_t current_ = 0;
+  size_t next_ = 0;
+  int64_t next_glob_us_ = 0;
+  int64_t total_bytes_ = 0;
+  int64_t read_before_ = 0;
+  std::atomic<int64_t> read_bytes_{0};
+};
+
+/// Paths of the command line are relative to the current directory, others to the pipeline file (SEMANTICS.md §8.4).
+std::string Resolve(const SpannedText& path, const BindContext& bind) {
+  const bool from_command_line = path.span.text != nullptr && path.span.text->name.starts_with("--");
+  return from_command_line ? path.value : ResolvePath(bind.directory, path.value);
+}
+
+std::optional<BoundSource> BindFile(const OptionsNode& options, const BindContext& bind) {
+  FileSourceOptions o;
+  o.node_id = bind.node_id;
+  for (const SpannedText& path : options.GetList("path")) o.paths.push_back(Resolve(path, bind));
+  o.follow = options.GetBool("follow");
+  if (options.GetString("read") == "by_time") {
+    bind.diagnostics->Error("FR2420", options.span("read"), "`read: by_time` is not available for files yet",
+                            "use `read: sequential`, or one source per file and a union");
+    return std::nullopt;
+  }
+  if (o.paths.empty()) return std::nullopt;  // `path` is required and has been reported
+  std::optional<SourceFormat> format = BindSourceFormat(options, bind, o.paths.front());
+  if (!format) return std::nullopt;
+  BoundSource bound;
+  bound.schema = format->schema->columns;
+  bound.bounded = !o.follow;
+  bound.explain = format->explain;
+  bound.explain.emplace_back(
+      "path", o.paths.front() + (o.paths.size() > 1 ? " and " + std::to_string(o.paths.size() - 1) + " more" : ""));
+  if (o.follow) bound.explain.emplace_back("follow", "true");
+  bound.make_decoder = format->make_decoder;
+  bound.make_source = [o, f = *format] { return MakeFileSource(o, f); };
+  return bound;
+}
+
+}  // namespace
+
+std::unique_ptr<Source> MakeFileSource(FileSourceOptions options, SourceFormat format) {
+  return std::make_unique<FileSource>(std::move(options), std::move(format));
+}
+
+NodeDescriptor FileSourceDescriptor() {
+  NodeDescriptor d;
+  d.type = "file";
+  d.kind = NodeKind::kSource;
+  d.summary = "reads csv or ndjson files, plain, gzip or zstd, once or following them";
+  d.doc =
+      "Reads one file, a list of files or all that match a pattern, plain or packed with gzip or zstd (told by "
+      "content).\n"
+      "Files are partitions, read one after another by name. With `follow: true` the source waits for more, reads a "
+      "rotated\n"
+      "file to its end before its successor, begins a file that was cut anew, and never ends.\n"
+      "A record that cannot be used goes to `dead_letter` with its line, the reason and its bytes: torn_json, "
+      "torn_csv,\n"
+      "wrong_type, invalid_utf8, line_too_long, missing and extra fields. Columns that a record lacks are null; in csv "
+      "an\n"
+      "empty field is null. Positions are (inode, fingerprint, offset, record): exactly once after a restart.\n"
+      "Memory: two chunks of 256 KiB, or the longest record allowed.";
+  d.example =
+      "edits:\n  type: file\n  path: edits.ndjson.gz\n  format: ndjson\n  schema: {time: timestamp, page: string, "
+      "added: int64}\n"
+      "  time: {field: time, lateness: 60s}";
+  OptionSpec path;
+  path.name = "path";
+  path.kind = OptionKind::kPathList;
+  path.required = true;
+  path.doc = "A file, a pattern such as logs/*.ndjson.gz, or a list of them; relative to the pipeline file.";
+  OptionSpec read;
+  read.name = "read";
+  read.kind = OptionKind::kEnum;
+  read.enum_values = {"sequential", "by_time"};
+  read.default_text = "sequential";
+  read.doc = "How several files are read: one after another by name, or merged by time.";
+  OptionSpec follow;
+  follow.name = "follow";
+  follow.kind = OptionKind::kBool;
+  follow.default_text = "false";
+  follow.doc = "Wait for more at the end of a plain file, through truncation and rotation.";
+  d.options = {path};
+  for (OptionSpec& option : SourceFormatOptions()) d.options.push_back(std::move(option));
+  d.options.push_back(read);
+  d.options.push_back(follow);
+  d.output_names = {"dead_letter"};
+  d.make_source = BindFile;
+  return d;
+}
+
+}  // namespace freshet

@@ -1,0 +1,100 @@
+#include "connectors/format/ndjson_decoder.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "connectors/format/dom_record_decoder.h"
+#include "connectors/format/json_field_tree.h"
+#include "connectors/format/row_columns.h"
+#include "engine/base/units.h"
+
+namespace freshet {
+namespace {
+
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+constexpr int64_t kRecordBytesGuess = 128;
+
+class NdjsonDecoder final : public Decoder {
+ public:
+  explicit NdjsonDecoder(NdjsonOptions options)
+      : options_(std::move(options)), tree_(*options_.schema), dom_(options_.schema.get(), &tree_) {}
+
+  void Decode(const RawChunk& chunk, DecodedBlock* block) override {
+    block_ = block;
+    begin_ = chunk.size > 0 ? chunk.bytes.as<const char>() : nullptr;
+    const char* const end = begin_ + chunk.size;
+    const int64_t rows_expected = chunk.row_count_hint > 0 ? chunk.row_count_hint : chunk.size / kRecordBytesGuess;
+    rows_.Start(*options_.schema->columns, static_cast<int32_t>(std::min<int64_t>(rows_expected + 1, 1 << 16)));
+    const char* p = begin_;
+    if ((chunk.numbers[1] & kChunkStartsFile) != 0 &&
+        std::string_view(p, static_cast<size_t>(end - p)).starts_with(kByteOrderMark))
+      p += kByteOrderMark.size();
+    while (p < end) p = DecodeLine(p, end);
+    block->row_count = rows_.row_count();
+    block->columns = rows_.Finish();
+    block_ = nullptr;
+  }
+
+ private:
+  /// Returns where the next line begins.
+  const char* DecodeLine(const char* p, const char* end) {
+    const char* const newline = static_cast<const char*>(std::memchr(p, '\n', static_cast<size_t>(end - p)));
+    const char* const line_end = newline != nullptr ? newline : end;
+    const int64_t size = line_end - p;
+    RecordOutcome outcome = RecordOutcome::kDead;
+    if (size > options_.record_bytes_max) {
+      AddDead(LineTooLong(size, options_.record_bytes_max, {p, static_cast<size_t>(size)}));
+    } else if ((outcome = dom_.Decode(p, size, &rows_, &reason_)) == RecordOutcome::kDead) {
+      DeadRecord dead;
+      dead.reason = reason_;
+      dead.raw.assign(p, static_cast<size_t>(std::min(size, kRecordBytesMaxDefault)));
+      AddDead(std::move(dead));
+    } else if (outcome == RecordOutcome::kBlank) {
+      ++block_->skipped;
+    } else {
+      AddRow(p, line_end);
+    }
+    ++block_->record_count;
+    if (newline == nullptr) return end;
+    ++block_->line_count;
+    return newline + 1;
+  }
+
+  void AddRow(const char* line, const char* line_end) {
+    rows_.CommitRow();
+    block_->record_offsets.push_back(static_cast<int32_t>(block_->record_count));
+    block_->row_begins.push_back(static_cast<int32_t>(line - begin_));
+    block_->row_ends.push_back(static_cast<int32_t>(line_end - begin_));
+    block_->row_lines.push_back(static_cast<int32_t>(block_->line_count));
+  }
+
+  void AddDead(DeadRecord dead) {
+    dead.record_offset = block_->record_count;
+    dead.line_offset = block_->line_count;
+    block_->dead.push_back(std::move(dead));
+  }
+
+  const NdjsonOptions options_;
+  const JsonFieldTree tree_;
+  DomRecordDecoder dom_;
+  RowColumns rows_;
+  std::string reason_;
+  DecodedBlock* block_ = nullptr;
+  const char* begin_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<Decoder> MakeNdjsonDecoder(NdjsonOptions options) {
+  return std::make_unique<NdjsonDecoder>(std::move(options));
+}
+
+DeadRecord LineTooLong(int64_t record_bytes, int64_t record_bytes_max, std::string_view raw) {
+  DeadRecord dead;
+  dead.reason = "line_too_long: " + FormatCount(record_bytes) + " bytes, at most " + FormatCount(record_bytes_max) +
+                " (`max_record_bytes`)";
+  dead.raw = raw.substr(0, static_cast<size_t>(std::min(record_bytes_max, kRecordBytesMaxDefault)));
+  return dead;
+}
+
+}  // namespace freshet

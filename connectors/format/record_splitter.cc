@@ -1,0 +1,104 @@
+#include "connectors/format/record_splitter.h"
+
+#include <emmintrin.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "connectors/format/csv_scan.h"
+
+namespace freshet {
+namespace {
+
+const char* FindLineFeed(const char* p, const char* end) {
+  return p < end ? static_cast<const char*>(std::memchr(p, '\n', static_cast<size_t>(end - p))) : nullptr;
+}
+
+class LineSplitter final : public RecordSplitter {
+ public:
+  Piece Cut(const char* data, int64_t size, int64_t bytes_max, int64_t records_max, bool final) const override {
+    const char* const end = data + size;
+    if (final && size <= bytes_max) {
+      const int64_t lines = CountLines(data, end) + (size > 0 && end[-1] != '\n' ? 1 : 0);
+      if (lines <= records_max) return {size, lines};
+    }
+    const int64_t window = std::min(size, bytes_max);
+    const auto* last =
+        window > 0 ? static_cast<const char*>(::memrchr(data, '\n', static_cast<size_t>(window))) : nullptr;
+    if (last == nullptr) {
+      const char* const first = FindLineFeed(data + window, end);
+      if (first != nullptr) return {first + 1 - data, 1};
+      return final && size > 0 ? Piece{size, 1} : Piece{};
+    }
+    const int64_t lines = CountLines(data, last + 1);
+    if (lines <= records_max) return {last + 1 - data, lines};
+    const char* p = data;
+    const int64_t taken = std::max<int64_t>(records_max, 1);
+    for (int64_t i = 0; i < taken; ++i) p = FindLineFeed(p, end) + 1;
+    return {p - data, taken};
+  }
+};
+
+class CsvSplitter final : public RecordSplitter {
+ public:
+  CsvSplitter(char delimiter, int64_t record_bytes_max) : delimiter_(delimiter), record_bytes_max_(record_bytes_max) {}
+
+  Piece Cut(const char* data, int64_t size, int64_t bytes_max, int64_t records_max, bool final) const override {
+    const char* const end = data + size;
+    Piece piece;
+    for (const char* p = data; p < end;) {
+      const CsvRecordEnd record = ScanCsvRecord(p, end, delimiter_, nullptr);
+      const bool whole = record.whole || (final && !record.open_quote);
+      const bool too_long = record.next - p > record_bytes_max_ + 1;  // its line feed does not count
+      const char* next = record.next;
+      const bool given_up = too_long || (final && record.open_quote);
+      if (given_up) {
+        const char* const line_feed = FindLineFeed(p, end);
+        if (line_feed == nullptr && !final) return piece;
+        next = line_feed != nullptr ? line_feed + 1 : end;
+      } else if (!whole) {
+        return piece;
+      }
+      if (piece.records > 0 && (next - data > bytes_max || piece.records >= records_max)) return piece;
+      piece.bytes = next - data;
+      ++piece.records;
+      // A torn line ends its chunk: the decoder then sees its quote open at the end, whatever comes next.
+      if (given_up) return piece;
+      p = next;
+    }
+    return piece;
+  }
+
+ private:
+  const char delimiter_;
+  const int64_t record_bytes_max_;
+};
+
+}  // namespace
+
+int64_t CountLines(const char* p, const char* end) {
+  int64_t count = 0;
+  const __m128i line_feed = _mm_set1_epi8('\n');
+  const __m128i zero = _mm_setzero_si128();
+  __m128i sums = zero;
+  while (end - p >= 16) {
+    // Up to 255 blocks fit into byte counters.
+    const int64_t blocks = std::min<int64_t>((end - p) / 16, 255);
+    __m128i counts = zero;
+    for (int64_t i = 0; i < blocks; ++i, p += 16)
+      counts = _mm_sub_epi8(counts, _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), line_feed));
+    sums = _mm_add_epi64(sums, _mm_sad_epu8(counts, zero));
+  }
+  alignas(16) int64_t parts[2];
+  _mm_store_si128(reinterpret_cast<__m128i*>(parts), sums);
+  count = parts[0] + parts[1];
+  for (; p < end; ++p) count += *p == '\n' ? 1 : 0;
+  return count;
+}
+
+std::unique_ptr<RecordSplitter> MakeLineSplitter() { return std::make_unique<LineSplitter>(); }
+std::unique_ptr<RecordSplitter> MakeCsvSplitter(char delimiter, int64_t record_bytes_max) {
+  return std::make_unique<CsvSplitter>(delimiter, record_bytes_max);
+}
+
+}  // namespace freshet
