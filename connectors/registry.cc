@@ -5,6 +5,7 @@
 #include "connectors/file/file_source.h"
 #include "connectors/file_sink/file_sink.h"
 #include "connectors/generate/generate.h"
+#include "connectors/scorecard/scorecard.h"
 #include "connectors/stdin/stdin_source.h"
 #include "connectors/host/host.h"
 #include "connectors/webhook/webhook.h"
@@ -21,6 +22,7 @@ void RegisterConnectors(Registry& registry) {
   registry.Add(BlackholeDescriptor());
   registry.Add(ConsoleDescriptor());
   registry.Add(FileSinkDescriptor());
+  registry.Add(ScorecardDescriptor());
   registry.Add(WebhookDescriptor());
 }
 
