@@ -6,8 +6,8 @@
 #include "connectors/file_sink/file_sink.h"
 #include "connectors/generate/generate.h"
 #include "connectors/scorecard/scorecard.h"
-#include "connectors/stdin/stdin_source.h"
 #include "connectors/host/host.h"
+#include "connectors/stdin/stdin_source.h"
 #include "connectors/webhook/webhook.h"
 
 namespace freshet {
