@@ -60,6 +60,7 @@ Status OnlineForest::Validate(const OnlineForestOptions& o) {
   FRESHET_RETURN_IF_ERROR(check("trees", o.trees, 1, 1024));
   FRESHET_RETURN_IF_ERROR(check("window", o.window, 2, 65535));
   FRESHET_RETURN_IF_ERROR(check("leaf_size", o.leaf_size, 1, o.window - 1));
+  FRESHET_RETURN_IF_ERROR(check("first_rows", o.first_rows, 1, 65535));
   if (LevelsFor(o.window, o.leaf_size) > kLevelsMax) {
     return Status::InvalidArgument("window may be at most 65,536 times leaf_size");
   }
@@ -68,6 +69,7 @@ Status OnlineForest::Validate(const OnlineForestOptions& o) {
 
 OnlineForest::OnlineForest(const OnlineForestOptions& options)
     : options_(options),
+      first_rows_(std::min(std::max(options.first_rows, options.leaf_size + 1), options.window)),
       levels_(LevelsFor(options.window, options.leaf_size)),
       inner_count_((size_t{1} << levels_) - 1),
       slot_count_(size_t{1} << levels_),
@@ -155,7 +157,7 @@ double OnlineForest::ScoreAndLearn(const double* x) {
 
 void OnlineForest::LearnRow(const float* row, bool complete, const uint16_t* walked) {
   ring_.Append(row);
-  if (ring_.end() <= options_.leaf_size) return;  // no tree can split yet, so none is needed
+  if (!ready()) return;  // a young forest is its rows
   if (counts_.empty()) {
     Plant();
     return;
@@ -391,7 +393,7 @@ Status OnlineForest::Decode(ByteSource& source) {
   rng_.Decode(source);
   if (!ring_.Decode(source)) return Status::DataLoss("online forest: the snapshot is torn");
   const bool planted = source.GetBool();
-  if (planted != (ring_.end() > options_.leaf_size)) return Status::DataLoss("online forest: the snapshot is torn");
+  if (planted != ready()) return Status::DataLoss("online forest: the snapshot is torn");
   const auto trees = planted ? static_cast<size_t>(options_.trees) : 0;
   splits_.assign(trees * inner_count_, {});
   counts_.assign(trees * node_count_, 0);

@@ -13,10 +13,11 @@ namespace freshet {
 
 /// Settings of an OnlineForest. Part of its snapshot's meaning: decode with the settings that encoded.
 struct OnlineForestOptions {
-  int features = 0;    ///< 1 to kForestFeaturesMax
-  int trees = 32;      ///< 1 to 1,024
-  int window = 2048;   ///< rows remembered, 2 to 65,535
-  int leaf_size = 32;  ///< the paper's eta, 1 to window; ln(window / leaf_size) / ln 4 may not exceed 8
+  int features = 0;      ///< 1 to kForestFeaturesMax
+  int trees = 32;        ///< 1 to 1,024
+  int window = 2048;     ///< rows remembered, 2 to 65,535
+  int leaf_size = 32;    ///< the paper's eta, 1 to window; ln(window / leaf_size) / ln 4 may not exceed 8
+  int first_rows = 100;  ///< rows from which the trees are first grown, at least leaf_size + 1, at most window
   uint64_t seed = 1;
 };
 
@@ -33,8 +34,8 @@ class OnlineForest {
   /// REQUIRES: Validate(options).ok().
   explicit OnlineForest(const OnlineForestOptions& options);
 
-  /// Whether Score gives numbers yet: once the forest holds more rows than a leaf.
-  bool ready() const { return held() > options_.leaf_size; }
+  /// Whether Score gives numbers yet: once the trees have been grown.
+  bool ready() const { return ring_.end() >= first_rows_; }
   /// Rows learned.
   int64_t learned() const { return ring_.end(); }
   int feature_count() const { return options_.features; }
@@ -98,6 +99,7 @@ class OnlineForest {
   void Merge(int tree, size_t node);
 
   OnlineForestOptions options_;
+  int64_t first_rows_;
   int levels_ = 0;
   size_t inner_count_ = 0;  // heap nodes that may split
   size_t slot_count_ = 0;   // heap nodes of the last level

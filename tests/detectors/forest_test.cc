@@ -58,7 +58,7 @@ TEST_CASE("OnlineForest_AgainstThePlainOracle_ScoresAreEqualPerSeed") {
     INFO("seed " << seed);
     Rng rng(seed * 1000);
     OnlineForest forest = MakeOnline(seed, kFeatures, 512, leaf_size);
-    OnlineForestOracle oracle(kFeatures, 32, 512, leaf_size, seed);
+    OnlineForestOracle oracle(kFeatures, 32, 512, leaf_size, 100, seed);
     int numbers = 0;
     for (int i = 0; i < 3000; ++i) {
       const auto row = MakeRow(rng, i, holes);
@@ -69,7 +69,7 @@ TEST_CASE("OnlineForest_AgainstThePlainOracle_ScoresAreEqualPerSeed") {
       REQUIRE(SameBits(score, expected));
       numbers += !std::isnan(score);
     }
-    CHECK(numbers > 2900);
+    CHECK(numbers >= 2890);
   }
 }
 
@@ -88,7 +88,7 @@ void CheckRange(Forest forest) {
     usual += score;
     ++count;
   }
-  CHECK(count > 3900);
+  CHECK(count >= 3890);
   const double far[kFeatures] = {2e9, -500, 900, 77, 1e4};
   CHECK(forest.Score(far) > usual / count);
 }
@@ -105,7 +105,7 @@ void CheckSnapshots(Make make, uint64_t seed) {
   auto through = make(seed);
   auto restored = make(seed);
   for (int i = 0; i < 2600; ++i) {
-    if (rng.Below(150) == 0 || i == 0 || i == 33) {
+    if (rng.Below(150) == 0 || i == 0 || i == 99 || i == 100) {
       ByteSink sink;
       restored.Encode(sink);
       auto next = make(seed);
@@ -136,7 +136,7 @@ void CheckBadInput(Forest forest) {
   const double constant[kFeatures] = {3, 3, 3, 3, 3};
   for (int i = 0; i < 3000; ++i) {
     const double score = forest.ScoreAndLearn(constant);
-    if (forest.learned() > 40) REQUIRE(std::isfinite(score));
+    if (forest.learned() > 100) REQUIRE(std::isfinite(score));
   }
   const double usual = forest.Score(constant);
   const double missing[kFeatures] = {kNan, kNan, kNan, kNan, kNan};
@@ -213,7 +213,7 @@ TEST_CASE("Forests_PlantedFeature_IsNamedFirstAndPartsSumToTheScore") {
   const double online = HitRate(MakeOnline(5, 6, 2048), 55);
   MESSAGE("planted feature named first: rolling " << rolling << ", online " << online);
   CHECK(rolling >= 0.95);
-  CHECK(online >= 0.5);
+  CHECK(online >= 0.75);
 }
 
 TEST_CASE("Forests_WhileYoung_AreSmallAndStayBounded") {
@@ -255,7 +255,7 @@ TEST_CASE("Forests_OnRealSets_KeepTheirAuc") {
     const char* name;
     double rolling, online;  // of one run; medians of 30 stand in MODEL.md
   };
-  for (const Floor& floor : {Floor{"Annthyroid", 0.81, 0.60}, Floor{"Mammography", 0.85, 0.78},
+  for (const Floor& floor : {Floor{"Annthyroid", 0.81, 0.60}, Floor{"Mammography", 0.85, 0.77},
                              Floor{"Shuttle", 0.992, 0.98}, Floor{"Smtp", 0.91, 0.80}}) {
     const auto set = bench::LoadOutlierSet(floor.name);
     if (set.rows() == 0) {

@@ -16,10 +16,11 @@ namespace freshet {
 /// whole rows in a queue. Slow and obvious; the fast forest must give the same scores for the same seed.
 class OnlineForestOracle {
  public:
-  OnlineForestOracle(int features, int trees, int window, int leaf_size, uint64_t seed)
+  OnlineForestOracle(int features, int trees, int window, int leaf_size, int first_rows, uint64_t seed)
       : features_(static_cast<size_t>(features)),
         window_(window),
         leaf_size_(leaf_size),
+        first_rows_(first_rows),
         rng_(seed),
         origins_(features_, std::nan("")),
         trees_(static_cast<size_t>(trees)) {
@@ -27,7 +28,7 @@ class OnlineForestOracle {
   }
 
   double Score(const double* x) const {
-    if (static_cast<int>(rows_.size()) <= leaf_size_) return std::nan("");
+    if (static_cast<int>(rows_.size()) < first_rows_) return std::nan("");
     std::vector<float> row(features_);
     for (size_t j = 0; j < features_; ++j) row[j] = static_cast<float>(x[j] - origins_[j]);
     double sum = 0;
@@ -68,7 +69,7 @@ class OnlineForestOracle {
     return n <= leaf_size_ ? 0 : std::log(static_cast<double>(n) / leaf_size_) / std::log(4.0);
   }
   bool MaySplit(int64_t count, int depth) const {
-    return count >= leaf_size_ * (int64_t{1} << depth) && depth < C(held_) - 1e-9;
+    return held_ >= first_rows_ && count >= leaf_size_ * (int64_t{1} << depth) && depth < C(held_) - 1e-9;
   }
   static Node& Next(const Node& node, const std::vector<float>& row) {
     const float x = row[node.feature];
@@ -174,7 +175,7 @@ class OnlineForestOracle {
   }
 
   size_t features_;
-  int window_, leaf_size_;
+  int window_, leaf_size_, first_rows_;
   int64_t held_ = 0;
   Rng rng_;
   std::vector<double> origins_;
