@@ -390,13 +390,7 @@ Status Job::CommitReady() {
     manifest.tables = tables_.tables();
     totals_.checkpoint_last_rows = static_cast<int64_t>(rows.count());
   }
-  if (environment_.store != nullptr && IsPlanted(PlantedBug::kCommitPositionsFirst)) {
-    EpochRows positions;
-    for (const EpochRows::Row& row : rows.Sorted())
-      if (row.key().find("source/") != std::string_view::npos) positions.Put(kEngineTable, 0, row.key().substr(4), row.value());
-    FRESHET_RETURN_IF_ERROR(environment_.store->Commit(manifest, std::move(positions)));
-    if (manifest.epoch.number % 2 == 0) return Status::Cancelled("planted: the process died between two commits");
-  }
+  if (IsPlanted(PlantedBug::kCommitPositionsFirst)) HoldBackState(&rows);
   Status status = environment_.store != nullptr ? environment_.store->Commit(manifest, std::move(rows)) : Status::Ok();
   const bool skipped = status.code() == StatusCode::kUnavailable;
   {
@@ -419,6 +413,21 @@ Status Job::CommitReady() {
   }
   for (SinkCell* sink : sinks_) sink->PostCommit(manifest.epoch, !skipped);
   return Status::Ok();
+}
+
+void Job::HoldBackState(EpochRows* rows) {
+  // The planted mistake: positions are durable at once, the state that belongs to them one epoch later.
+  EpochRows now = std::move(held_back_);
+  held_back_ = EpochRows();
+  for (const EpochRows::Row& row : rows->Sorted()) {
+    const std::string_view key = row.key().substr(4);
+    const auto table = static_cast<TableId>(static_cast<uint8_t>(row.key()[0]) << 8 | static_cast<uint8_t>(row.key()[1]));
+    const auto group = static_cast<uint16_t>(static_cast<uint8_t>(row.key()[2]) << 8 | static_cast<uint8_t>(row.key()[3]));
+    EpochRows& into = table == kEngineTable ? now : held_back_;
+    if (row.erased()) into.Erase(table, group, key);
+    else into.Put(table, group, key, row.value());
+  }
+  *rows = std::move(now);
 }
 
 JobReport Job::Report() const {

@@ -161,6 +161,7 @@ class Job final : public CellListener {
   Status Open();
   Status MakeCells();
   void CheckComplete();
+  void HoldBackState(EpochRows* rows);
   Status CheckLaws(const std::vector<NodeCounters>& counters) const;
   std::vector<NodeCounters> SumCounters() const;
   NodeClass ClassOf(int node) const;
@@ -187,6 +188,7 @@ class Job final : public CellListener {
   size_t ended_count_ = 0;
   EpochRows rows_;             ///< of the epoch under way
   EpochRows next_rows_;        ///< of cells that ended after answering it
+  EpochRows held_back_;        ///< only with a planted mistake
   std::vector<std::vector<std::pair<int, NodeCounters>>> cell_counters_;       ///< as of the epoch under way
   std::vector<std::vector<std::pair<int, NodeCounters>>> next_cell_counters_;  ///< of cells ended since
   int64_t began_us_ = 0;
