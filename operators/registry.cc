@@ -1,12 +1,13 @@
 #include "operators/registry.h"
 
 #include "operators/alert.h"
-#include "operators/isolation_forest.h"
-#include "operators/statistical_outlier.h"
 #include "operators/derive.h"
 #include "operators/filter.h"
+#include "operators/isolation_forest.h"
 #include "operators/select.h"
+#include "operators/statistical_outlier.h"
 #include "operators/validate.h"
+#include "operators/window/window.h"
 
 namespace freshet {
 
@@ -15,6 +16,7 @@ void RegisterOperators(Registry& registry) {
   registry.Add(DeriveDescriptor());
   registry.Add(SelectDescriptor());
   registry.Add(ValidateDescriptor());
+  registry.Add(WindowDescriptor());
   registry.Add(StatisticalOutlierDescriptor());
   registry.Add(IsolationForestDescriptor());
   registry.Add(AlertDescriptor());

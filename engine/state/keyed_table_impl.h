@@ -34,6 +34,11 @@ class KeyedTable final : public StateTable {
     MarkDirty(*e);
     return e->value;
   }
+  /// The table's own copy of a live key, or null. Valid until the key is erased.
+  const std::string* StoredKey(uint32_t hash, std::string_view key) {
+    Entry* e = FindEntry(hash, key);
+    return e != nullptr && !e->erased ? &e->key : nullptr;
+  }
   void MarkDirty(uint32_t hash, std::string_view key) {
     if (Entry* e = FindEntry(hash, key)) MarkDirty(*e);
   }

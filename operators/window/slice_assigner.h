@@ -1,0 +1,59 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "engine/base/time.h"
+
+namespace freshet {
+
+/// Cuts event time into slices such that every window is a whole number of them (Traub et al., EDBT 2019): one partial
+/// aggregate per slice serves all windows over it. Windows are [start, start + size) with start a multiple of `slide`,
+/// counted from 1970; slices end only where a window starts or ends, so there are at most two per slide (the paired
+/// windows of Krishnamurthy et al., SIGMOD 2006), fewer than the greatest common divisor of size and slide would give.
+/// All times in microseconds. Times beyond 73,000 years from 1970 are taken as that. A pure value.
+class SliceAssigner {
+ public:
+  struct Slice {
+    int64_t begin = 0;
+    int64_t end = 0;
+    int64_t first_window_end = 0;  ///< of the windows that hold the slice; they end `slide` apart
+    int64_t last_window_end = 0;
+  };
+
+  SliceAssigner() = default;
+  /// REQUIRES: 0 < slide <= size <= 2^60 µs.
+  SliceAssigner(Duration size, Duration slide) : size_(size.us), slide_(slide.us), rest_(size.us % slide.us) {}
+
+  Slice SliceOf(int64_t time_us) const {
+    const int64_t time = Clamp(time_us);
+    const int64_t base = FloorToSlide(time);
+    Slice slice{base, base + slide_, 0, base + size_};
+    if (rest_ != 0) (time - base < rest_ ? slice.end : slice.begin) = base + rest_;
+    // The earliest window that reaches the slice's end.
+    slice.first_window_end = FloorToSlide(slice.end - size_ + slide_ - 1) + size_;
+    return slice;
+  }
+  /// The least window end that is greater than `time_us`.
+  int64_t FirstEndAfter(int64_t time_us) const { return FloorToSlide(Clamp(time_us) - size_) + slide_ + size_; }
+
+  int64_t size() const { return size_; }
+  int64_t slide() const { return slide_; }
+
+ private:
+  static int64_t Clamp(int64_t time_us) {
+    constexpr int64_t kLimit = int64_t{1} << 61;
+    return std::clamp(time_us, -kLimit, kLimit);
+  }
+  int64_t FloorToSlide(int64_t t) const {
+    int64_t rest = t % slide_;
+    if (rest < 0) rest += slide_;
+    return t - rest;
+  }
+
+  int64_t size_ = 1;
+  int64_t slide_ = 1;
+  int64_t rest_ = 0;
+};
+
+}  // namespace freshet

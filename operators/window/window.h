@@ -1,0 +1,21 @@
+#pragma once
+
+#include "engine/flow/descriptor.h"
+
+namespace freshet {
+
+/// `window`: aggregates per key over tumbling or hopping windows of event time.
+///   State : table "panes", per key the partial aggregates of its open slices, codec 1.
+///   Time  : a row counts in each window that holds its event time and is not over by the row's own watermark; a row
+///   that
+///           is late for all of them leaves on `late` (SEMANTICS.md §2.1). A result leaves when the merged watermark
+///           reaches the window's end, and has event time and row watermark `window_end` - 1 µs.
+///   Nulls : aggregates skip them; rows with a null key are one group; a window without values gives null, and count 0.
+///   Order : by (window_end, window_start, key bytes).
+///   Memory: O(keys x open slices). Keys without open windows are forgotten. count_distinct: at most 16 KiB a cell.
+///   Source: stream slicing (Traub et al., EDBT 2019). Sums, averages and variances do not depend on order or grouping:
+///           see ReproducibleSum.
+/// Counters: `absorbed`, `late`, `late_panes`, `panes_*`; `nulled` for results and arguments lost to overflow.
+NodeDescriptor WindowDescriptor();
+
+}  // namespace freshet
