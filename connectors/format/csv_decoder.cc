@@ -304,7 +304,8 @@ std::vector<std::string> ParseCsvHeader(std::string_view record, char delimiter)
   std::vector<std::string> names;
   std::string name;
   for (const CsvField& cell : cells) {
-    Unquote(cell, &name);
+    name.assign(cell.begin, cell.end);
+    if (cell.has_doubled_quotes) Unquote(cell, &name);
     names.emplace_back(Trim(name));
   }
   return names;

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "connectors/format/dom_record_decoder.h"
 #include "connectors/format/json_field_tree.h"
 #include "connectors/format/row_columns.h"
+#include "connectors/format/speculative_decoder.h"
 #include "engine/base/units.h"
 
 namespace freshet {
@@ -17,10 +19,14 @@ constexpr int64_t kRecordBytesGuess = 128;
 class NdjsonDecoder final : public Decoder {
  public:
   explicit NdjsonDecoder(NdjsonOptions options)
-      : options_(std::move(options)), tree_(*options_.schema), dom_(options_.schema.get(), &tree_) {}
+      : options_(std::move(options)),
+        tree_(*options_.schema),
+        dom_(options_.schema.get(), &tree_),
+        speculative_(options_.schema.get(), &tree_) {}
 
   void Decode(const RawChunk& chunk, DecodedBlock* block) override {
     block_ = block;
+    records_differ_ = false;
     begin_ = chunk.size > 0 ? chunk.bytes.as<const char>() : nullptr;
     const char* const end = begin_ + chunk.size;
     const int64_t rows_expected = chunk.row_count_hint > 0 ? chunk.row_count_hint : chunk.size / kRecordBytesGuess;
@@ -29,6 +35,23 @@ class NdjsonDecoder final : public Decoder {
     if ((chunk.numbers[1] & kChunkStartsFile) != 0 &&
         std::string_view(p, static_cast<size_t>(end - p)).starts_with(kByteOrderMark))
       p += kByteOrderMark.size();
+    block->row_begins.reserve(static_cast<size_t>(rows_expected + 1));
+    block->row_ends.reserve(static_cast<size_t>(rows_expected + 1));
+    // Speculation needs a line feed ahead, which bounds all its scans, and text that is UTF-8.
+    speculates_ = options_.speculate && chunk.size > 0 && IsUtf8(begin_, chunk.size);
+    const auto* const last_line_feed =
+        speculates_ ? static_cast<const char*>(::memrchr(begin_, '\n', static_cast<size_t>(chunk.size))) : nullptr;
+    while (p < last_line_feed) {
+      const char* const line_feed = speculative_.Decode(p, &rows_);
+      if (line_feed == nullptr || line_feed - p > options_.record_bytes_max) {
+        p = DecodeLine(p, end);
+        continue;
+      }
+      AddRow(p, line_feed);
+      ++block->record_count;
+      ++block->line_count;
+      p = line_feed + 1;
+    }
     while (p < end) p = DecodeLine(p, end);
     block->row_count = rows_.row_count();
     block->columns = rows_.Finish();
@@ -52,8 +75,10 @@ class NdjsonDecoder final : public Decoder {
     } else if (outcome == RecordOutcome::kBlank) {
       ++block_->skipped;
     } else {
+      if (speculates_) speculative_.Learn(p, line_end);
       AddRow(p, line_end);
     }
+    if (outcome != RecordOutcome::kRow) NoteNoRow();
     ++block_->record_count;
     if (newline == nullptr) return end;
     ++block_->line_count;
@@ -62,10 +87,15 @@ class NdjsonDecoder final : public Decoder {
 
   void AddRow(const char* line, const char* line_end) {
     rows_.CommitRow();
-    block_->record_offsets.push_back(static_cast<int32_t>(block_->record_count));
+    if (records_differ_) block_->record_offsets.push_back(static_cast<int32_t>(block_->record_count));
     block_->row_begins.push_back(static_cast<int32_t>(line - begin_));
     block_->row_ends.push_back(static_cast<int32_t>(line_end - begin_));
-    block_->row_lines.push_back(static_cast<int32_t>(block_->line_count));
+  }
+
+  /// From the first record without a row on, rows need their record's number; a record is a line, so lines never do.
+  void NoteNoRow() {
+    if (std::exchange(records_differ_, true)) return;
+    for (int32_t row = 0; row < rows_.row_count(); ++row) block_->record_offsets.push_back(row);
   }
 
   void AddDead(DeadRecord dead) {
@@ -77,6 +107,9 @@ class NdjsonDecoder final : public Decoder {
   const NdjsonOptions options_;
   const JsonFieldTree tree_;
   DomRecordDecoder dom_;
+  SpeculativeDecoder speculative_;
+  bool speculates_ = false;
+  bool records_differ_ = false;
   RowColumns rows_;
   std::string reason_;
   DecodedBlock* block_ = nullptr;
