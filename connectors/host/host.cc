@@ -214,6 +214,15 @@ std::optional<BoundSource> MakeHost(const OptionsNode& options, const BindContex
   return bound;
 }
 
+OptionSpec Option(std::string name, OptionKind kind, std::string default_text, std::string doc) {
+  OptionSpec spec;
+  spec.name = std::move(name);
+  spec.kind = kind;
+  spec.default_text = std::move(default_text);
+  spec.doc = std::move(doc);
+  return spec;
+}
+
 }  // namespace
 
 SchemaRef HostSchema() {
@@ -263,18 +272,11 @@ NodeDescriptor HostDescriptor() {
       "counter fell.\n"
       "What /proc does not tell (in some containers) is null.";
   d.example = "machine:\n  type: host\n  interval: 1s\n  time: {field: at}";
-  OptionSpec interval;
-  interval.name = "interval";
-  interval.kind = OptionKind::kDuration;
-  interval.default_text = "1s";
-  interval.doc = "Time between rows.";
+  OptionSpec interval = Option("interval", OptionKind::kDuration, "1s", "Time between rows.");
   interval.min = 10000;
   interval.max = 86400e6;
-  OptionSpec proc;
-  proc.name = "proc";
-  proc.kind = OptionKind::kPath;
-  proc.default_text = "/proc";
-  proc.doc = "Where the proc file system is mounted, for containers that see the host's elsewhere.";
+  OptionSpec proc = Option("proc", OptionKind::kPath, "/proc",
+                           "Where the proc file system is mounted, for containers that see the host's elsewhere.");
   d.options = {interval, proc};
   d.make_source = MakeHost;
   return d;
