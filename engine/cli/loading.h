@@ -1,0 +1,31 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/plan/pipeline.h"
+
+namespace freshet::cli {
+
+/// Every node type of this program; alive for ever.
+const Registry& AllNodeTypes();
+
+struct LoadRequest {
+  std::vector<std::string> files;
+  std::vector<std::string> sets;  ///< `--set`; applied to each file
+  bool strict = false;            ///< warnings are errors
+  bool require_secrets = true;
+  bool push_down = true;
+};
+
+/// Reads and checks all files and prints every problem of all of them on standard error. `*exit_code` is kExitOk, or
+/// the reason why the result is empty: nothing of several files starts when one of them is wrong.
+std::vector<Pipeline> LoadOrExplain(const LoadRequest& request, int* exit_code);
+
+bool StandardOutputIsTerminal();
+bool StandardErrorIsTerminal();
+/// Colour on standard error: a terminal, and NO_COLOR is not set.
+bool ErrorsInColor();
+
+}  // namespace freshet::cli

@@ -1,0 +1,3 @@
+#include "engine/cli/verbs.h"
+
+int main(int argc, char** argv) { return freshet::cli::Main(argc, argv); }

@@ -1,0 +1,128 @@
+#include "engine/cli/run_session.h"
+
+#include "engine/base/cpu.h"
+#include "engine/cli/exit_codes.h"
+
+namespace freshet::cli {
+
+std::string PortName(const GraphSpec& spec, const PortRef& port) {
+  const NodeSpec& node = spec.nodes[static_cast<size_t>(port.node)];
+  if (port.port == 0) return node.id;
+  if (const auto* op = std::get_if<OperatorNode>(&node.kind))
+    return node.id + "." + op->bound.outputs[static_cast<size_t>(port.port)].name;
+  return node.id + ".dead_letter";
+}
+
+std::vector<std::pair<std::string, std::string>> EdgesOf(const GraphSpec& spec) {
+  std::vector<std::pair<std::string, std::string>> edges;
+  for (const NodeSpec& node : spec.nodes)
+    for (const PortRef& input : node.inputs) edges.emplace_back(PortName(spec, input), node.id);
+  return edges;
+}
+
+RunSession::RunSession(Pipeline pipeline, Options options)
+    : pipeline_(std::move(pipeline)), options_(std::move(options)), edges_(EdgesOf(pipeline_.graph)) {}
+
+Status RunSession::Start() {
+  Env* const env = Env::Posix();
+  started_us_ = env->SteadyMicros();
+  started_wall_us_ = env->WallMicros();
+  const Settings& settings = pipeline_.settings();
+  TbbRuntime::Options options;
+  options.job.env = env;
+  options.job.state_directory = options_.state_directory;
+  options.job.checkpoint_every = settings.checkpoint_every;
+  options.job.lane_count = settings.parallelism > 0 ? settings.parallelism : AvailableCores();
+  options.job.fresh = options_.fresh;
+  options.concurrency = settings.parallelism;
+  GraphSpec spec = pipeline_.graph;
+  if (options_.limit >= 0)
+    for (NodeSpec& node : spec.nodes)
+      if (auto* source = std::get_if<SourceNode>(&node.kind)) source->limit = options_.limit;
+  Result<std::unique_ptr<TbbRuntime>> started = TbbRuntime::Start(std::move(spec), options);
+  const std::lock_guard lock(mutex_);
+  if (!started.ok()) {
+    start_status_ = started.status();
+    phase_ = PipelinePhase::kFailed;
+    over_ = true;
+    ended_us_ = env->SteadyMicros();
+    return start_status_;
+  }
+  runtime_ = std::move(*started);
+  phase_ = PipelinePhase::kRunning;
+  if (runtime_->job().already_finished())
+    already_finished_wall_us_ = runtime_->job().restored_manifest().committed_wall_us;
+  records_before_ = runtime_->job().restored_manifest().epoch.number > 0 ? RecordsRead(runtime_->Report()) : 0;
+  return Status::Ok();
+}
+
+bool RunSession::Wait(Duration timeout) {
+  if (over_) return true;
+  over_ = runtime_->Wait(timeout);
+  return over_;
+}
+
+void RunSession::RequestStop() {
+  const std::lock_guard lock(mutex_);
+  if (!runtime_ || final_report_) return;
+  stop_requested_ = true;
+  phase_ = PipelinePhase::kStopping;
+  runtime_->RequestStop();
+}
+
+void RunSession::StopNow() {
+  const std::lock_guard lock(mutex_);
+  if (runtime_ && !final_report_) runtime_->StopNow();
+}
+
+void RunSession::Finish() {
+  const std::lock_guard lock(mutex_);
+  if (!runtime_ || final_report_) return;
+  final_report_ = runtime_->Finish();
+  over_ = true;
+  ended_us_ = Env::Posix()->SteadyMicros();
+  phase_ = !final_report_->status.ok()                            ? PipelinePhase::kFailed
+           : final_report_->finished || already_finished_wall_us_ ? PipelinePhase::kFinished
+                                                                  : PipelinePhase::kStopped;
+  // The state is free for the next process from here on.
+  runtime_.reset();
+}
+
+JobReport RunSession::Report() const {
+  const std::lock_guard lock(mutex_);
+  if (final_report_) return *final_report_;
+  if (runtime_) return runtime_->Report();
+  JobReport report;
+  report.status = start_status_;
+  return report;
+}
+
+PipelineView RunSession::View() const {
+  PipelineView view;
+  view.report = Report();
+  view.name = name();
+  view.state_directory = options_.state_directory;
+  view.edges = edges_;
+  view.started_wall_us = started_wall_us_;
+  const std::lock_guard lock(mutex_);
+  view.phase = phase_;
+  return view;
+}
+
+int RunSession::exit_code() const {
+  if (!start_status_.ok()) return ExitCodeOf(start_status_, true);
+  return ExitCodeOf(Report().status, false);
+}
+
+int64_t RunSession::elapsed_us() const {
+  return (ended_us_ != 0 ? ended_us_ : Env::Posix()->SteadyMicros()) - started_us_;
+}
+
+int64_t RunSession::RecordsRead(const JobReport& report) {
+  int64_t records = 0;
+  for (const NodeReport& node : report.nodes)
+    if (node.node_class == NodeClass::kSource) records += node.counters.in;
+  return records;
+}
+
+}  // namespace freshet::cli

@@ -1,0 +1,223 @@
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <memory>
+#include <thread>
+
+#include "engine/base/log.h"
+#include "engine/base/units.h"
+#include "engine/cli/exit_codes.h"
+#include "engine/cli/loading.h"
+#include "engine/cli/progress.h"
+#include "engine/cli/run_session.h"
+#include "engine/cli/signals.h"
+#include "engine/cli/summary.h"
+#include "engine/cli/verbs.h"
+#include "engine/serve/http_server.h"
+
+namespace freshet::cli {
+namespace {
+
+constexpr Duration kLookEvery = Duration::Millis(20);
+
+struct RunArguments {
+  LoadRequest load;
+  bool fresh = false;
+  bool json = false;
+  bool quiet = false;
+  std::string http;
+  std::string state;
+  std::string until_idle;
+  int64_t limit = -1;
+};
+
+using Sessions = std::vector<std::unique_ptr<RunSession>>;
+
+Result<std::unique_ptr<HttpServer>> StartServer(const RunArguments& arguments, const Sessions& sessions) {
+  if (arguments.http == "off") return std::unique_ptr<HttpServer>();
+  HttpServer::Options options;
+  options.fall_back = arguments.http.empty();
+  if (!arguments.http.empty()) {
+    FRESHET_ASSIGN_OR_RETURN(options.address, ParseHttpAddress(arguments.http));
+  }
+  options.token = Env::Posix()->Variable("FRESHET_HTTP_TOKEN").value_or("");
+  options.now_wall_us = [] { return Env::Posix()->WallMicros(); };
+  options.snapshot = [&sessions] {
+    std::vector<PipelineView> views;
+    for (const auto& session : sessions) views.push_back(session->View());
+    return views;
+  };
+  return HttpServer::Start(std::move(options));
+}
+
+/// Tells `alerts`, `state` and `top` where the engine answers.
+void PublishAddress(const HttpServer* server, const Sessions& sessions) {
+  if (server == nullptr) return;
+  for (const auto& session : sessions) {
+    if (session->over()) continue;
+    const std::string path = session->state_directory() + "/http.addr";
+    if (const Status status = Env::Posix()->WriteFileAtomically(path, server->address().ToString() + "\n");
+        !status.ok())
+      Log(LogLevel::kWarning, "cannot write the HTTP address", {{"error", status.message()}});
+  }
+}
+
+/// Watches signals, idleness and the end of each run.
+class RunLoop {
+ public:
+  RunLoop(const RunArguments& arguments, Duration until_idle, Sessions& sessions)
+      : until_idle_(until_idle), sessions_(sessions), progress_(arguments.quiet) {}
+
+  /// True if a second signal ended everything at once.
+  bool Run() {
+    for (;;) {
+      RunSession* waited_for = nullptr;
+      for (auto& session : sessions_) {
+        if (session->over()) continue;
+        if (session->Wait(waited_for == nullptr ? kLookEvery : Duration()))
+          session->Finish();
+        else
+          waited_for = session.get();
+      }
+      if (waited_for == nullptr) return killed_;
+      HandleSignals();
+      StopIdle();
+      progress_.Update(sessions_);
+    }
+  }
+
+ private:
+  void HandleSignals() {
+    const int count = SignalCount();
+    if (count >= 1 && !stopping_) {
+      stopping_ = true;
+      Log(LogLevel::kInfo, "stopping: the last checkpoint is being taken (a second signal stops at once)");
+      for (auto& session : sessions_) session->RequestStop();
+    }
+    if (count >= 2 && !killed_) {
+      killed_ = true;
+      for (auto& session : sessions_) session->StopNow();
+    }
+  }
+
+  void StopIdle() {
+    if (until_idle_.us == 0 || stopping_) return;
+    int64_t records = 0;
+    for (auto& session : sessions_) records += RunSession::RecordsRead(session->Report());
+    const int64_t now_us = Env::Posix()->SteadyMicros();
+    if (records != last_records_ || quiet_since_us_ < 0) {
+      last_records_ = records;
+      quiet_since_us_ = now_us;
+    }
+    if (now_us - quiet_since_us_ < until_idle_.us) return;
+    stopping_ = true;
+    for (auto& session : sessions_) session->RequestStop();
+  }
+
+  const Duration until_idle_;
+  Sessions& sessions_;
+  Progress progress_;
+  bool stopping_ = false;
+  bool killed_ = false;
+  int64_t last_records_ = -1;
+  int64_t quiet_since_us_ = -1;
+};
+
+void PrintSummaries(const RunArguments& arguments, const Sessions& sessions, int exit_code) {
+  for (const auto& session : sessions)
+    if (!arguments.quiet || session->exit_code() != kExitOk) std::fputs(SummaryText(*session).c_str(), stderr);
+  if (!arguments.json) return;
+  JsonWriter json;
+  json.BeginObject().Field("version", FRESHET_VERSION).Field("exit_code", exit_code).Key("pipelines").BeginArray();
+  for (const auto& session : sessions) WriteSummaryJson(*session, json);
+  json.EndArray().EndObject();
+  std::printf("%s\n", json.text().c_str());
+  std::fflush(stdout);
+}
+
+int Explain(const Status& status, int exit_code) {
+  std::fprintf(stderr, "freshet: %s\n", status.ToString().c_str());
+  return exit_code;
+}
+
+Sessions MakeSessions(const RunArguments& arguments, std::vector<Pipeline> pipelines) {
+  Sessions sessions;
+  const bool several = pipelines.size() > 1;
+  for (Pipeline& pipeline : pipelines) {
+    RunSession::Options options;
+    options.fresh = arguments.fresh;
+    options.limit = arguments.limit;
+    options.state_directory = pipeline.settings().checkpoint_path;
+    if (!arguments.state.empty())
+      options.state_directory = several ? arguments.state + "/" + pipeline.name() : arguments.state;
+    sessions.push_back(std::make_unique<RunSession>(std::move(pipeline), options));
+  }
+  return sessions;
+}
+
+int Run(const RunArguments& arguments) {
+  Duration until_idle;
+  if (!arguments.until_idle.empty()) {
+    const Result<Duration> parsed = ParseDuration(arguments.until_idle);
+    if (!parsed.ok()) return Explain(parsed.status(), kExitWrong);
+    until_idle = *parsed;
+  }
+  int exit_code = kExitOk;
+  std::vector<Pipeline> pipelines = LoadOrExplain(arguments.load, &exit_code);
+  if (exit_code != kExitOk) return exit_code;
+
+  WatchSignals();
+  Sessions sessions = MakeSessions(arguments, std::move(pipelines));
+  Result<std::unique_ptr<HttpServer>> server = StartServer(arguments, sessions);
+  if (!server.ok()) {
+    const bool wrong = server.status().code() == StatusCode::kInvalidArgument;
+    if (!arguments.http.empty()) return Explain(server.status(), wrong ? kExitWrong : kExitEnvironment);
+    Log(LogLevel::kWarning, "running without HTTP", {{"error", server.status().message()}});
+    server = std::unique_ptr<HttpServer>();
+  }
+  for (auto& session : sessions) {
+    const Status status = session->Start();
+    if (!status.ok() && sessions.size() > 1) Log(LogLevel::kError, session->name() + ": " + status.ToString());
+  }
+  PublishAddress(server->get(), sessions);
+  if (*server && !arguments.quiet) {
+    bool any = false;
+    for (const auto& session : sessions) any = any || !session->over();
+    if (any) Log(LogLevel::kInfo, "health, metrics and status at http://" + (*server)->address().ToString());
+  }
+  const bool killed = RunLoop(arguments, until_idle, sessions).Run();
+  if (*server) (*server)->Stop();
+  for (const auto& session : sessions) {
+    session->Finish();
+    exit_code = WorseExitCode(exit_code, session->exit_code());
+    if (*server && session->exit_code() != kExitState)
+      (void)Env::Posix()->Remove(session->state_directory() + "/http.addr").ok();
+  }
+  if (killed) exit_code = kExitSignal + LastSignal();
+  PrintSummaries(arguments, sessions, exit_code);
+  return exit_code;
+}
+
+}  // namespace
+
+Verb AddRunVerb(CLI::App& program) {
+  auto a = std::make_shared<RunArguments>();
+  CLI::App* app = program.add_subcommand("run", "Run pipelines until their input ends or a signal comes");
+  app->add_option("FILE", a->load.files, "Pipeline files; each runs on its own, one failing does not end the others")
+      ->required();
+  app->add_option("--set", a->load.sets, "Override an option: path.to.option=value (repeatable)")->take_all();
+  app->add_flag("--fresh", a->fresh, "Forget the state, replace the output, start over");
+  app->add_flag("--strict", a->load.strict, "Take warnings for errors");
+  app->add_option("--state", a->state, "State directory (with several files: its parent)");
+  app->add_option("--limit", a->limit, "Stop like a signal after N records per source")->check(CLI::NonNegativeNumber);
+  app->add_option("--until-idle", a->until_idle, "Stop like a signal when no record has come for this long, e.g. 30s");
+  app->add_option("--http", a->http, "Listen at HOST:PORT, or `off` (default 127.0.0.1:9464, or a free port)");
+  app->add_flag("--json", a->json, "Print the summary as one line of JSON on standard output");
+  app->add_flag("-q,--quiet", a->quiet, "No progress and no summary, unless something fails");
+  app->footer(
+      "\nSIGINT and SIGTERM stop the sources, take a last checkpoint and exit with 0; the next run goes on from "
+      "there.\nThe summary goes to standard error, rows of `console` to standard output.");
+  return {app, [a] { return Run(*a); }};
+}
+
+}  // namespace freshet::cli

@@ -1,0 +1,12 @@
+#include <CLI/CLI.hpp>
+
+#include "engine/cli/exit_codes.h"
+#include "engine/cli/verbs.h"
+
+namespace freshet::cli {
+
+Verb AddSchemaVerb(CLI::App& program) {
+  return {program.add_subcommand("schema", ""), [] { return int{kExitFailed}; }};
+}
+
+}  // namespace freshet::cli

@@ -1,0 +1,192 @@
+#include "engine/serve/http_server.h"
+
+#include <arpa/inet.h>
+#include <httplib.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "engine/metrics/metrics.h"
+#include "engine/serve/metrics_text.h"
+
+namespace freshet {
+namespace {
+
+/// Requests are small and answered at once; two threads keep a slow reader from blocking a health check.
+constexpr size_t kThreadCount = 2;
+
+void SetSocketOptions(socket_t socket) {
+  // The library's default, SO_REUSEPORT, would let two processes share a port and answer each other's requests.
+  const int yes = 1;
+  setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+}
+
+bool IsAddressOrLocalhost(const std::string& host_header) {
+  std::string host = host_header;
+  if (!host.empty() && host.front() == '[') {
+    host = host.substr(1, host.find(']') - 1);
+  } else if (const size_t colon = host.rfind(':'); colon != std::string::npos) {
+    host.resize(colon);
+  }
+  in6_addr scratch{};
+  return host == "localhost" || inet_pton(AF_INET, host.c_str(), &scratch) == 1 ||
+         inet_pton(AF_INET6, host.c_str(), &scratch) == 1;
+}
+
+/// Takes the same time wherever the difference lies.
+bool SameToken(const std::string& a, const std::string& b) {
+  unsigned difference = a.size() == b.size() ? 0 : 1;
+  for (size_t i = 0; i < a.size(); ++i)
+    difference |= static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b.empty() ? 0 : b[i % b.size()]);
+  return difference == 0;
+}
+
+}  // namespace
+
+bool HttpAddress::is_loopback() const { return host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0; }
+
+std::string HttpAddress::ToString() const {
+  const std::string shown = host.find(':') != std::string::npos ? "[" + host + "]" : host;
+  return shown + ":" + std::to_string(port);
+}
+
+Result<HttpAddress> ParseHttpAddress(const std::string& text) {
+  const auto bad = [&] {
+    return Status::InvalidArgument("`" + text +
+                                   "` is no address to listen on; write HOST:PORT, such as 127.0.0.1:9464, or `off`");
+  };
+  HttpAddress address;
+  const size_t colon = text.rfind(':');
+  std::string port = text;
+  if (colon != std::string::npos) {
+    port = text.substr(colon + 1);
+    std::string host = text.substr(0, colon);
+    if (host.size() >= 2 && host.front() == '[' && host.back() == ']')
+      host = host.substr(1, host.size() - 2);
+    else if (host.find(':') != std::string::npos)
+      return bad();
+    if (!host.empty()) address.host = host;
+  }
+  if (port.empty() || port.size() > 5 || port.find_first_not_of("0123456789") != std::string::npos) return bad();
+  address.port = std::stoi(port);
+  if (address.port > 65535) return bad();
+  return address;
+}
+
+class HttpServer::Impl {
+ public:
+  explicit Impl(Options options) : options_(std::move(options)), address_(options_.address) {}
+  ~Impl() { Stop(); }
+
+  Status Start() {
+    if (!address_.is_loopback() && options_.token.empty())
+      return Status::InvalidArgument("listening on " + address_.ToString() +
+                                     " would show this pipeline to the network; set a token in FRESHET_HTTP_TOKEN "
+                                     "(clients send `Authorization: Bearer TOKEN`), or listen on 127.0.0.1");
+    server_.new_task_queue = [] { return new httplib::ThreadPool(kThreadCount); };
+    server_.set_socket_options(SetSocketOptions);
+    server_.set_keep_alive_timeout(1);
+    server_.set_read_timeout(2);
+    server_.set_write_timeout(2);
+    server_.set_payload_max_length(4096);
+    AddRoutes();
+    if (address_.port == 0 || !server_.bind_to_port(address_.host, address_.port)) {
+      if (address_.port != 0 && !options_.fall_back)
+        return Status::Unavailable("cannot listen on " + address_.ToString() +
+                                   " (the port is taken or the address is not ours); give another with --http "
+                                   "HOST:PORT, or --http off");
+      address_.port = server_.bind_to_any_port(address_.host);
+      if (address_.port <= 0) return Status::Unavailable("cannot listen on " + address_.host + "; try --http off");
+    }
+    thread_ = std::thread([this] { server_.listen_after_bind(); });
+    // A stop before the loop runs would be lost.
+    while (!server_.is_running()) std::this_thread::yield();
+    return Status::Ok();
+  }
+
+  void Stop() {
+    if (!thread_.joinable()) return;
+    server_.stop();
+    thread_.join();
+  }
+  const HttpAddress& address() const { return address_; }
+
+ private:
+  using Request = httplib::Request;
+  using Response = httplib::Response;
+
+  static void Answer(Response& response, int status, std::string text, const char* type) {
+    response.status = status;
+    response.set_content(std::move(text), type);
+  }
+  static void Refuse(Response& response, int status, std::string_view why) {
+    JsonWriter json;
+    json.BeginObject().Field("error", why).EndObject();
+    Answer(response, status, json.text() + "\n", "application/json");
+  }
+
+  void AddRoutes() {
+    server_.set_pre_routing_handler([this](const Request& request, Response& response) {
+      using Outcome = httplib::Server::HandlerResponse;
+      if (request.method != "GET" && request.method != "HEAD") {
+        Refuse(response, 405, "only GET and HEAD");
+        return Outcome::Handled;
+      }
+      if (!options_.token.empty() &&
+          !SameToken("Bearer " + options_.token, request.get_header_value("Authorization"))) {
+        response.set_header("WWW-Authenticate", "Bearer");
+        Refuse(response, 401, "send `Authorization: Bearer TOKEN`");
+        return Outcome::Handled;
+      }
+      if (options_.token.empty() && !IsAddressOrLocalhost(request.get_header_value("Host"))) {
+        Refuse(response, 403, "ask by address, or as localhost");
+        return Outcome::Handled;
+      }
+      response.set_header("Cache-Control", "no-store");
+      response.set_header("X-Content-Type-Options", "nosniff");
+      return Outcome::Unhandled;
+    });
+    server_.Get("/healthz", [](const Request&, Response& r) { Answer(r, 200, "ok\n", "text/plain"); });
+    server_.Get("/readyz", [this](const Request&, Response& r) { Ready(r); });
+    server_.Get("/metrics", [this](const Request&, Response& r) {
+      Answer(r, 200, RenderMetrics(options_.snapshot(), options_.now_wall_us()), kPrometheusContentType);
+    });
+    server_.Get("/api/v1/pipeline", [this](const Request&, Response& r) {
+      JsonWriter json;
+      json.BeginObject().Field("version", FRESHET_VERSION).Key("pipelines").BeginArray();
+      for (const PipelineView& view : options_.snapshot()) WritePipelineJson(view, json);
+      json.EndArray().EndObject();
+      Answer(r, 200, json.text() + "\n", "application/json");
+    });
+    server_.set_error_handler([](const Request&, Response& r) {
+      if (r.body.empty()) Refuse(r, r.status, "there are /healthz, /readyz, /metrics and /api/v1/pipeline");
+    });
+  }
+
+  /// Ready: every pipeline has started and none has failed.
+  void Ready(Response& response) {
+    std::string waiting;
+    for (const PipelineView& view : options_.snapshot())
+      if (view.phase == PipelinePhase::kStarting || view.phase == PipelinePhase::kFailed)
+        waiting += view.name + ": " + PipelinePhaseName(view.phase) + "\n";
+    Answer(response, waiting.empty() ? 200 : 503, waiting.empty() ? "ready\n" : waiting, "text/plain");
+  }
+
+  Options options_;
+  HttpAddress address_;
+  httplib::Server server_;
+  std::thread thread_;
+};
+
+HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+HttpServer::~HttpServer() = default;
+const HttpAddress& HttpServer::address() const { return impl_->address(); }
+void HttpServer::Stop() { impl_->Stop(); }
+
+Result<std::unique_ptr<HttpServer>> HttpServer::Start(Options options) {
+  auto impl = std::make_unique<Impl>(std::move(options));
+  FRESHET_RETURN_IF_ERROR(impl->Start());
+  return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
+}
+
+}  // namespace freshet

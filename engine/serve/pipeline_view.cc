@@ -1,0 +1,120 @@
+#include "engine/serve/pipeline_view.h"
+
+#include "engine/base/units.h"
+
+namespace freshet {
+
+const char* PipelinePhaseName(PipelinePhase phase) {
+  switch (phase) {
+    case PipelinePhase::kStarting:
+      return "starting";
+    case PipelinePhase::kRunning:
+      return "running";
+    case PipelinePhase::kStopping:
+      return "stopping";
+    case PipelinePhase::kFinished:
+      return "finished";
+    case PipelinePhase::kStopped:
+      return "stopped";
+    case PipelinePhase::kFailed:
+      return "failed";
+  }
+  return "";
+}
+
+const char* NodeClassName(NodeClass node_class) {
+  switch (node_class) {
+    case NodeClass::kSource:
+      return "source";
+    case NodeClass::kRowWise:
+      return "row_wise";
+    case NodeClass::kStateful:
+      return "stateful";
+    case NodeClass::kExpanding:
+      return "expanding";
+    case NodeClass::kSink:
+      return "sink";
+  }
+  return "";
+}
+
+std::vector<std::pair<const char*, int64_t>> NamedCounters(NodeClass node_class, const NodeCounters& c) {
+  switch (node_class) {
+    case NodeClass::kSource:
+      return {{"read", c.in}, {"emitted", c.out}, {"dead", c.dead}, {"skipped", c.skipped}, {"waiting", c.held}};
+    case NodeClass::kRowWise:
+      return {{"in", c.in},     {"out", c.out},   {"filtered", c.filtered}, {"rejected", c.rejected},
+              {"late", c.late}, {"dead", c.dead}, {"held", c.held},         {"nulled", c.nulled}};
+    case NodeClass::kStateful:
+      return {{"in", c.in},
+              {"absorbed", c.absorbed},
+              {"late", c.late},
+              {"dead", c.dead},
+              {"held", c.held},
+              {"out", c.out},
+              {"late_panes", c.late_panes},
+              {"panes_opened", c.panes_opened},
+              {"panes_emitted", c.panes_emitted},
+              {"panes_open", c.panes_open},
+              {"panes_empty", c.panes_empty},
+              {"nulled", c.nulled}};
+    case NodeClass::kExpanding:
+      return {{"in", c.in}, {"matched", c.matched}, {"unmatched", c.unmatched}, {"dead", c.dead}, {"out", c.out}};
+    case NodeClass::kSink:
+      return {{"in", c.in}, {"out", c.out}, {"dead", c.dead}, {"held", c.held}};
+  }
+  return {};
+}
+
+void WriteNodeJson(const NodeReport& node, JsonWriter& json) {
+  json.BeginObject().Field("id", node.id).Field("type", node.type).Field("class", NodeClassName(node.node_class));
+  json.Key("rows").BeginObject();
+  for (const auto& [name, value] : NamedCounters(node.node_class, node.counters)) json.Field(name, value);
+  json.EndObject();
+  json.Key("accounted").Bool(node.law.empty());
+  json.Key("watermark");
+  if (node.watermark == EventTime::Min() || node.watermark == EventTime::Max())
+    json.Null();
+  else
+    json.String(FormatTime(node.watermark));
+  json.Key("ended").Bool(node.watermark == EventTime::Max());
+  json.Field("queued", node.queued).Field("blocked", node.blocked_count).Field("state_bytes", node.state_bytes);
+  json.EndObject();
+}
+
+void WriteCheckpointJson(const JobReport& report, JsonWriter& json) {
+  json.BeginObject()
+      .Field("restored_epoch", static_cast<int64_t>(report.restored.number))
+      .Field("committed_epoch", static_cast<int64_t>(report.committed.number))
+      .Field("count", report.checkpoint_count)
+      .Field("skipped", report.checkpoint_skipped_count)
+      .Field("last_duration_us", report.checkpoint_last_us)
+      .Field("last_rows", report.checkpoint_last_rows);
+  json.Key("last_at");
+  if (report.checkpoint_last_wall_us == 0)
+    json.Null();
+  else
+    json.String(FormatTime(EventTime{report.checkpoint_last_wall_us}));
+  json.EndObject();
+}
+
+void WritePipelineJson(const PipelineView& view, JsonWriter& json) {
+  json.BeginObject().Field("name", view.name).Field("phase", PipelinePhaseName(view.phase));
+  json.Field("state_directory", view.state_directory).Field("started_at", FormatTime(EventTime{view.started_wall_us}));
+  json.Key("progress");
+  if (view.report.progress)
+    json.Double(*view.report.progress);
+  else
+    json.Null();
+  json.Key("checkpoint");
+  WriteCheckpointJson(view.report, json);
+  json.Key("nodes").BeginArray();
+  for (const NodeReport& node : view.report.nodes) WriteNodeJson(node, json);
+  json.EndArray().Key("edges").BeginArray();
+  for (const auto& [from, to] : view.edges) json.BeginObject().Field("from", from).Field("to", to).EndObject();
+  json.EndArray();
+  if (!view.report.status.ok()) json.Field("error", view.report.status.ToString());
+  json.EndObject();
+}
+
+}  // namespace freshet
