@@ -76,15 +76,15 @@ class CellNodeOf final : public CellNode {
   std::vector<Port*> ports_;
 };
 
+/// Cells with more receivers than this (many lanes) put into them directly, from inside the same serial body: the order is the
+/// same, and a node type with hundreds of ports costs minutes of compiling.
+constexpr size_t kPortCountMax = 8;
+
 template <class Body>
 std::unique_ptr<CellNode> MakeCellNode(flow::graph& graph, size_t ports, Body body) {
-  if (ports <= 1) return std::make_unique<CellNodeOf<1, Body>>(graph, body);
-  if (ports <= 2) return std::make_unique<CellNodeOf<2, Body>>(graph, body);
-  if (ports <= 4) return std::make_unique<CellNodeOf<4, Body>>(graph, body);
-  if (ports <= 8) return std::make_unique<CellNodeOf<8, Body>>(graph, body);
-  if (ports <= 24) return std::make_unique<CellNodeOf<24, Body>>(graph, body);
-  if (ports <= 160) return std::make_unique<CellNodeOf<160, Body>>(graph, body);
-  return nullptr;
+  if (ports <= 1 || ports > kPortCountMax) return std::make_unique<CellNodeOf<1, Body>>(graph, body);
+  if (ports <= 3) return std::make_unique<CellNodeOf<3, Body>>(graph, body);
+  return std::make_unique<CellNodeOf<kPortCountMax, Body>>(graph, body);
 }
 
 }  // namespace
@@ -105,7 +105,7 @@ class TbbRuntime::Impl final : public Carrier {
     FRESHET_ASSIGN_OR_RETURN(job_, Job::Make(std::move(spec), options_.job, this));
     if (job_->already_finished()) return Status::Ok();
     job_->on_change = [this] { coordinator_event_.Notify(); };
-    FRESHET_RETURN_IF_ERROR(BuildGraph());
+    BuildGraph();
     StartThreads();
     return Status::Ok();
   }
@@ -114,7 +114,8 @@ class TbbRuntime::Impl final : public Carrier {
   void Send(Envelope envelope) override {
     const auto edge = static_cast<size_t>(envelope.edge);
     const EdgePlan& plan = job_->plan().edges[edge];
-    nodes_[static_cast<size_t>(plan.from)]->Emit(port_of_edge_[edge], std::move(envelope));
+    if (port_of_edge_[edge] == kDirect) nodes_[static_cast<size_t>(plan.to)]->Put(std::move(envelope));
+    else nodes_[static_cast<size_t>(plan.from)]->Emit(port_of_edge_[edge], std::move(envelope));
   }
   void Nudge(int cell) override {
     if (dead_) return;
@@ -195,17 +196,19 @@ class TbbRuntime::Impl final : public Carrier {
     std::vector<std::unique_ptr<Decoder>> decoders;
     std::mutex mutex;
   };
+  static constexpr size_t kDirect = SIZE_MAX;
   using Token = int;
   using DecodeNode = flow::function_node<Token, Envelope, flow::queueing>;
 
-  Status BuildGraph() {
+  void BuildGraph() {
     const GraphPlan& plan = job_->plan();
-    Status status;
     arena_.execute([&] {
       graph_ = std::make_unique<flow::graph>();
       port_of_edge_.resize(plan.edges.size());
       std::vector<size_t> port_count(plan.cells.size());
       for (size_t e = 0; e < plan.edges.size(); ++e) port_of_edge_[e] = port_count[static_cast<size_t>(plan.edges[e].from)]++;
+      for (size_t e = 0; e < plan.edges.size(); ++e)
+        if (port_count[static_cast<size_t>(plan.edges[e].from)] > kPortCountMax) port_of_edge_[e] = kDirect;
       sink_threads_.resize(plan.cells.size());
       for (const CellPlan& cell : plan.cells) {
         Cell* target = &job_->cell(cell.id);
@@ -226,17 +229,13 @@ class TbbRuntime::Impl final : public Carrier {
           target->Deliver(e);
           target->Run();
         });
-        if (!node) {
-          status = Status::Unsupported("a step sends to more than 160 others; use fewer lanes (settings.parallelism)");
-          return;
-        }
         nodes_.push_back(std::move(node));
       }
       for (size_t e = 0; e < plan.edges.size(); ++e)
-        nodes_[static_cast<size_t>(plan.edges[e].from)]->Connect(port_of_edge_[e], nodes_[static_cast<size_t>(plan.edges[e].to)]->input());
+        if (port_of_edge_[e] != kDirect)
+          nodes_[static_cast<size_t>(plan.edges[e].from)]->Connect(port_of_edge_[e], nodes_[static_cast<size_t>(plan.edges[e].to)]->input());
       for (auto& driver : job_->drivers()) AddDecodeNode(*driver);
     });
-    return status;
   }
 
   /// Parallel: any free worker takes the next chunk. The source cell puts the blocks back in order by ticket.
