@@ -1,3 +1,5 @@
+// GCC 12 takes a local of date's parser for uninitialised once it is inlined.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <date/date.h>
 #include <date/tz.h>
 
@@ -303,10 +305,9 @@ Outcome ParseLocal(View text, View pattern, int64_t* local_us, int64_t* offset_u
   in.imbue(std::locale::classic());
   buffer.Reset(text);
   in.clear();
-  LocalMicros time;
+  LocalMicros time{};
   std::string zone_name;
-  constexpr std::chrono::minutes kNone(INT32_MIN);
-  std::chrono::minutes offset = kNone;
+  std::chrono::minutes offset(0);
   date::from_stream(in, std::string(pattern).c_str(), time, &zone_name, &offset);
   if (in.fail()) return Outcome::kFailed;
   in >> std::ws;
