@@ -1,0 +1,269 @@
+#include "tests/support/operator_harness.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "engine/plan/yaml_reader.h"
+
+namespace freshet::testing {
+namespace {
+
+std::string CellText(const Column& column, int32_t row) {
+  if (column.IsNull(row)) return "null";
+  char text[64];
+  switch (column.type()) {
+    case TypeId::kBool:
+      return column.BoolAt(row) ? "true" : "false";
+    case TypeId::kInt64:
+    case TypeId::kTimestamp:
+      return std::to_string(column.int64s()[row]);
+    case TypeId::kFloat64:
+      std::snprintf(text, sizeof text, "%.17g", column.float64s()[row]);
+      return text;
+    case TypeId::kListFloat64: {
+      std::string list = "[";
+      for (const double v : column.ListAt(row)) {
+        std::snprintf(text, sizeof text, "%.17g,", v);
+        list += text;
+      }
+      return list + "]";
+    }
+    default:
+      return "'" + std::string(column.StringAt(row)) + "'";
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> RowTexts(const Batch& batch) {
+  std::vector<std::string> texts;
+  for (int32_t i = 0; i < batch.row_count(); ++i) {
+    const int32_t row = batch.has_selection() ? batch.selection().indices.as<int32_t>()[i] : i;
+    std::string text = "@" + std::to_string(batch.time(row).us) + " wm " + std::to_string(batch.row_watermark(row).us);
+    for (int c = 0; c < batch.column_count(); ++c)
+      text += " " + batch.schema()->field(c).name + "=" + CellText(batch.column(c), row);
+    texts.push_back(std::move(text));
+  }
+  return texts;
+}
+
+BoundNode::BoundNode(const NodeDescriptor& descriptor, const std::string& yaml, const Schema& input)
+    : diagnostics_(std::make_shared<Diagnostics>()) {
+  const auto value = ReadYaml(std::make_shared<const SourceText>(SourceText{"test.yaml", yaml}), diagnostics_.get());
+  if (!value || diagnostics_->has_errors()) return;
+  const OptionsNode options = OptionsNode::Make(&*value, &descriptor.options, {}, diagnostics_.get());
+  BindContext bind;
+  bind.pipeline_name = "test";
+  bind.node_id = "node";
+  bind.inputs = {&input};
+  bind.input_names = {"input"};
+  bind.diagnostics = diagnostics_.get();
+  bind.env = Env::Posix();
+  bind.node_span = value->span();
+  bound_ = descriptor.make_operator(options, bind);
+  if (diagnostics_->has_errors()) bound_.reset();
+}
+
+std::string BoundNode::diagnostics() const { return diagnostics_->Render(); }
+
+struct OperatorHarness::Lane final : OpenContext, StateContext {
+  Lane(int index_, const Options& options_) : index(index_), options(options_) {}
+
+  StateContext& state() override { return *this; }
+  NodeCounters& counters() override { return node_counters; }
+  Env& env() override { return *Env::Posix(); }
+  const std::string& pipeline_name() const override { return pipeline; }
+  const std::string& node_id() const override { return node; }
+  int32_t batch_row_count_max() const override { return options.batch_row_count_max; }
+  std::string_view extra() const override {
+    return options.restore != nullptr ? std::string_view(options.restore->extra) : std::string_view();
+  }
+
+  Status Adopt(std::unique_ptr<StateTable> table) override {
+    tables.push_back(std::move(table));
+    if (options.restore == nullptr) return Status::Ok();
+    StateTable& t = *tables.back();
+    const auto fingerprint = options.restore->fingerprints.find(t.name());
+    if (fingerprint != options.restore->fingerprints.end() && fingerprint->second != t.options().fingerprint)
+      return Status::InvalidArgument("the state was written for `" + fingerprint->second + "`");
+    for (const auto& [id, row] : options.restore->rows) {
+      if (id.first != t.name() || LaneOfKeyGroup(row.key_group, options.lanes) != index) continue;
+      FRESHET_RETURN_IF_ERROR(t.RestoreEntry(row.key_group, id.second, row.value, row.codec));
+    }
+    return Status::Ok();
+  }
+
+  const int index;
+  const Options& options;
+  const std::string pipeline = "test";
+  const std::string node = "node";
+  NodeCounters node_counters;
+  std::unique_ptr<Operator> op;  // before the tables, so that these go first, as in a cell
+  std::vector<std::unique_ptr<StateTable>> tables;
+  std::vector<std::vector<Batch>> outputs;
+};
+
+class OperatorHarness::LaneEmitter final : public Emitter {
+ public:
+  LaneEmitter(OperatorHarness& harness, Lane& lane) : harness_(harness), lane_(lane) {}
+  ~LaneEmitter() override { harness_.emits_per_call_max_ = std::max(harness_.emits_per_call_max_, emitted_); }
+  void Emit(Batch batch, PortIndex port) override {
+    if (batch.empty()) return;
+    ++emitted_;
+    const OutputPort& declared = harness_.bound_.outputs.at(static_cast<size_t>(port));
+    if (!(*batch.schema() == *declared.schema))
+      harness_.Check(Status::Internal("emitted " + batch.schema()->ToString() + " where " +
+                                      declared.schema->ToString() + " is declared"));
+    for (int c = 0; c < batch.column_count(); ++c)
+      if (batch.column(c).type() != declared.schema->field(c).type ||
+          batch.column(c).length() != batch.physical_row_count())
+        harness_.Check(Status::Internal("column `" + declared.schema->field(c).name + "` is not what the schema says"));
+    harness_.batch_rows_max_ = std::max(harness_.batch_rows_max_, batch.row_count());
+    if (port == 0) lane_.node_counters.out += batch.row_count();
+    lane_.outputs[static_cast<size_t>(port)].push_back(std::move(batch));
+  }
+
+ private:
+  OperatorHarness& harness_;
+  Lane& lane_;
+  int emitted_ = 0;
+};
+
+OperatorHarness::OperatorHarness(const BoundOperator& bound, Options options) : bound_(bound), options_(options) {
+  for (int i = 0; i < options_.lanes; ++i) {
+    lanes_.push_back(std::make_unique<Lane>(i, options_));
+    Lane& lane = *lanes_.back();
+    lane.outputs.resize(bound.outputs.size());
+    if (i == 0 && options_.restore != nullptr) {
+      lane.node_counters = options_.restore->counters;
+      lane.node_counters.held = 0;
+      lane.node_counters.panes_open = 0;
+    }
+    lane.op = bound.instantiate();
+    Check(lane.op->Open(lane));
+  }
+}
+
+OperatorHarness::~OperatorHarness() {
+  for (auto& lane : lanes_) lane->op->Close();
+}
+
+void OperatorHarness::Check(Status status) {
+  if (status_.ok() && !status.ok()) status_ = std::move(status);
+}
+
+void OperatorHarness::Feed(const Batch& batch) {
+  if (batch.empty()) return;
+  std::vector<std::vector<int32_t>> rows(lanes_.size());
+  if (lanes_.size() > 1) {
+    const KeyCodec codec(*batch.schema(), *bound_.key);
+    std::string key;
+    for (int32_t row = 0; row < batch.row_count(); ++row) {
+      key.clear();
+      codec.Encode(batch, row, key);
+      rows[static_cast<size_t>(LaneOfKeyGroup(KeyGroupOf(HashKey(key)), options_.lanes))].push_back(row);
+    }
+  }
+  for (size_t i = 0; i < lanes_.size() && status_.ok(); ++i) {
+    Lane& lane = *lanes_[i];
+    const Batch part = lanes_.size() == 1 ? batch : batch.Take(rows[i].data(), static_cast<int32_t>(rows[i].size()));
+    if (part.empty()) continue;
+    lane.node_counters.in += part.row_count();
+    LaneEmitter emitter(*this, lane);
+    Check(lane.op->ProcessBatch(0, bound_.accepts_selection ? part : part.Dense(), emitter));
+  }
+}
+
+void OperatorHarness::Watermark(EventTime now) {
+  for (auto& lane : lanes_) {
+    for (bool more = true; more && status_.ok();) {
+      LaneEmitter emitter(*this, *lane);
+      auto progress = lane->op->OnWatermark(now, emitter);
+      Check(progress.status());
+      more = progress.ok() && *progress == Progress::kMore;
+    }
+  }
+}
+
+void OperatorHarness::End() {
+  Watermark(EventTime::Max());
+  for (auto& lane : lanes_) {
+    for (bool more = true; more && status_.ok();) {
+      LaneEmitter emitter(*this, *lane);
+      auto progress = lane->op->OnEnd(emitter);
+      Check(progress.status());
+      more = progress.ok() && *progress == Progress::kMore;
+    }
+  }
+}
+
+void OperatorHarness::Snapshot(HarnessCheckpoint* checkpoint) {
+  for (auto& lane : lanes_) {
+    for (auto& table : lane->tables) {
+      checkpoint->fingerprints[table->name()] = table->options().fingerprint;
+      table->DrainDirty([&](const StateEntry& e) {
+        const std::pair id(table->name(), std::string(e.key));
+        if (e.erased)
+          checkpoint->rows.erase(id);
+        else
+          checkpoint->rows[id] = {e.key_group, table->options().codec, std::string(e.value)};
+      });
+    }
+    ByteSink extra;
+    Check(lane->op->SnapshotExtra(extra));
+    if (lanes_.size() == 1)
+      checkpoint->extra = extra.Take();
+    else if (extra.size() > 0)
+      Check(Status::Internal("an operator with lanes may keep state in tables only"));
+  }
+  checkpoint->counters = counters();
+}
+
+const std::vector<Batch>& OperatorHarness::output(int lane, PortIndex port) const {
+  return lanes_[static_cast<size_t>(lane)]->outputs[static_cast<size_t>(port)];
+}
+
+NodeCounters OperatorHarness::counters() const {
+  static constexpr int64_t NodeCounters::*kFields[] = {
+      &NodeCounters::in,           &NodeCounters::out,           &NodeCounters::filtered,   &NodeCounters::rejected,
+      &NodeCounters::late,         &NodeCounters::dead,          &NodeCounters::held,       &NodeCounters::skipped,
+      &NodeCounters::absorbed,     &NodeCounters::late_panes,    &NodeCounters::matched,    &NodeCounters::unmatched,
+      &NodeCounters::panes_opened, &NodeCounters::panes_emitted, &NodeCounters::panes_open, &NodeCounters::panes_empty,
+      &NodeCounters::nulled};
+  NodeCounters sum;
+  for (const auto& lane : lanes_)
+    for (const auto field : kFields) sum.*field += lane->node_counters.*field;
+  return sum;
+}
+
+int64_t OperatorHarness::state_keys() const {
+  int64_t keys = 0;
+  for (const auto& lane : lanes_)
+    for (const auto& table : lane->tables) keys += table->size();
+  return keys;
+}
+
+std::string ConservationFault(const NodeCounters& c, NodeClass node_class) {
+  const auto differs = [](const char* law, int64_t left, int64_t right) {
+    return left == right ? std::string()
+                         : std::string(law) + ": " + std::to_string(left) + " != " + std::to_string(right);
+  };
+  switch (node_class) {
+    case NodeClass::kRowWise:
+      return differs("in = out + filtered + rejected + late + dead + held", c.in,
+                     c.out + c.filtered + c.rejected + c.late + c.dead + c.held);
+    case NodeClass::kStateful: {
+      const std::string rows =
+          differs("in = absorbed + late + dead + held", c.in, c.absorbed + c.late + c.dead + c.held);
+      return !rows.empty() ? rows
+                           : differs("panes opened = emitted + open + empty", c.panes_opened,
+                                     c.panes_emitted + c.panes_open + c.panes_empty);
+    }
+    case NodeClass::kExpanding:
+      return differs("in = matched + unmatched + dead", c.in, c.matched + c.unmatched + c.dead);
+    default:
+      return "";
+  }
+}
+
+}  // namespace freshet::testing

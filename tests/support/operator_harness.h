@@ -1,0 +1,98 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/base/bytes.h"
+#include "engine/flow/descriptor.h"
+
+namespace freshet::testing {
+
+/// Row by row, one batch each row's cells as text: for comparing outputs exactly. Doubles are printed so that different
+/// bits give different text; the event time and the row watermark stand in front.
+std::vector<std::string> RowTexts(const Batch& batch);
+
+/// Makes an operator from the YAML of its options, as a pipeline file would: `type` and `inputs` left out. On failure
+/// the result is empty and `diagnostics()` tells why.
+class BoundNode {
+ public:
+  BoundNode(const NodeDescriptor& descriptor, const std::string& yaml, const Schema& input);
+  explicit operator bool() const { return bound_.has_value(); }
+  const BoundOperator* operator->() const { return &*bound_; }
+  const BoundOperator& bound() const { return *bound_; }
+  /// All problems as people see them.
+  std::string diagnostics() const;
+
+ private:
+  std::optional<BoundOperator> bound_;
+  std::shared_ptr<Diagnostics> diagnostics_;
+};
+
+/// What is on disk: rows of all tables by (table, key group, key), the model bytes and the counters.
+struct HarnessCheckpoint {
+  struct Row {
+    uint16_t key_group = 0;
+    uint16_t codec = 0;
+    std::string value;
+  };
+  std::map<std::pair<std::string, std::string>, Row> rows;
+  std::map<std::string, std::string> fingerprints;
+  std::string extra;
+  NodeCounters counters;
+};
+
+/// Runs one operator alone, as a cell would: opens it, hands over batches, watermarks and the end, calls again while it
+/// asks for more, collects what it emits per port, and keeps `in` and `out` of the counters. With `lanes` > 1 there are
+/// that many instances, each with the rows of its key groups; outputs are then per lane, in lane order.
+///
+/// Snapshot() drains the tables into `checkpoint` like a barrier; a harness made from a checkpoint restores each lane
+/// from the rows of its key groups, whatever the number of lanes was before.
+class OperatorHarness {
+ public:
+  struct Options {
+    int lanes = 1;
+    int32_t batch_row_count_max = kBatchRowCountMax;
+    const HarnessCheckpoint* restore = nullptr;
+  };
+  OperatorHarness(const BoundOperator& bound, Options options);
+  ~OperatorHarness();
+
+  /// Statuses are checked by the harness: a failure is kept in `status()` and stops all further calls.
+  void Feed(const Batch& batch);
+  void Watermark(EventTime now);
+  /// Watermark Max, then OnEnd.
+  void End();
+  void Snapshot(HarnessCheckpoint* checkpoint);
+
+  const Status& status() const { return status_; }
+  /// Rows emitted so far on a port, all lanes, in lane order.
+  const std::vector<Batch>& output(int lane, PortIndex port) const;
+  /// Sum over lanes. `in` and `out` are counted by the harness.
+  NodeCounters counters() const;
+  int64_t state_keys() const;
+  /// Most rows seen in one emitted batch, and most batches emitted by one watermark call.
+  int32_t batch_rows_max() const { return batch_rows_max_; }
+  int emits_per_call_max() const { return emits_per_call_max_; }
+
+ private:
+  struct Lane;
+  class LaneEmitter;
+  void Check(Status status);
+
+  const BoundOperator& bound_;
+  const Options options_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  Status status_;
+  int32_t batch_rows_max_ = 0;
+  int emits_per_call_max_ = 0;
+};
+
+/// The law of SEMANTICS.md §4 for the operator's class; empty if it holds, else the equation that does not.
+std::string ConservationFault(const NodeCounters& counters, NodeClass node_class);
+
+}  // namespace freshet::testing
