@@ -88,8 +88,13 @@ class Binder {
       const NodeSpec& producer = *bound_.nodes[static_cast<size_t>(from)];
       const int port = PortOf(producer, input.output);
       if (port < 0) {
-        diagnostics_->Error("FR2109", input.text.span,
-                            "`" + input.node + "` has no output `" + input.output + "` as it is configured");
+        // What the type never has was reported with the structure.
+        const NodeDescriptor& type = *file_.nodes[static_cast<size_t>(from)].descriptor;
+        const bool known = std::count(type.output_names.begin(), type.output_names.end(), input.output) != 0;
+        if (known) {
+          diagnostics_->Error("FR2109", input.text.span,
+                              "`" + input.node + "` has no output `" + input.output + "` as it is configured");
+        }
         return false;
       }
       node->inputs.push_back({from, port});

@@ -48,6 +48,8 @@ OptionSpec TimeOption() {
        Option("pattern", OptionKind::kString, "",
               "How text is read (strptime, such as %d.%m.%Y %H:%M), or the unit of a number: epoch_s, epoch_ms, "
               "epoch_us, epoch_ns."),
+       Option("zone", OptionKind::kString, "",
+              "The time zone of text that is read by a `pattern` without %z, such as Europe/Berlin; UTC by default."),
        AtLeast(
            0,
            Option("lateness", OptionKind::kDuration, "5s",
@@ -97,8 +99,10 @@ bool BindTime(const OptionsNode& options, const Schema& schema, bool bounded, Ti
   const std::optional<SpannedText> field = spec.FindExpr("field");
   if (!field) return true;
   std::optional<SpannedText> pattern;
+  std::optional<SpannedText> zone;
   if (const ConfigValue* text = spec.Raw("pattern"); text != nullptr) pattern = text->scalar;
-  std::optional<TimeField> bound = BindTimeField(*field, pattern, schema, diagnostics);
+  if (const ConfigValue* text = spec.Raw("zone"); text != nullptr) zone = text->scalar;
+  std::optional<TimeField> bound = BindTimeField(*field, pattern, zone, schema, diagnostics);
   if (!bound) return false;
   time->evaluate = std::move(bound->evaluate);
   time->text = std::move(bound->text);

@@ -300,6 +300,8 @@ class FileReader {
     if (count(NodeKind::kSource) == 0)
       diagnostics_->Error("FR2110", whole, "the pipeline has no sources", "add a `sources:` section");
     if (count(NodeKind::kSink) == 0) {
+      const ConfigValue* const sinks = root.Find("sinks");
+      if (sinks != nullptr && !sinks->is_null()) return;  // there are some, all wrong
       diagnostics_->Warning("FR2111", whole, "the pipeline has no sinks, so nothing leaves it",
                             "add a `sinks:` section");
       return;

@@ -81,11 +81,14 @@ std::string Quote(std::string_view text) {
   return out + "'";
 }
 
-/// `strptime(FIELD, 'PATTERN')`, bound. The field itself was bound before, so that what fails here is the pattern.
-std::optional<BoundExpr> BindPattern(const SpannedText& field, const SpannedText& pattern, const Schema& schema,
+/// `strptime(FIELD, 'PATTERN'[, 'ZONE'])`, bound. The field itself was bound before, so that what fails here is the
+/// pattern.
+std::optional<BoundExpr> BindPattern(const SpannedText& field, const SpannedText& pattern,
+                                     const std::optional<SpannedText>& zone, const Schema& schema,
                                      Diagnostics* diagnostics) {
   SpannedText wrapped = pattern;
-  wrapped.value = "strptime(" + field.value + ", " + Quote(pattern.value) + ")";
+  wrapped.value =
+      "strptime(" + field.value + ", " + Quote(pattern.value) + (zone ? ", " + Quote(zone->value) : "") + ")";
   wrapped.line_starts.clear();
   const std::optional<ParsedExpr> parsed = ParsedExpr::Parse(wrapped, diagnostics);
   if (!parsed) return std::nullopt;
@@ -95,7 +98,8 @@ std::optional<BoundExpr> BindPattern(const SpannedText& field, const SpannedText
 }  // namespace
 
 std::optional<TimeField> BindTimeField(const SpannedText& field, const std::optional<SpannedText>& pattern,
-                                       const Schema& schema, Diagnostics* diagnostics) {
+                                       const std::optional<SpannedText>& zone, const Schema& schema,
+                                       Diagnostics* diagnostics) {
   const std::optional<ParsedExpr> parsed = ParsedExpr::Parse(field, diagnostics);
   if (!parsed) return std::nullopt;
   const std::optional<BoundExpr> bound = BoundExpr::Bind(*parsed, schema, diagnostics);
@@ -106,6 +110,11 @@ std::optional<TimeField> BindTimeField(const SpannedText& field, const std::opti
   for (const int column : bound->columns_read()) result.columns.push_back(schema.field(column).name);
   const std::optional<Unit> unit = pattern ? UnitOf(pattern->value) : std::nullopt;
   const BoundExpr expr = *bound;
+  if (zone && (!pattern || unit || expr.type() != TypeId::kString)) {
+    diagnostics->Error("FR2202", zone->span, "`zone` is for text that is read by a strptime `pattern`",
+                       "remove it, or give the pattern");
+    return std::nullopt;
+  }
   switch (expr.type()) {
     case TypeId::kTimestamp:
       if (pattern) {
@@ -138,7 +147,7 @@ std::optional<TimeField> BindTimeField(const SpannedText& field, const std::opti
         result.evaluate = [expr](const Batch& batch) { return FromText(expr.Evaluate(batch)); };
         return result;
       }
-      if (const std::optional<BoundExpr> timed = BindPattern(field, *pattern, schema, diagnostics)) {
+      if (const std::optional<BoundExpr> timed = BindPattern(field, *pattern, zone, schema, diagnostics)) {
         result.text = timed->ToString();
         result.evaluate = [expr = *timed](const Batch& batch) { return expr.Evaluate(batch); };
         return result;

@@ -20,8 +20,10 @@ struct TimeField {
 
 /// Binds the expression over the source's schema and converts its value (SEMANTICS.md §2.7): timestamps as they are;
 /// numbers are epochs in s, ms, µs or ns, by magnitude or as `pattern` (epoch_s, epoch_ms, epoch_us, epoch_ns) says;
-/// text by a strptime `pattern`, else RFC 3339. Problems go to `diagnostics`; then nullopt.
+/// text by a strptime `pattern` (by the clock of `zone`, default UTC, unless it has %z), else RFC 3339. Problems go to
+/// `diagnostics`; then nullopt.
 std::optional<TimeField> BindTimeField(const SpannedText& field, const std::optional<SpannedText>& pattern,
-                                       const Schema& schema, Diagnostics* diagnostics);
+                                       const std::optional<SpannedText>& zone, const Schema& schema,
+                                       Diagnostics* diagnostics);
 
 }  // namespace freshet

@@ -382,8 +382,13 @@ std::optional<ConfigValue> ReadYaml(std::shared_ptr<const SourceText> text, Diag
     while (parser.HandleNextDocument(reader)) {
     }
   } catch (const YAML::Exception& error) {
-    const auto [message, suggestion] = Explain(error.msg);
     const size_t at = error.mark.is_null() ? 0 : std::min(static_cast<size_t>(error.mark.pos), bytes.size());
+    if (at < bytes.size() && bytes[at] == ')') {  // [coalesce(x, 'none'), y]: the text 'none' was taken for an item
+      diagnostics->Error("FR1009", reader.SpanOf(at, at + 1), "the expression is cut at a comma",
+                         "quote it, or use one line per item");
+      return std::nullopt;
+    }
+    const auto [message, suggestion] = Explain(error.msg);
     diagnostics->Error("FR1002", reader.SpanOf(at, at + 1), message, suggestion);
     return std::nullopt;
   } catch (const StopReading&) {
