@@ -225,6 +225,7 @@ void TimeStage::Encode(ByteSink& sink) const {
   for (const Partition& p : partitions_) {
     sink.PutBool(p.started);
     sink.PutBool(p.ended);
+    sink.PutBool(p.idle);
     sink.PutI64(p.frontier_us);
     sink.PutVarint(p.waiting.size());
     for (const Row& row : p.waiting) {
@@ -251,6 +252,7 @@ bool TimeStage::Decode(ByteSource& source, const SchemaRef& schema) {
   for (Partition& p : partitions_) {
     p.started = source.GetBool();
     p.ended = source.GetBool();
+    p.idle = source.GetBool();
     p.frontier_us = source.GetI64();
     for (uint64_t n = source.GetVarint(); n > 0 && source.ok(); --n) {
       Row row;

@@ -62,6 +62,8 @@ class TimeStage {
   };
   const Poisoner& poisoner() const { return poisoner_; }
 
+  /// Everything but the clock of `idle`. A partition that was idle stays so until its next row: it would otherwise come back
+  /// behind the merged watermark.
   void Encode(ByteSink& sink) const;
   bool Decode(ByteSource& source, const SchemaRef& schema);
 
