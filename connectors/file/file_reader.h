@@ -5,8 +5,8 @@
 #include <string>
 
 #include "connectors/file/file_position.h"
-#include "connectors/file/record_reader.h"
 #include "connectors/format/byte_stream.h"
+#include "connectors/format/record_reader.h"
 
 namespace freshet {
 

@@ -143,7 +143,11 @@ class CsvDecoder final : public Decoder {
     const CsvRecordEnd record = ScanCsvRecord(p, end, options_.delimiter, &cells_);
     const char* next = record.next;
     const char* record_end = next > p && record.whole ? next - 1 : next;
-    if (record.open_quote || record_end - p > options_.record_bytes_max) {
+    const bool too_long = record_end - p > options_.record_bytes_max + (record.whole ? 0 : 1);
+    if (record.open_quote && !too_long) {
+      if (record_end[-1] == '\n') --record_end;
+      GiveUp(p, record_end);
+    } else if (too_long) {
       const auto* line_feed = static_cast<const char*>(std::memchr(p, '\n', static_cast<size_t>(end - p)));
       record_end = line_feed != nullptr ? line_feed : end;
       next = line_feed != nullptr ? line_feed + 1 : end;
@@ -168,7 +172,7 @@ class CsvDecoder final : public Decoder {
       DeadRecord dead = LineTooLong(line_end - p, options_.record_bytes_max, {p, static_cast<size_t>(line_end - p)});
       reason_ = dead.reason;
     } else {
-      reason_ = "torn_csv: a quote opened on this line is not closed";
+      reason_ = "torn_csv: a quote is opened and not closed";
     }
     AddDead(p, line_end);
   }

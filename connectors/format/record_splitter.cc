@@ -48,11 +48,10 @@ class CsvSplitter final : public RecordSplitter {
     Piece piece;
     for (const char* p = data; p < end;) {
       const CsvRecordEnd record = ScanCsvRecord(p, end, delimiter_, nullptr);
-      const bool whole = record.whole || (final && !record.open_quote);
+      const bool whole = record.whole || final;
       const bool too_long = record.next - p > record_bytes_max_ + 1;  // its line feed does not count
       const char* next = record.next;
-      const bool given_up = too_long || (final && record.open_quote);
-      if (given_up) {
+      if (too_long) {
         const char* const line_feed = FindLineFeed(p, end);
         if (line_feed == nullptr && !final) return piece;
         next = line_feed != nullptr ? line_feed + 1 : end;
@@ -63,7 +62,7 @@ class CsvSplitter final : public RecordSplitter {
       piece.bytes = next - data;
       ++piece.records;
       // A torn line ends its chunk: the decoder then sees its quote open at the end, whatever comes next.
-      if (given_up) return piece;
+      if (too_long) return piece;
       p = next;
     }
     return piece;

@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "connectors/file/record_reader.h"
+#include "connectors/format/record_reader.h"
 #include "engine/base/bytes.h"
 #include "engine/base/log.h"
 

@@ -48,11 +48,17 @@ TEST_CASE("Csv_EachBadRecord_IsDeadAlone") {
         "records 8 lines 8 skipped 1\n");
 }
 
-TEST_CASE("Csv_QuoteThatIsNeverClosed_CostsOneLine") {
-  CHECK(TranscriptOf(CsvFormat(kColumns), "id,text,x\n1,\"open,1\n2,b,2\n3,c,3\n") ==
-        "1@2 dead torn_csv: a quote opened on this line is not closed | 1,\"open,1\n2@3 id=2 text=[b] x=2\n3@4 id=3 "
-        "text=[c] x=3\n"
-        "records 4 lines 4 skipped 1\n");
+TEST_CASE("Csv_QuoteOpenAtTheEnd_IsOneTornRecord") {
+  CHECK(TranscriptOf(CsvFormat(kColumns), "id,text,x\n1,a,1\n2,\"open,1\n2,b,2\n") ==
+        "1@2 id=1 text=[a] x=1\n2@3 dead torn_csv: a quote is opened and not closed | 2,\"open,1\n2,b,2\n"
+        "records 3 lines 4 skipped 1\n");
+}
+
+TEST_CASE("Csv_QuoteThatSwallowsTooMuch_CostsOneLine") {
+  CHECK(
+      TranscriptOf(CsvFormat(kColumns, 20), "id,text,x\n1,\"open,1\n2,b,2\n3,c,3\n4,d,4\n") ==
+      "1@2 dead torn_csv: a quote is opened and not closed | 1,\"open,1\n2@3 id=2 text=[b] x=2\n3@4 id=3 text=[c] x=3\n"
+      "4@5 id=4 text=[d] x=4\nrecords 5 lines 5 skipped 1\n");
 }
 
 TEST_CASE("Csv_Types_ReadWhatPeopleWrite") {

@@ -1,4 +1,4 @@
-#include "connectors/file/record_reader.h"
+#include "connectors/format/record_reader.h"
 
 #include <algorithm>
 #include <cstring>
