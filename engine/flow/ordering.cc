@@ -1,7 +1,9 @@
 // Two steps of the engine's own that put rows in order before an operator sees them: the event-time sorter (SEMANTICS.md
 // §2.5) and the merge of bounded inputs (§1.3). Both keep waiting rows in a declared table, a row of it per batch held.
 #include <algorithm>
+#include <deque>
 #include <map>
+#include <set>
 
 #include "engine/batch/batch_codec.h"
 #include "engine/batch/column_builder.h"
@@ -91,11 +93,20 @@ class EventTimeSorter final : public Operator {
     counters_ = &ctx.counters();
     row_count_max_ = ctx.batch_row_count_max();
     FRESHET_RETURN_IF_ERROR(hold_.Open(ctx.state(), {schema_}));
-    if (!ctx.state().extra().empty()) released_.us = ByteSource(ctx.state().extra()).GetI64();
+    std::set<std::pair<uint64_t, int32_t>> behind;
+    if (!ctx.state().extra().empty()) {
+      ByteSource source(ctx.state().extra());
+      released_.us = source.GetI64();
+      for (uint64_t n = source.GetVarint(); n > 0 && source.ok(); --n) {
+        const uint64_t number = source.GetU64();
+        behind.insert({number, static_cast<int32_t>(source.GetU32())});
+      }
+      if (!source.ok()) return Status::DataLoss("the order of the rows waiting in the checkpoint cannot be read");
+    }
     std::vector<uint64_t> done;
     for (auto& [number, held] : hold_.order()) {
       for (int32_t row = 0; row < held->batch.row_count(); ++row)
-        if (held->batch.time(row) >= released_) Add(number, held->batch, row);
+        if (held->batch.time(row) >= released_ || behind.count({number, row}) > 0) Add(number, held->batch, row);
       if (left_[number] == 0) done.push_back(number);
     }
     for (uint64_t number : done) hold_.Drop(number);
@@ -133,12 +144,22 @@ class EventTimeSorter final : public Operator {
       hold_.Drop(number);
     }
     if (!heap_.empty() && heap_.front().time_us < now.us) return Progress::kMore;
-    released_ = now;
+    // With nothing held it tells nothing; so the end of an input that grows later does not stay in it.
+    released_ = heap_.empty() ? EventTime::Min() : std::max(released_, now);
     return Progress::kDone;
   }
 
+  /// Of a held batch, the rows from `released_` on still wait. So do rows behind it that came since: of a partition that joined
+  /// late, or of an input that grew after its end. They are few, and listed.
   Status SnapshotExtra(ByteSink& sink) override {
     sink.PutI64(released_.us);
+    const auto is_behind = [&](const Entry& e) { return e.time_us < released_.us; };
+    sink.PutVarint(static_cast<uint64_t>(std::count_if(heap_.begin(), heap_.end(), is_behind)));
+    for (const Entry& entry : heap_) {
+      if (!is_behind(entry)) continue;
+      sink.PutU64(entry.number);
+      sink.PutU32(static_cast<uint32_t>(entry.row));
+    }
     return Status::Ok();
   }
 
@@ -184,10 +205,15 @@ class EventTimeSorter final : public Operator {
   int32_t row_count_max_ = 0;
 };
 
-/// Merges bounded inputs by (event time, input index, order of arrival): a function of the inputs alone, whatever their timing.
-/// The event time of an input counts as never decreasing (a late row takes the place of the newest before it). A row goes on
-/// once the watermark of every input has passed it. Not by row watermark: a sorted row carries a watermark of its own that
-/// is older than the messages before it, so that key would depend on how rows were cut into batches.
+/// Merges bounded inputs by (place, input index); rows of one input keep their order. The result is a function of the inputs
+/// alone, whatever their timing.
+///
+/// A row's moment is its event time, or its own row watermark if it is late: no watermark message before it has passed that. Its
+/// place is the smallest moment of it and all rows after it in its input. A row goes on once the watermark `now` of every
+/// input has passed its place: rows still to come have moments from `now` on, so places below `now` are known, and no row that is on
+/// time stays behind the watermark it belongs before. (By event time that only rises, an on-time row behind a newer one
+/// would be held past the closing of its window; by row watermark, a sorted row, whose own is older than the messages
+/// before it, would have a place that depends on how rows were cut into batches.)
 class InputMerge final : public Operator {
  public:
   explicit InputMerge(std::vector<SchemaRef> schemas) : schemas_(std::move(schemas)), inputs_(schemas_.size()) {}
@@ -196,20 +222,12 @@ class InputMerge final : public Operator {
     counters_ = &ctx.counters();
     row_count_max_ = ctx.batch_row_count_max();
     FRESHET_RETURN_IF_ERROR(hold_.Open(ctx.state(), schemas_));
-    if (!ctx.state().extra().empty()) {
-      ByteSource source(ctx.state().extra());
-      for (Input& input : inputs_) input.head_bound_us = source.GetI64();
-    }
-    for (auto& [number, held] : hold_.order()) {
-      inputs_[held->input].queue.push_back({number, held->consumed});
-      counters_->held += held->batch.row_count() - held->consumed;
-    }
+    for (auto& [number, held] : hold_.order()) Enqueue(held->input, number, held->batch, held->consumed);
     return Status::Ok();
   }
 
   Status ProcessBatch(InputIndex input, const Batch& in, Emitter&) override {
-    inputs_[static_cast<size_t>(input)].queue.push_back({hold_.Add(in, input), 0});
-    counters_->held += in.row_count();
+    Enqueue(static_cast<size_t>(input), hold_.Add(in, input), in, 0);
     return Status::Ok();
   }
 
@@ -218,15 +236,16 @@ class InputMerge final : public Operator {
     size_t from = inputs_.size();
     std::vector<uint64_t> done;
     while (static_cast<int32_t>(rows.size()) < row_count_max_) {
-      const size_t next = SmallestHead();
-      if (next == inputs_.size() || HeadBound(inputs_[next]) >= now.us) break;
+      const size_t next = FirstInput();
+      if (next == inputs_.size() || inputs_[next].lowest.front().moment_us >= now.us) break;
       // Inputs may have different schemas: one batch holds rows of one input.
       if (!rows.empty() && next != from && schemas_[next] != schemas_[from]) break;
       from = next;
       Input& input = inputs_[next];
       Position& head = input.queue.front();
       HeldBatch& held = hold_.at(head.number);
-      input.head_bound_us = HeadBound(input);
+      if (input.lowest.front().index == input.released) input.lowest.pop_front();
+      ++input.released;
       rows.emplace_back(held.batch, head.row++);
       held.consumed = head.row;
       if (head.row == held.batch.row_count()) {
@@ -246,29 +265,37 @@ class InputMerge final : public Operator {
     return any ? Progress::kMore : Progress::kDone;
   }
 
-  Status SnapshotExtra(ByteSink& sink) override {
-    for (const Input& input : inputs_) sink.PutI64(input.head_bound_us);
-    return Status::Ok();
-  }
-
  private:
   struct Position {
     uint64_t number;
     int32_t row;
   };
+  struct Moment {
+    int64_t moment_us;
+    uint64_t index;   ///< of the row, counted from 0 per input and life
+  };
   struct Input {
     std::deque<Position> queue;
-    int64_t head_bound_us = INT64_MIN;  ///< largest event time released so far
+    std::deque<Moment> lowest;  ///< rows that no later row goes below, ascending: the front is the first row's place
+    uint64_t received = 0;
+    uint64_t released = 0;
   };
-  int64_t HeadBound(const Input& input) {
-    const Position& head = input.queue.front();
-    return std::max(input.head_bound_us, hold_.at(head.number).batch.time(head.row).us);
+
+  void Enqueue(size_t index, uint64_t number, const Batch& batch, int32_t from) {
+    Input& input = inputs_[index];
+    for (int32_t row = from; row < batch.row_count(); ++row) {
+      const int64_t moment = std::max(batch.time(row), batch.row_watermark(row)).us;
+      while (!input.lowest.empty() && input.lowest.back().moment_us > moment) input.lowest.pop_back();
+      input.lowest.push_back({moment, input.received++});
+    }
+    input.queue.push_back({number, from});
+    counters_->held += batch.row_count() - from;
   }
-  size_t SmallestHead() {
+  size_t FirstInput() const {
     size_t best = inputs_.size();
     for (size_t i = 0; i < inputs_.size(); ++i) {
       if (inputs_[i].queue.empty()) continue;
-      if (best == inputs_.size() || HeadBound(inputs_[i]) < HeadBound(inputs_[best])) best = i;
+      if (best == inputs_.size() || inputs_[i].lowest.front().moment_us < inputs_[best].lowest.front().moment_us) best = i;
     }
     return best;
   }
