@@ -1,0 +1,129 @@
+#include "tests/support/oracle/window_oracle.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <set>
+#include <tuple>
+
+namespace freshet::testing {
+namespace {
+
+__extension__ using Quad = __float128;
+__extension__ using Wide = __int128;
+
+using Key = std::pair<std::optional<int64_t>, std::optional<std::string>>;
+using Rows = std::vector<const WindowRow*>;
+
+std::string Text(const std::optional<int64_t>& v) { return v ? std::to_string(*v) : "null"; }
+std::string Text(const std::optional<std::string>& v) { return v ? "'" + *v + "'" : "null"; }
+std::string Text(const std::optional<double>& v) {
+  char text[64];
+  if (!v) return "null";
+  std::snprintf(text, sizeof text, "%.17g", *v);
+  return text;
+}
+
+template <class Wanted>
+std::optional<int64_t> SumX(const Rows& rows, Wanted wanted) {
+  Wide sum = 0;
+  bool any = false;
+  for (const WindowRow* r : rows) {
+    if (!r->x || !wanted(*r)) continue;
+    sum += *r->x;
+    any = true;
+  }
+  if (!any || sum > INT64_MAX || sum < INT64_MIN) return std::nullopt;
+  return static_cast<int64_t>(sum);
+}
+
+/// The sample variance in two passes.
+template <class Value>
+std::optional<double> Variance(const Rows& rows, Value value) {
+  Quad sum = 0;
+  int n = 0;
+  for (const WindowRow* r : rows)
+    if (value(*r)) sum += static_cast<Quad>(*value(*r)), ++n;
+  if (n < 2) return std::nullopt;
+  const Quad mean = sum / n;
+  Quad squares = 0;
+  for (const WindowRow* r : rows)
+    if (value(*r)) squares += (static_cast<Quad>(*value(*r)) - mean) * (static_cast<Quad>(*value(*r)) - mean);
+  return static_cast<double>(squares / (n - 1));
+}
+
+WindowResult Aggregate(int64_t start, int64_t end, const Key& key, int key_columns, Rows rows) {
+  const std::string at = std::to_string(end - 1);
+  std::string text =
+      "@" + at + " wm " + at + " window_start=" + std::to_string(start) + " window_end=" + std::to_string(end);
+  if (key_columns > 0) text += " k=" + Text(key.first);
+  if (key_columns > 1) text += " s=" + Text(key.second);
+  int64_t nx = 0, nf = 0;
+  Quad sum_f = 0;
+  std::optional<double> min_f;
+  std::optional<int64_t> max_x, last_x;
+  std::optional<std::string> first_t, min_t;
+  std::set<std::string> distinct;
+  std::sort(rows.begin(), rows.end(), [](const WindowRow* a, const WindowRow* b) {
+    return std::tie(a->time_us, a->ordinal) < std::tie(b->time_us, b->ordinal);
+  });
+  for (const WindowRow* r : rows) {
+    if (r->x) ++nx, max_x = std::max(max_x.value_or(*r->x), *r->x), last_x = r->x;
+    if (r->f) ++nf, sum_f += static_cast<Quad>(*r->f), min_f = std::min(min_f.value_or(*r->f), *r->f);
+    if (r->t && !first_t) first_t = r->t;
+    if (r->t) min_t = std::min(min_t.value_or(*r->t), *r->t), distinct.insert(*r->t);
+  }
+  std::optional<double> sum, average;
+  if (nf > 0) sum = static_cast<double>(sum_f), average = *sum / static_cast<double>(nf);
+  text += " n=" + std::to_string(rows.size()) + " nx=" + std::to_string(nx);
+  text += " sx=" + Text(SumX(rows, [](const WindowRow&) { return true; })) + " sf=" + Text(sum) +
+          " af=" + Text(average) + " mn=" + Text(min_f);
+  text +=
+      " mx=" + Text(max_x) + " fi=" + Text(first_t) + " la=" + Text(last_x) + " dc=" + std::to_string(distinct.size());
+  text += " px=" + Text(SumX(rows, [](const WindowRow& r) { return r.f && *r.f > 0; })) + " mt=" + Text(min_t);
+  WindowResult result{std::move(text), Variance(rows, [](const WindowRow& r) { return r.f; }),
+                      Variance(rows, [](const WindowRow& r) { return r.x; })};
+  if (result.stddev_f) result.stddev_f = std::sqrt(*result.stddev_f);
+  return result;
+}
+
+}  // namespace
+
+const char* const kOracleAggregates =
+    "aggregates:\n  n: count(*)\n  nx: count(x)\n  sx: sum(x)\n  sf: sum(f)\n  af: avg(f)\n  mn: min(f)\n  mx: "
+    "max(x)\n  fi: first(t)\n"
+    "  la: last(x)\n  dc: count(distinct t)\n  px: sum(x) filter (where f > 0)\n  mt: min(t)\n  sd: stddev(f)\n  vx: "
+    "var(x)\n";
+
+WindowExpectation WindowOracle(const std::vector<WindowRow>& rows, int64_t size_us, int64_t slide_us, int key_columns) {
+  WindowExpectation expected;
+  std::map<std::pair<int64_t, Key>, Rows> windows;
+  for (const WindowRow& row : rows) {
+    // The last window to start at or before the row, then those before it.
+    int64_t start = row.time_us / slide_us * slide_us;
+    if (start > row.time_us) start -= slide_us;
+    const int64_t last_end = start + size_us;
+    int64_t counted = 0, missed = 0;
+    for (; start + size_us > row.time_us; start -= slide_us) {
+      if (start + size_us <= row.watermark_us) {
+        ++missed;
+        continue;
+      }
+      ++counted;
+      const Key key{key_columns > 0 ? row.k : std::nullopt, key_columns > 1 ? row.s : std::nullopt};
+      windows[{start + size_us, key}].push_back(&row);
+    }
+    if (counted == 0) {
+      expected.late.push_back(row.ordinal);
+      expected.late_ends.push_back(last_end);
+    } else {
+      expected.late_panes += missed;
+    }
+  }
+  for (auto& [id, members] : windows)
+    expected.results.push_back(Aggregate(id.first - size_us, id.first, id.second, key_columns, std::move(members)));
+  return expected;
+}
+
+}  // namespace freshet::testing

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace freshet::testing {
+
+/// A row of the window tests: keys k and s, values x, f and t.
+struct WindowRow {
+  int64_t time_us = 0;
+  int64_t watermark_us = INT64_MIN;  ///< the row's own
+  uint64_t ordinal = 0;
+  std::optional<int64_t> k;
+  std::optional<std::string> s;
+  std::optional<int64_t> x;
+  std::optional<double> f;
+  std::optional<std::string> t;
+};
+
+/// One result row as the operator's output should print it, without its last two columns, whose arithmetic differs.
+struct WindowResult {
+  std::string text;
+  std::optional<double> stddev_f;
+  std::optional<double> var_x;
+};
+
+struct WindowExpectation {
+  std::vector<WindowResult> results;  ///< by (window end, key)
+  std::vector<uint64_t> late;         ///< ordinals, in input order
+  std::vector<int64_t> late_ends;
+  int64_t late_panes = 0;
+};
+
+/// The aggregates that WindowOracle computes, as options of the operator.
+extern const char* const kOracleAggregates;
+
+/// Row at a time, whole input in memory, every window a list of rows: slow and obvious. `key_columns`: 0, 1 (k) or 2
+/// (k, s). Sums are taken in 113 bits, exact for values of similar size.
+WindowExpectation WindowOracle(const std::vector<WindowRow>& rows, int64_t size_us, int64_t slide_us, int key_columns);
+
+}  // namespace freshet::testing
