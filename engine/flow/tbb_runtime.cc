@@ -183,8 +183,7 @@ class TbbRuntime::Impl final : public Carrier {
  private:
   struct SinkThread {
     SinkCell* cell = nullptr;
-    MpmcQueue<Envelope> queue;
-    std::atomic<int64_t> pending{0};
+    SpmcQueue<Envelope> queue;  // pushed by a serial node's body, from whichever worker runs it: one token keeps the order
     Event event;
     std::atomic<bool> stop{false};
     std::thread thread;

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Freshet's whole ingest path against a bare simdjson on-demand loop over the same file, on one core, interleaved.
+#   bench/ingest.sh [RECORDS] [ROUNDS]        (default 8,000,000 records, 5 rounds)
+# Needs the release preset: cmake --preset release && cmake --build --preset release
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+bin="${FRESHET_BIN_DIR:-$root/build/release/bin}"
+records="${1:-8000000}"
+rounds="${2:-5}"
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+file="$work/records.ndjson"
+"$bin/ingest_decode_bench" --generate "$file" "$records"
+cp "$root/bench/ingest.yaml" "$work/ingest.yaml"
+cat "$file" > /dev/null
+
+: > "$work/ours"
+: > "$work/theirs"
+for ((round = 1; round <= rounds; ++round)); do
+  theirs="$(taskset -c 0 "$bin/ingest_loop_native_bench" "$file" 1 | sed -n 's/^median: \([0-9.]*\) .*/\1/p')"
+  taskset -c 0 "$bin/freshet" run "$work/ingest.yaml" --fresh --http off --json --state "$work/state" \
+    --set "sources.records.path=$file" > "$work/report.json" 2> "$work/log" || { cat "$work/log"; exit 1; }
+  read -r ours seconds peak epochs < <(python3 - "$work/report.json" "$records" <<'PY'
+import json, sys
+report = json.load(open(sys.argv[1]))
+seconds = report["elapsed_s"]
+print(round(int(sys.argv[2]) / seconds / 1e6, 3), round(seconds, 3), round(report["peak_rss_bytes"] / 1e6), report["checkpoints"]["count"])
+PY
+)
+  echo "round $round: bare loop $theirs M/s, freshet $ours M/s (${seconds} s, peak ${peak} MB, ${epochs} checkpoints)"
+  echo "$theirs" >> "$work/theirs"
+  echo "$ours" >> "$work/ours"
+done
+median() { sort -n "$1" | awk '{v[NR]=$1} END {print v[int((NR+1)/2)]}'; }
+a="$(median "$work/ours")"
+b="$(median "$work/theirs")"
+echo "median: freshet $a M records/s, bare loop $b M records/s, ratio $(awk "BEGIN {printf \"%.2f\", $a / $b}")"
+"$bin/freshet" version | tail -n +1
