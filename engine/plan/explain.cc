@@ -39,7 +39,9 @@ const char* OrderOf(const GraphSpec& graph, const PortRef& ref) {
 }
 
 void AddSource(const SourceNode& source, const NodePlan& plan, Lines* lines) {
-  lines->insert(lines->end(), source.bound.explain.begin(), source.bound.explain.end());
+  for (const auto& line : source.bound.explain) {
+    if (line.first != "columns read") lines->push_back(line);  // named below
+  }
   lines->emplace_back("input", source.bound.bounded ? "bounded" : "live");
   const TimeSpec& time = source.time;
   if (!time.evaluate) {

@@ -76,6 +76,17 @@ std::string Number(double value, OptionKind kind) {
   return JsonNumber(value);
 }
 
+/// Joins the lines of each paragraph; a line that is indented or an item of a list stays where it is.
+std::string Paragraphs(const std::string& text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char next = i + 1 < text.size() ? text[i + 1] : '\n';
+    const bool joins = text[i] == '\n' && i > 0 && text[i - 1] != '\n' && next != '\n' && next != ' ' && next != '-';
+    out += joins ? ' ' : text[i];
+  }
+  return out;
+}
+
 /// Breaks text at spaces; lines after the first are indented. Newlines stay.
 std::string Wrap(const std::string& text, size_t indent) {
   std::string out;
@@ -133,7 +144,7 @@ void AppendOption(const OptionSpec& spec, size_t indent, std::string* out) {
 
 void AppendHelp(const NodeDescriptor& d, std::string* out) {
   *out += d.type + " (" + NounOf(d.kind) + "): " + d.summary + "\n";
-  if (!d.doc.empty()) *out += "\n" + Wrap(d.doc, 0) + "\n";
+  if (!d.doc.empty()) *out += "\n" + Wrap(Paragraphs(d.doc), 0) + "\n";
   if (!d.options.empty()) *out += "\nOptions\n";
   for (const OptionSpec& spec : d.options) AppendOption(spec, 2, out);
   if (d.kind == NodeKind::kSource) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 #include <sstream>
+#include <tuple>
 #include <utility>
 
 #include "engine/base/limits.h"
@@ -361,6 +362,53 @@ std::pair<std::string, std::string> Explain(const std::string& message) {
   return {"the YAML cannot be read: " + message, ""};
 }
 
+std::string_view Trimmed(std::string_view line) {
+  while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
+  while (!line.empty() && (line.back() == ' ' || line.back() == '\t' || line.back() == '\r')) line.remove_suffix(1);
+  return line;
+}
+
+/// Where a syntax error really is and what it is called: a tab in front of the line, or a line before it that has no
+/// colon, make yaml-cpp stumble later over something innocent.
+struct SyntaxError {
+  size_t begin;
+  size_t end;
+  std::string code = "FR1002";
+  std::string message;
+  std::string suggestion;
+};
+
+SyntaxError FindMistake(std::string_view bytes, size_t at, const std::string& message) {
+  SyntaxError error{at, at + 1, "FR1002", {}, {}};
+  if (at < bytes.size() && bytes[at] == ')') {  // [coalesce(x, 'none'), y]: the text 'none' was taken for an item
+    error.code = "FR1009";
+    error.message = "the expression is cut at a comma";
+    error.suggestion = "quote it, or use one line per item";
+    return error;
+  }
+  const size_t line = at == 0 ? 0 : bytes.rfind('\n', at - 1) + 1;
+  const size_t text = bytes.find_first_not_of(" \t", line);
+  const size_t tab = bytes.find('\t', line);
+  if (tab < text) {
+    error.begin = tab;
+    error.end = tab + 1;
+    std::tie(error.message, error.suggestion) = Explain(YAML::ErrorMsg::TAB_IN_INDENTATION);
+    return error;
+  }
+  std::tie(error.message, error.suggestion) = Explain(message);
+  if (message != YAML::ErrorMsg::MAP_VALUE || line == 0) return error;
+  const size_t before = line == 1 ? 0 : bytes.rfind('\n', line - 2) + 1;
+  const std::string_view previous = Trimmed(bytes.substr(before, line - 1 - before));
+  const bool word = !previous.empty() && std::string_view("#-?[{\"'|>").find(previous[0]) == std::string_view::npos;
+  if (word && previous.find(':') == std::string_view::npos) {
+    error.begin = before + bytes.substr(before).find(previous);
+    error.end = error.begin + previous.size();
+    error.message = "a `:` is missing in this line";
+    error.suggestion = "write `key: value`, with a space after the colon";
+  }
+  return error;
+}
+
 }  // namespace
 
 void MarkUsed(ConfigValue* value, const std::shared_ptr<const SourceSpan>& use) {
@@ -383,13 +431,8 @@ std::optional<ConfigValue> ReadYaml(std::shared_ptr<const SourceText> text, Diag
     }
   } catch (const YAML::Exception& error) {
     const size_t at = error.mark.is_null() ? 0 : std::min(static_cast<size_t>(error.mark.pos), bytes.size());
-    if (at < bytes.size() && bytes[at] == ')') {  // [coalesce(x, 'none'), y]: the text 'none' was taken for an item
-      diagnostics->Error("FR1009", reader.SpanOf(at, at + 1), "the expression is cut at a comma",
-                         "quote it, or use one line per item");
-      return std::nullopt;
-    }
-    const auto [message, suggestion] = Explain(error.msg);
-    diagnostics->Error("FR1002", reader.SpanOf(at, at + 1), message, suggestion);
+    const SyntaxError found = FindMistake(bytes, at, error.msg);
+    diagnostics->Error(found.code, reader.SpanOf(found.begin, found.end), found.message, found.suggestion);
     return std::nullopt;
   } catch (const StopReading&) {
     return std::nullopt;
