@@ -1,0 +1,174 @@
+// The program from outside: exit codes, summaries, signals, kills, locks.
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include "tests/cli/program.h"
+#include "tests/cli/sample.h"
+
+using namespace freshet::testing;
+
+namespace {
+
+bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+std::string AddressOf(const Workshop& shop, const std::string& state) {
+  const std::string text = shop.Read(state + "/http.addr");
+  return text.empty() ? text : text.substr(0, text.size() - 1);
+}
+
+int64_t RecordsRead(const Workshop& shop, const std::string& state) {
+  return NumberAfter(HttpGet(AddressOf(shop, state), "/api/v1/pipeline"), "\"id\":\"in\"", "read");
+}
+
+/// What the pipeline writes when nothing happens to it.
+std::string Undisturbed(const std::string& rows) {
+  Workshop shop;
+  shop.Write("in.ndjson", rows);
+  const Finished run = RunProgram(
+      shop, {"run", shop.Write("sample.yaml", SamplePipeline()), "--http", "off", "--state", shop.Path("state")});
+  REQUIRE_MESSAGE(run.code == 0, run.err);
+  std::string out = shop.Read("out.ndjson");
+  REQUIRE(!out.empty());
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("Run_BoundedFile_AccountsForEveryRowAndSaysSo") {
+  Workshop shop;
+  shop.Write("in.ndjson", SampleRows(0, 1000) + "{torn\n");
+  const std::string file = shop.Write("sample.yaml", SamplePipeline());
+  const std::string state = shop.Path("state");
+  const Finished run = RunProgram(shop, {"run", file, "--http", "off", "--state", state, "--json"});
+  REQUIRE_MESSAGE(run.code == 0, run.err);
+  CHECK(Contains(run.err, "read 1,001 = emitted 1,000 + dead 1"));
+  CHECK(Contains(run.err, "dead letters of in: 1 in " + state + "/dead_letter/in.ndjson"));
+  CHECK(Contains(shop.Read("state/dead_letter/in.ndjson"), "torn"));
+  CHECK(Contains(run.out, "\"outcome\":\"finished\""));
+  const int64_t in = NumberAfter(run.out, "\"id\":\"big\"", "in");
+  CHECK(in == 1000);
+  CHECK(NumberAfter(run.out, "\"id\":\"big\"", "out") + NumberAfter(run.out, "\"id\":\"big\"", "filtered") == in);
+  CHECK(NumberAfter(run.out, "\"id\":\"w\"", "absorbed") == NumberAfter(run.out, "\"id\":\"big\"", "out"));
+
+  SUBCASE("a second run has nothing to do and says when it was done") {
+    const Finished again = RunProgram(shop, {"run", file, "--http", "off", "--state", state});
+    CHECK(again.code == 0);
+    CHECK(Contains(again.err, "already processed in full on 20"));
+    CHECK(Contains(again.err, "--fresh starts over"));
+  }
+  SUBCASE("--fresh does it again, with the same bytes") {
+    const std::string before = shop.Read("out.ndjson");
+    const Finished again = RunProgram(shop, {"run", file, "--http", "off", "--state", state, "--fresh"});
+    CHECK(again.code == 0);
+    CHECK(shop.Read("out.ndjson") == before);
+  }
+}
+
+TEST_CASE("Run_Interrupted_GoesOnWhereItStopped") {
+  const std::string expected = Undisturbed(SampleRows(0, 3000));
+  Workshop shop;
+  shop.Write("in.ndjson", SampleRows(0, 1700));
+  const std::string file = shop.Write("sample.yaml", SamplePipeline());
+  const std::vector<std::string> common = {"run", file, "--state", shop.Path("state")};
+  {
+    std::vector<std::string> arguments = common;
+    for (const char* more : {"--http", "127.0.0.1:0", "--set", "sources.in.follow=true"}) arguments.emplace_back(more);
+    Program first(shop, arguments);
+    REQUIRE_MESSAGE(Eventually([&] { return !first.running() || RecordsRead(shop, "state") == 1700; }), first.err());
+    REQUIRE_MESSAGE(first.running(), first.err());
+    first.Signal(SIGINT);
+    CHECK(first.Wait() == 0);
+    CHECK_MESSAGE(Contains(first.err(), "stopped after"), first.err());
+    CHECK(shop.Read("state/http.addr").empty());
+  }
+  shop.Append("in.ndjson", SampleRows(1700, 3000));
+  std::vector<std::string> arguments = common;
+  for (const char* more : {"--http", "off"}) arguments.emplace_back(more);
+  const Finished second = RunProgram(shop, arguments);
+  REQUIRE_MESSAGE(second.code == 0, second.err);
+  CHECK(Contains(second.err, "read 3,000 = emitted 3,000"));
+  CHECK(shop.Read("out.ndjson") == expected);
+}
+
+TEST_CASE("Run_KilledAgainAndAgain_WritesTheSameBytes") {
+  constexpr int kKills = 5;
+  constexpr int kRowsPerLife = 2000;
+  const std::string expected = Undisturbed(SampleRows(0, kKills * kRowsPerLife));
+  Workshop shop;
+  shop.Write("in.ndjson", "");
+  const std::string file = shop.Write("sample.yaml", SamplePipeline());
+  for (int life = 0; life < kKills; ++life) {
+    shop.Append("in.ndjson", SampleRows(life * kRowsPerLife, (life + 1) * kRowsPerLife));
+    (void)!remove(shop.Path("state/http.addr").c_str());
+    Program program(
+        shop, {"run", file, "--state", shop.Path("state"), "--http", "127.0.0.1:0", "--set", "sources.in.follow=true"});
+    // Some die right after they have read, some after a checkpoint.
+    const bool wait_for_checkpoint = life % 2 == 0;
+    REQUIRE_MESSAGE(Eventually([&] {
+                      if (!program.running()) return true;
+                      const std::string view = HttpGet(AddressOf(shop, "state"), "/api/v1/pipeline");
+                      return NumberAfter(view, "\"id\":\"in\"", "read") >= life * kRowsPerLife + 1 &&
+                             (!wait_for_checkpoint || NumberAfter(view, "\"checkpoint\"", "count") > 0);
+                    }),
+                    program.err());
+    REQUIRE_MESSAGE(program.running(), program.err());
+    program.Signal(SIGKILL);
+    CHECK(program.Wait() == 128 + SIGKILL);
+  }
+  const Finished last = RunProgram(shop, {"run", file, "--state", shop.Path("state"), "--http", "off"});
+  REQUIRE_MESSAGE(last.code == 0, last.err);
+  CHECK(shop.Read("out.ndjson") == expected);
+}
+
+TEST_CASE("Run_StateInUse_IsRefusedWithAWayOut") {
+  Workshop shop;
+  shop.Write("in.ndjson", SampleRows(0, 10));
+  const std::string file = shop.Write("sample.yaml", SamplePipeline());
+  Program first(
+      shop, {"run", file, "--state", shop.Path("state"), "--http", "127.0.0.1:0", "--set", "sources.in.follow=true"});
+  REQUIRE_MESSAGE(Eventually([&] { return !first.running() || RecordsRead(shop, "state") == 10; }), first.err());
+  REQUIRE_MESSAGE(first.running(), first.err());
+
+  const Finished second = RunProgram(shop, {"run", file, "--state", shop.Path("state"), "--http", "off"});
+  CHECK_MESSAGE(second.code == 4, second.err);
+
+  const Finished taken =
+      RunProgram(shop, {"run", file, "--state", shop.Path("other"), "--http", AddressOf(shop, "state"), "--fresh"});
+  CHECK_MESSAGE(taken.code == 3, taken.err);
+  CHECK(Contains(taken.err, "cannot listen"));
+
+  const std::string address = AddressOf(shop, "state");
+  CHECK(Contains(HttpGet(address, "/healthz"), "200 OK"));
+  CHECK(Contains(HttpGet(address, "/readyz"), "ready"));
+  CHECK(Contains(HttpGet(address, "/metrics"), "freshet_rows_in_total{node=\"in\",pipeline=\"sample\"} 10\n"));
+  first.Signal(SIGTERM);
+  CHECK(first.Wait() == 0);
+}
+
+TEST_CASE("Run_WhatTheEnvironmentLacks_IsSaidInOneSentence") {
+  Workshop shop;
+  const std::string file = shop.Write("sample.yaml", SamplePipeline());
+  const Finished no_input = RunProgram(shop, {"run", file, "--http", "off", "--state", shop.Path("state")});
+  CHECK_MESSAGE(no_input.code == 3, no_input.err);
+  CHECK(Contains(no_input.err, "in.ndjson"));
+  CHECK(RunProgram(shop, {"run", shop.Path("absent.yaml")}).code == 3);
+  const Finished open = RunProgram(shop, {"run", file, "--http", "0.0.0.0:0", "--state", shop.Path("state")});
+  CHECK(open.code == 2);
+  CHECK(Contains(open.err, "FRESHET_HTTP_TOKEN"));
+}
+
+TEST_CASE("Run_Limit_StopsLikeASignalAndGoesOn") {
+  const std::string expected = Undisturbed(SampleRows(0, 500));
+  Workshop shop;
+  shop.Write("in.ndjson", SampleRows(0, 500));
+  const std::string file = shop.Write("sample.yaml", SamplePipeline());
+  const std::vector<std::string> common = {"run", file, "--http", "off", "--state", shop.Path("state")};
+  std::vector<std::string> limited = common;
+  limited.insert(limited.end(), {"--limit", "200"});
+  const Finished first = RunProgram(shop, limited);
+  REQUIRE_MESSAGE(first.code == 0, first.err);
+  CHECK_MESSAGE(Contains(first.err, "stopped after"), first.err);
+  const Finished second = RunProgram(shop, common);
+  CHECK_MESSAGE(second.code == 0, second.err);
+  CHECK(shop.Read("out.ndjson") == expected);
+}

@@ -1,0 +1,136 @@
+// The server's texts, and the server on a loopback port.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "engine/serve/http_server.h"
+#include "engine/serve/json_writer.h"
+#include "engine/serve/metrics_text.h"
+#include "tests/serve/http_get.h"
+
+using namespace freshet;
+using freshet::testing::HttpGet;
+
+namespace {
+
+bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+PipelineView SomeView() {
+  PipelineView view;
+  view.name = "p";
+  view.phase = PipelinePhase::kRunning;
+  NodeReport node;
+  node.id = "edits";
+  node.type = "file";
+  node.node_class = NodeClass::kSource;
+  node.counters.in = 12;
+  node.counters.out = 11;
+  node.counters.dead = 1;
+  node.watermark = EventTime{1700000000000000};
+  view.report.nodes.push_back(node);
+  view.edges.emplace_back("edits", "out");
+  return view;
+}
+
+HttpServer::Options SomeOptions() {
+  HttpServer::Options options;
+  options.address.port = 0;
+  options.now_wall_us = [] { return int64_t{1700000060000000}; };
+  options.snapshot = [] { return std::vector<PipelineView>{SomeView()}; };
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("JsonWriter_OddValues_StayJson") {
+  JsonWriter json;
+  json.BeginObject().Field("a\"b", "x\n\x01").Key("n").BeginArray().Double(std::nan("")).Double(0.1).Int(-3).Bool(true);
+  json.EndArray()
+      .Field("bad",
+             "a\xff"
+             "b\xed\xa0\x80")
+      .Key("e")
+      .BeginObject()
+      .EndObject()
+      .EndObject();
+  CHECK(json.text() ==
+        "{\"a\\\"b\":\"x\\n\\u0001\",\"n\":[null,0.1,-3,true],\"bad\":\"a\xef\xbf\xbd"
+        "b\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\",\"e\":{}}");
+}
+
+TEST_CASE("HttpAddress_Texts_AreReadOrRefused") {
+  CHECK(ParseHttpAddress("127.0.0.1:80")->ToString() == "127.0.0.1:80");
+  CHECK(ParseHttpAddress(":80")->is_loopback());
+  CHECK(ParseHttpAddress("9000")->port == 9000);
+  CHECK(ParseHttpAddress("[::1]:0")->ToString() == "[::1]:0");
+  CHECK_FALSE(ParseHttpAddress("0.0.0.0:1")->is_loopback());
+  for (const char* bad : {"", "host", "host:", "1:2:3", "h:99999", "h:-1", "h:8o"}) {
+    CAPTURE(bad);
+    CHECK_FALSE(ParseHttpAddress(bad).ok());
+  }
+}
+
+TEST_CASE("Metrics_OneSource_HaveNamesUnitsAndLabels") {
+  const std::string text = RenderMetrics({SomeView()}, 1700000060000000);
+  CHECK(Contains(text, "# TYPE freshet_rows_in_total counter"));
+  CHECK(Contains(text, "freshet_rows_in_total{node=\"edits\",pipeline=\"p\"} 12\n"));
+  CHECK(Contains(text, "freshet_rows_dead_total{node=\"edits\",pipeline=\"p\"} 1\n"));
+  CHECK(Contains(text, "freshet_watermark_lag_seconds{node=\"edits\",pipeline=\"p\"} 60\n"));
+  CHECK(Contains(text, "freshet_build_info{version="));
+  CHECK_FALSE(Contains(text, "freshet_rows_late_total"));
+}
+
+TEST_CASE("HttpServer_Loopback_AnswersAndStops") {
+  auto server = HttpServer::Start(SomeOptions());
+  REQUIRE(server.ok());
+  const std::string address = (*server)->address().ToString();
+  CHECK(Contains(HttpGet(address, "/healthz"), "200 OK"));
+  CHECK(Contains(HttpGet(address, "/readyz"), "ready"));
+  CHECK(Contains(HttpGet(address, "/metrics"), "freshet_up{pipeline=\"p\"} 1"));
+  const std::string pipeline = HttpGet(address, "/api/v1/pipeline");
+  CHECK(Contains(pipeline, "\"rows\":{\"read\":12,\"emitted\":11,\"dead\":1,\"skipped\":0,\"waiting\":0}"));
+  CHECK(Contains(pipeline, "{\"from\":\"edits\",\"to\":\"out\"}"));
+  CHECK(Contains(HttpGet(address, "/nothing"), "404"));
+  CHECK(Contains(HttpGet(address, "/metrics", "Host: evil.example\r\n"), "403"));
+  (*server)->Stop();
+  CHECK(HttpGet(address, "/healthz").empty());
+}
+
+TEST_CASE("HttpServer_FailedPipeline_IsNotReady") {
+  HttpServer::Options options = SomeOptions();
+  options.snapshot = [] {
+    PipelineView view = SomeView();
+    view.phase = PipelinePhase::kFailed;
+    return std::vector<PipelineView>{view};
+  };
+  auto server = HttpServer::Start(options);
+  REQUIRE(server.ok());
+  CHECK(Contains(HttpGet((*server)->address().ToString(), "/readyz"), "503"));
+}
+
+TEST_CASE("HttpServer_PortTaken_FailsOrFallsBackAsAsked") {
+  auto first = HttpServer::Start(SomeOptions());
+  REQUIRE(first.ok());
+  HttpServer::Options options = SomeOptions();
+  options.address = (*first)->address();
+  const auto refused = HttpServer::Start(options);
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.status().code() == StatusCode::kUnavailable);
+  options.fall_back = true;
+  auto second = HttpServer::Start(options);
+  REQUIRE(second.ok());
+  CHECK((*second)->address().port != (*first)->address().port);
+}
+
+TEST_CASE("HttpServer_BeyondLoopback_NeedsAToken") {
+  HttpServer::Options options = SomeOptions();
+  options.address.host = "0.0.0.0";
+  CHECK(HttpServer::Start(options).status().code() == StatusCode::kInvalidArgument);
+  options.token = "s3cret";
+  auto server = HttpServer::Start(options);
+  REQUIRE(server.ok());
+  const std::string address = "127.0.0.1:" + std::to_string((*server)->address().port);
+  CHECK(Contains(HttpGet(address, "/metrics"), "401"));
+  CHECK(Contains(HttpGet(address, "/metrics", "Authorization: Bearer s3cre\r\n"), "401"));
+  CHECK(Contains(HttpGet(address, "/metrics", "Authorization: Bearer s3cret\r\n"), "200 OK"));
+}
