@@ -1,5 +1,7 @@
 #include "connectors/format/timestamp_parser.h"
 
+// At -O3 GCC 12 does not see that date's reader only uses what it has read; it says so at the end of the file.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <date/date.h>
 #include <date/tz.h>
 #include <fast_float/fast_float.h>
