@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include <numeric>
+#include <cstdlib>
 
 #include "engine/batch/column_builder.h"
 #include "engine/plan/expand.h"
@@ -279,6 +279,51 @@ TEST_CASE("ReadYaml_RandomBytes_NeverCrash") {
     const std::optional<ConfigValue> root = ReadYaml(Text(bytes), &diagnostics);
     CHECK((root.has_value() || diagnostics.has_errors()));
     (void)diagnostics.Render();
+  }
+}
+
+TEST_CASE("LoadPipeline_MutatedFiles_NeverCrash") {
+  const std::string whole = std::string("settings: {parallelism: 2, checkpoint: {every: 5s}}\n") + kPlays + R"yaml(
+operators:
+  more: {type: derive, inputs: [plays], columns: {both: 'round(views, ${DIGITS:-2})'}}
+  w: &w {type: window, inputs: [more], every: 10s, key: id, metric: both}
+  v:
+    <<: *w
+    inputs: [more]
+sinks:
+  out: {type: send, inputs: [w.late], token: {secret: env:TOKEN}}
+  all: {type: print, inputs: [w, v, plays.dead_letter]}
+tests:
+  - name: x
+    feed: {plays: [{id: a}, {advance: 2024-01-01}]}
+    expect: {w: [{id: a}], out: {never: true}}
+)yaml";
+  const std::map<std::string, std::string> variables = {{"TOKEN", "t"}};
+  const Loaded untouched = Load(whole, {}, variables);
+  REQUIRE_MESSAGE(untouched.pipeline, untouched.report);
+  const char* const wanted = std::getenv("FRESHET_FUZZ_ROUNDS");
+  const int rounds = wanted != nullptr ? std::atoi(wanted) : 300;
+  uint64_t state = 7;
+  const auto next = [&](size_t below) {
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    return static_cast<size_t>(state >> 33) % below;
+  };
+  for (int round = 0; round < rounds; ++round) {
+    std::string text = whole;
+    for (size_t edits = 1 + next(4); edits > 0; --edits) {
+      const size_t at = next(text.size());
+      const std::string piece = text.substr(at, next(12));
+      if (next(2) == 0)
+        text.erase(at, piece.size());
+      else
+        text.insert(next(text.size()), piece);
+    }
+    CAPTURE(round);
+    LoadOptions options;
+    if (next(3) == 0) options.sets = {text.substr(next(text.size()), 20)};
+    const Loaded l = Load(text, options, variables);
+    CHECK((l.pipeline.has_value() || l.report.find("error: ") != std::string::npos));
+    if (l.pipeline) (void)ExplainText(*l.pipeline);
   }
 }
 
