@@ -35,16 +35,18 @@ struct Scorecard {
   int found = 0;
   int alerts = 0;
   int right_alerts = 0;               ///< alerts that meet a plant
-  double median_delay_us = 0;
+  double median_delay_us = 0;         ///< of the found plants; 0 if none was
   double precision() const { return alerts == 0 ? 0 : static_cast<double>(right_alerts) / alerts; }
   double recall() const { return planted == 0 ? 0 : static_cast<double>(found) / planted; }
 };
 
-/// An alert meets a plant when its episode began in [start, end + `grace_us`] and every name that both know is equal. Several
+/// An alert meets a plant when its episode began in [start, end + `grace_us`] they know at least one
+/// name in common, and every name that both know is equal. Several
 /// alerts may meet one plant, and one alert several plants.
 Scorecard Score(const std::vector<PlantedAnomaly>& planted, const std::vector<FoundAlert>& found, int64_t grace_us);
 
-/// The same with the plants' names and times dealt out anew among them (by `seed`): what chance finds.
+/// The same with the plants' names dealt out anew (by `seed`), so that none keeps its own place in the list: what chance finds. Times,
+/// lengths and kinds stay. One plant alone has nobody to swap with and stays as it is.
 std::vector<PlantedAnomaly> ShuffledTruth(const std::vector<PlantedAnomaly>& planted, uint64_t seed);
 
 /// Several lines for people.

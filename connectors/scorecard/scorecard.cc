@@ -48,6 +48,8 @@ Result<std::vector<PlantedAnomaly>> ReadTruth(Env* env, const std::string& path)
   if (!block.dead.empty()) return Status::DataLoss("the truth in " + path + " cannot be read: " + block.dead[0].reason);
   std::vector<PlantedAnomaly> out;
   for (int32_t row = 0; row < block.row_count; ++row) {
+    if (block.columns[6].IsNull(row) || block.columns[7].IsNull(row))
+      return Status::DataLoss("the truth in " + path + " cannot be read: record " + std::to_string(row) + " lacks start or end");
     const auto text = [&](size_t c) { return block.columns[c].IsNull(row) ? std::string() : std::string(block.columns[c].StringAt(row)); };
     PlantedAnomaly p{text(0), text(1), text(2), text(3), text(4), text(5), block.columns[6].int64s()[row], block.columns[7].int64s()[row], 0};
     if (block.columns[8].IsValid(row)) p.strength = block.columns[8].float64s()[row];
@@ -62,7 +64,8 @@ class ScorecardSink final : public Sink {
 
   Status Open(const SinkOpenContext& ctx) override {
     env_ = ctx.env;
-    if (ctx.restored_epoch.number == 0) return Status::Ok();
+    found_.clear();
+    if (ctx.restored_epoch.number == 0 || ctx.committed.empty()) return Status::Ok();
     ByteSource source(ctx.committed);
     if (source.GetU8() != kStateVersion) return Status::DataLoss("the scorecard's state cannot be read");
     for (uint64_t n = source.GetVarint(); n > 0 && source.ok(); --n) {
