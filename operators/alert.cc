@@ -93,17 +93,12 @@ class Alert final : public Operator {
   }
 
   Result<Progress> OnWatermark(EventTime now, Emitter& out) override {
-    // Deadlines before `now` only: a row at `now` itself may still come, and deadlines of its time go first then. At the end of
-    // the input no more time passes.
-    if (now != EventTime::Max()) {
-      while (!deadlines_.empty() && deadlines_.begin()->first < now.us) {
-        const auto [at, key] = *deadlines_.begin();
-        deadlines_.erase(deadlines_.begin());
-        AlertCell& cell = cells_->FindOrCreate(HashKey(key), key);
-        if (const auto event = cell.episode.OnTime(at, plan_->episode)) Note(key, cell, *event);
-        Schedule(key, cell.episode);
-        Forget(key, cell, at);
-      }
+    // Deadlines before `now` only: a row at `now` itself may still come, and deadlines of its time go first then.
+    while (!deadlines_.empty() && deadlines_.begin()->first < now.us) {
+      const auto [at, key] = *deadlines_.begin();
+      AlertCell& cell = cells_->FindOrCreate(HashKey(key), key);
+      if (const auto event = cell.episode.OnTime(at, plan_->episode)) Note(key, cell, *event);
+      Settle(key, cell, at);
     }
     return Flush(out);
   }
@@ -122,7 +117,6 @@ class Alert final : public Operator {
     const std::string key(keys_.key(row));
     AlertCell& cell = cells_->FindOrCreate(keys_.hash(row), key);
     if (const auto event = cell.episode.OnTime(input.time_us, plan_->episode)) Note(key, cell, *event);
-    Unschedule(key, cell.episode);
     bool started = false;
     const auto event = cell.episode.OnRow(input, plan_->episode, &started);
     if (started) {
@@ -132,25 +126,34 @@ class Alert final : public Operator {
       cell.message = plan_->message ? plan_->message->Render(in, row) : std::string();
     }
     if (event) Note(key, cell, *event);
-    Schedule(key, cell.episode);
-    Forget(key, cell, input.time_us);
+    Settle(key, cell, input.time_us);
   }
 
+  /// After a change of a cell: its next deadline, or nothing to remember.
+  void Settle(const std::string& key, AlertCell& cell, int64_t now_us) {
+    if (cell.episode.Forgettable(now_us, plan_->episode)) {
+      Unschedule(key);
+      cells_->Erase(HashKey(key), key);
+      return;
+    }
+    if (cell.episode.phase() == Episode::Phase::kIdle) {
+      cell.row_bytes.clear();
+      cell.message.clear();
+    }
+    Schedule(key, cell.episode);
+  }
   void Schedule(const std::string& key, const Episode& episode) {
-    Unschedule(key, episode);
+    Unschedule(key);
     if (const auto deadline = episode.Deadline(plan_->episode)) {
       deadlines_.emplace(*deadline, key);
       scheduled_[key] = *deadline;
     }
   }
-  void Unschedule(const std::string& key, const Episode&) {
+  void Unschedule(const std::string& key) {
     const auto at = scheduled_.find(key);
     if (at == scheduled_.end()) return;
     deadlines_.erase({at->second, key});
     scheduled_.erase(at);
-  }
-  void Forget(const std::string& key, const AlertCell& cell, int64_t now_us) {
-    if (cell.episode.Forgettable(now_us, plan_->episode)) cells_->Erase(HashKey(key), key);
   }
 
   void Note(const std::string& key, const AlertCell& cell, const EpisodeEvent& event) {
@@ -272,17 +275,19 @@ bool BindValue(const OptionsNode& options, const Schema& input, const BindContex
 
 void MakeSchema(const Schema& input, AlertPlan* plan) {
   std::vector<Field> fields = {{"alert_id", TypeId::kString}, {"rule", TypeId::kString}};
-  for (const int k : plan->key.columns()) fields.push_back(input.field(k));
-  for (const Field& f : {Field{"state", TypeId::kString}, Field{"severity", TypeId::kString}, Field{"started_at", TypeId::kTimestamp},
-                         Field{"peaked_at", TypeId::kTimestamp}, Field{"peak", TypeId::kFloat64}, Field{"ended_at", TypeId::kTimestamp},
-                         Field{"message", TypeId::kString}})
-    fields.push_back(f);
+  const std::vector<Field> own = {{"state", TypeId::kString}, {"severity", TypeId::kString}, {"started_at", TypeId::kTimestamp}, {"peaked_at", TypeId::kTimestamp},
+                                  {"peak", TypeId::kFloat64}, {"ended_at", TypeId::kTimestamp}, {"message", TypeId::kString}};
+  std::set<std::string> taken = {"alert_id", "rule"};
+  for (const Field& f : own) taken.insert(f.name);
+  const auto add = [&](Field field) {
+    while (!taken.insert(field.name).second) field.name = "row_" + field.name;
+    fields.push_back(std::move(field));
+  };
+  for (const int k : plan->key.columns()) add(input.field(k));
+  fields.insert(fields.end(), own.begin(), own.end());
   for (int c = 0; c < input.size(); ++c) {
     if (std::find(plan->key.columns().begin(), plan->key.columns().end(), c) != plan->key.columns().end()) continue;
-    Field field = input.field(c);
-    const Schema sofar(fields);
-    while (sofar.Find(field.name)) field.name = "row_" + field.name;
-    fields.push_back(std::move(field));
+    add(input.field(c));
     plan->carried.push_back(c);
   }
   plan->output = std::make_shared<const Schema>(std::move(fields));
@@ -345,7 +350,8 @@ NodeDescriptor AlertDescriptor() {
       "Watches `when` for each `key`. An episode starts at the first row for which it is true, fires once it has held for `for`, and resolves at\n"
       "the first row for which it is false (or null), or once it has been false for `keep_firing_for`. Both moments give a row with the same\n"
       "alert_id, which is equal on every replay. Severity and peak are the worst seen so far in the episode.\n"
-      "Rows are taken by event time; late ones leave on `ID.late`. Input columns follow the alert's own; where a name is taken it gets `row_`.";
+      "Rows are taken by event time; late ones leave on `ID.late`. Input columns follow the alert's own; where a name is taken it gets `row_`. At the\n"
+      "end of a bounded input `for` and `keep_firing_for` count as passed.";
   d.example =
       "surges:\n  type: alert\n  inputs: [odd]\n  when: is_anomaly\n  key: [video_id]\n  for: 10m\n  cooldown: 1h\n  message: \"{video_id}: {views} views\"\n";
   d.inputs_max = 64;

@@ -4,10 +4,23 @@
 #include <cmath>
 
 namespace freshet {
+namespace {
+
+int64_t SaturatingAdd(int64_t a, int64_t b) {
+  int64_t sum = 0;
+  return __builtin_add_overflow(a, b, &sum) ? (b > 0 ? INT64_MAX : INT64_MIN) : sum;
+}
+
+}  // namespace
+
+int64_t Episode::BlockedUntil(const EpisodeOptions& options) const {
+  return std::max(SaturatingAdd(ended_us_, options.cooldown_us), SaturatingAdd(started_us_, 1));
+}
 
 std::optional<int64_t> Episode::Deadline(const EpisodeOptions& options) const {
-  if (phase_ == Phase::kPending) return started_us_ + options.for_us;
-  if (phase_ == Phase::kFiring && failing_) return failed_us_ + options.keep_firing_for_us;
+  if (phase_ == Phase::kPending) return SaturatingAdd(started_us_, options.for_us);
+  if (phase_ == Phase::kFiring && failing_) return SaturatingAdd(failed_us_, options.keep_firing_for_us);
+  if (phase_ == Phase::kIdle && ended_once_) return BlockedUntil(options);
   return std::nullopt;
 }
 
@@ -22,6 +35,10 @@ EpisodeEvent Episode::Resolve(int64_t at_us) {
 std::optional<EpisodeEvent> Episode::OnTime(int64_t now_us, const EpisodeOptions& options) {
   const std::optional<int64_t> deadline = Deadline(options);
   if (!deadline || *deadline > now_us) return std::nullopt;
+  if (phase_ == Phase::kIdle) {
+    ended_once_ = false;
+    return std::nullopt;
+  }
   if (phase_ == Phase::kPending) {
     phase_ = Phase::kFiring;
     return EpisodeEvent{true, *deadline};
@@ -45,7 +62,7 @@ std::optional<EpisodeEvent> Episode::OnRow(const EpisodeInput& row, const Episod
       Look(row);
       return std::nullopt;
     }
-    if (ended_once_ && row.time_us < ended_us_ + options.cooldown_us) return std::nullopt;
+    if (ended_once_ && row.time_us < BlockedUntil(options)) return std::nullopt;
     *started = true;
     started_us_ = row.time_us;
     peaked_us_ = row.time_us;
@@ -66,7 +83,7 @@ std::optional<EpisodeEvent> Episode::OnRow(const EpisodeInput& row, const Episod
 }
 
 bool Episode::Forgettable(int64_t now_us, const EpisodeOptions& options) const {
-  return phase_ == Phase::kIdle && (!ended_once_ || now_us >= ended_us_ + options.cooldown_us);
+  return phase_ == Phase::kIdle && (!ended_once_ || now_us >= BlockedUntil(options));
 }
 
 void Episode::Encode(ByteSink& sink) const {
@@ -81,7 +98,8 @@ void Episode::Encode(ByteSink& sink) const {
 }
 
 bool Episode::Decode(ByteSource& source) {
-  phase_ = static_cast<Phase>(source.GetU8());
+  const uint8_t phase = source.GetU8();
+  phase_ = static_cast<Phase>(phase);
   const uint8_t flags = source.GetU8();
   failing_ = (flags & 1) != 0;
   ended_once_ = (flags & 2) != 0;
@@ -92,7 +110,7 @@ bool Episode::Decode(ByteSource& source) {
   ended_us_ = source.GetI64();
   peaked_us_ = source.GetI64();
   peak_ = source.GetF64();
-  return source.ok();
+  return source.ok() && phase <= static_cast<uint8_t>(Phase::kFiring) && severity_ <= 4;
 }
 
 }  // namespace freshet

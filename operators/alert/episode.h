@@ -11,7 +11,7 @@ namespace freshet {
 struct EpisodeOptions {
   int64_t for_us = 0;              ///< how long the condition must hold before the episode fires
   int64_t keep_firing_for_us = 0;  ///< how long it must fail before the episode resolves
-  int64_t cooldown_us = 0;         ///< after the end of one episode, how long no other may start
+  int64_t cooldown_us = 0;         ///< after the end of one episode (when the condition began to fail), how long no other may start
 };
 
 /// What a row says of its key.
@@ -31,7 +31,7 @@ struct EpisodeEvent {
 /// The life of one key's condition: idle → pending → firing → idle, in event time. A plain value; knows no runtime type.
 ///
 /// Rows must come in time order, and OnTime must be called with a row's time before OnRow ("timers first"). Each call makes at
-/// most one event.
+/// most one event. No two episodes of a key that fired start at one time, whatever the cooldown: an alert is known by its start.
 class Episode {
  public:
   enum class Phase : uint8_t { kIdle = 0, kPending = 1, kFiring = 2 };  // in state: frozen
@@ -40,7 +40,7 @@ class Episode {
   std::optional<EpisodeEvent> OnTime(int64_t now_us, const EpisodeOptions& options);
   /// `*started` becomes true if this row opened the episode (its columns are the ones to keep).
   std::optional<EpisodeEvent> OnRow(const EpisodeInput& row, const EpisodeOptions& options, bool* started);
-  /// When OnTime has something to do; nullopt: nothing pending.
+  /// When OnTime has something to do (the end of a cooldown too); nullopt: nothing pending.
   std::optional<int64_t> Deadline(const EpisodeOptions& options) const;
   /// Nothing to remember at `now_us`: idle and not cooling down.
   bool Forgettable(int64_t now_us, const EpisodeOptions& options) const;
@@ -57,12 +57,14 @@ class Episode {
   bool Decode(ByteSource& source);
 
  private:
+  /// Until when no other episode may start.
+  int64_t BlockedUntil(const EpisodeOptions& options) const;
   EpisodeEvent Resolve(int64_t at_us);
   void Look(const EpisodeInput& row);
 
   Phase phase_ = Phase::kIdle;
   bool failing_ = false;      ///< firing, but the condition has failed since `failed_us_`
-  bool ended_once_ = false;
+  bool ended_once_ = false;   ///< one has ended, and its cooldown may not be over
   bool has_peak_ = false;
   uint8_t severity_ = 0;
   int64_t started_us_ = 0;

@@ -1,11 +1,26 @@
 #include "operators/alert/message_template.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "engine/base/units.h"
 
 namespace freshet {
+namespace {
+
+/// N of ".Nf"; -1 for anything else.
+int DecimalsOf(std::string_view format) {
+  if (format.size() < 3 || format.size() > 4 || format.front() != '.' || format.back() != 'f') return -1;
+  int decimals = 0;
+  for (const char c : format.substr(1, format.size() - 2)) {
+    if (c < '0' || c > '9') return -1;
+    decimals = 10 * decimals + (c - '0');
+  }
+  return decimals <= 17 ? decimals : -1;
+}
+
+}  // namespace
 
 std::optional<MessageTemplate> MessageTemplate::Parse(const SpannedText& text, const Schema& schema, Diagnostics* diagnostics) {
   MessageTemplate out;
@@ -26,11 +41,17 @@ std::optional<MessageTemplate> MessageTemplate::Parse(const SpannedText& text, c
     }
     std::string name = s.substr(i + 1, end - i - 1);
     Part part;
-    if (const size_t colon = name.find(":."); colon != std::string::npos) {
-      part.decimals = std::atoi(name.c_str() + colon + 2);
+    std::optional<int> column = schema.Find(name);
+    if (const size_t colon = name.rfind(':'); !column && colon != std::string::npos) {
+      part.decimals = DecimalsOf(name.substr(colon + 1));
+      if (part.decimals < 0) {
+        diagnostics->Error("FR3405", text.At(static_cast<int32_t>(i + 1 + colon), static_cast<int32_t>(name.size() - colon)),
+                           "`" + name.substr(colon) + "` is no number format of a message", "write for example `:.2f`, with 0 to 17 decimals");
+        good = false;
+      }
       name.resize(colon);
+      column = schema.Find(name);
     }
-    const std::optional<int> column = schema.Find(name);
     if (!column) {
       const std::string nearest = schema.Nearest(name);
       diagnostics->Error("FR3401", text.At(static_cast<int32_t>(i + 1), static_cast<int32_t>(name.size())), "no column `" + name + "` for the message",
@@ -61,15 +82,19 @@ std::string MessageTemplate::Render(const Batch& batch, int32_t row) const {
 
 std::string ValueText(const Column& column, int32_t row, int decimals) {
   if (column.IsNull(row)) return "-";
-  char text[64];
+  char text[352];  // 309 digits before the point at most
   switch (column.type()) {
     case TypeId::kBool: return column.BoolAt(row) ? "true" : "false";
-    case TypeId::kInt64: return std::to_string(column.int64s()[row]);
+    case TypeId::kInt64: {
+      const std::string digits = std::to_string(column.int64s()[row]);
+      return decimals > 0 ? digits + "." + std::string(static_cast<size_t>(decimals), '0') : digits;
+    }
     case TypeId::kTimestamp: return FormatTime({column.int64s()[row]});
     case TypeId::kFloat64: {
       const double v = column.float64s()[row];
-      if (decimals >= 0) return std::string(text, static_cast<size_t>(std::snprintf(text, sizeof text, "%.*f", std::min(decimals, 17), v)));
-      return std::string(text, static_cast<size_t>(std::snprintf(text, sizeof text, "%.6g", v)));
+      if (decimals >= 0) std::snprintf(text, sizeof text, "%.*f", std::min(decimals, 17), v);
+      else std::snprintf(text, sizeof text, std::abs(v) >= 1e6 && std::abs(v) < 1e15 ? "%.0f" : "%.6g", v);
+      return text;
     }
     case TypeId::kString:
     case TypeId::kJson: return std::string(column.StringAt(row));

@@ -10,10 +10,10 @@
 namespace freshet {
 
 /// `"{video_id} has {views} views ({score:.2f})"`: text with columns of a row in braces; `{{` is a brace; `:.Nf` gives a
-/// number N decimals. Immutable, thread-safe.
+/// number N decimals, 0 to 17. Immutable, thread-safe.
 class MessageTemplate {
  public:
-  /// Unknown columns are errors (FR3401) at their place.
+  /// Unknown columns (FR3401), lonely braces (FR3402) and other forms than `:.Nf` (FR3405) are errors at their place.
   static std::optional<MessageTemplate> Parse(const SpannedText& text, const Schema& schema, Diagnostics* diagnostics);
   std::string Render(const Batch& batch, int32_t row) const;
   std::vector<int> columns() const;
@@ -22,12 +22,13 @@ class MessageTemplate {
   struct Part {
     std::string text;
     int column = -1;     ///< -1: only text
-    int decimals = -1;   ///< -1: the shortest form
+    int decimals = -1;   ///< -1: see ValueText
   };
   std::vector<Part> parts_;
 };
 
-/// A value as people read it: times as RFC 3339, numbers in their shortest form or with `decimals`, null as "-".
+/// A value as people read it: times as RFC 3339, null as "-", numbers with `decimals`, else integers in full and doubles with six
+/// significant digits (from a million on to the unit).
 std::string ValueText(const Column& column, int32_t row, int decimals = -1);
 
 }  // namespace freshet
