@@ -8,7 +8,6 @@
 
 #include "engine/base/units.h"
 #include "engine/batch/batch_codec.h"
-#include "engine/flow/graph_spec.h"
 #include "operators/alert/episode.h"
 #include "operators/alert/message_template.h"
 #include "operators/binding.h"

@@ -1,6 +1,5 @@
 #include "operators/derive.h"
 
-#include "engine/flow/graph_spec.h"
 #include "engine/state/keyed_table.h"
 #include "operators/binding.h"
 #include "operators/keyed_history.h"

@@ -1,8 +1,6 @@
 #include "connectors/webhook/webhook.h"
 
 #include <algorithm>
-#include <chrono>
-#include <thread>
 
 #include "connectors/format/row_writer.h"
 #include "engine/base/log.h"
@@ -37,12 +35,11 @@ class WebhookSink final : public Sink {
         origin_(HttpOrigin(options_.url)),
         writers_(RowFormat::kNdjson),
         backoff_(options_.backoff, options_.seed) {
-    if (!options_.sleep)
-      options_.sleep = [](Duration d) { std::this_thread::sleep_for(std::chrono::microseconds(d.us)); };
   }
 
   Status Open(const SinkOpenContext& ctx) override {
     env_ = ctx.env;
+    if (!options_.sleep) options_.sleep = [env = env_](Duration d) { env->SleepMicros(d.us); };
     pipeline_name_ = ctx.pipeline_name;
     node_id_ = ctx.node_id;
     if (options_.seed == 0) backoff_ = Backoff(options_.backoff, static_cast<uint64_t>(env_->WallMicros()));

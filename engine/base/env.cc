@@ -1,6 +1,11 @@
 #include "engine/base/env.h"
 
+#include <chrono>
+#include <thread>
+
 namespace freshet {
+
+void Env::SleepMicros(int64_t us) { std::this_thread::sleep_for(std::chrono::microseconds(us)); }
 
 Result<std::string> Env::ReadFile(const std::string& path) {
   FRESHET_ASSIGN_OR_RETURN(std::unique_ptr<ReadableFile> file, OpenReadable(path));

@@ -60,6 +60,8 @@ class Env {
   virtual int64_t WallMicros() = 0;
   /// Microseconds since some start; never steps backwards.
   virtual int64_t SteadyMicros() = 0;
+  /// Waits on the calling thread, which must not be one of the arena's. Tests make it return at once.
+  virtual void SleepMicros(int64_t us);
   virtual std::optional<std::string> Variable(const std::string& name) = 0;
 
   virtual Result<std::unique_ptr<ReadableFile>> OpenReadable(const std::string& path) = 0;

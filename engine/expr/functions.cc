@@ -1,11 +1,10 @@
 #include "engine/expr/functions.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include <bit>
 #include <cmath>
 
+#include "engine/batch/key_codec.h"
 #include "engine/expr/expr.h"
 
 namespace freshet {
@@ -79,13 +78,15 @@ class ConcatNode final : public EvalNode {
   bool skip_nulls_;
 };
 
-int64_t HashBytes(const void* bytes, size_t size) { return static_cast<int64_t>(XXH3_64bits(bytes, size)); }
+int64_t HashOf(const void* bytes, size_t size) {
+  return static_cast<int64_t>(HashBytes({static_cast<const char*>(bytes), size}));
+}
 
 int64_t HashNumber(double x) {
   if (x == 0) x = 0;  // -0
   if (std::isnan(x)) x = std::numeric_limits<double>::quiet_NaN();
   const auto bits = std::bit_cast<uint64_t>(x);
-  return HashBytes(&bits, sizeof bits);
+  return HashOf(&bits, sizeof bits);
 }
 
 int64_t HashAt(const Vec& vec, int32_t at) {
@@ -94,16 +95,16 @@ int64_t HashAt(const Vec& vec, int32_t at) {
     // As the double of the same value, where there is one.
     const int64_t v = vec.as<int64_t>()[at];
     if (v >= -(int64_t{1} << 53) && v <= int64_t{1} << 53) return HashNumber(static_cast<double>(v));
-    return HashBytes(&v, sizeof v);
+    return HashOf(&v, sizeof v);
   }
-  if (IsInteger64(vec.kind)) return HashBytes(vec.as<int64_t>() + at, sizeof(int64_t));
-  if (vec.kind == Kind::kBool) return HashBytes(vec.as<uint8_t>() + at, 1);
+  if (IsInteger64(vec.kind)) return HashOf(vec.as<int64_t>() + at, sizeof(int64_t));
+  if (vec.kind == Kind::kBool) return HashOf(vec.as<uint8_t>() + at, 1);
   if (vec.kind == Kind::kList) {
     const auto list = vec.as<std::span<const double>>()[at];
-    return HashBytes(list.data(), list.size_bytes());
+    return HashOf(list.data(), list.size_bytes());
   }
   const std::string_view text = vec.as<std::string_view>()[at];
-  return HashBytes(text.data(), text.size());
+  return HashOf(text.data(), text.size());
 }
 
 class HashNode final : public EvalNode {

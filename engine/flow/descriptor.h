@@ -120,4 +120,11 @@ class Registry {
   std::vector<NodeDescriptor> descriptors_;
 };
 
+/// Schema of every source's and operator's `dead_letter` output: node, partition (file), line (1-based, 0 unknown), record (from 0),
+/// reason, raw (bytes; invalid UTF-8 is kept).
+SchemaRef DeadLetterSchema();
+/// Schema of a `late` output: the input's columns, then late_reason: string ("late"), late_window_end: timestamp (null for
+/// operators without windows), lateness_ms: int64. Names that the input already has get a trailing underscore.
+SchemaRef LateSchema(const Schema& input);
+
 }  // namespace freshet

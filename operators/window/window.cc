@@ -1,7 +1,7 @@
+#include "engine/flow/descriptor.h"
 #include "operators/window/window.h"
 
 #include "engine/base/units.h"
-#include "engine/flow/graph_spec.h"
 #include "operators/binding.h"
 #include "operators/window/window_operator.h"
 

@@ -1,4 +1,4 @@
-#include "engine/flow/graph_spec.h"
+#include "engine/flow/descriptor.h"
 
 namespace freshet {
 
