@@ -1,0 +1,434 @@
+// isolation_forest and statistical_outlier as steps of a pipeline: one row in, one row out, whatever the batches, keys,
+// lanes and restarts.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "engine/base/rng.h"
+#include "engine/flow/sim_runtime.h"
+#include "operators/isolation_forest.h"
+#include "operators/statistical_outlier.h"
+#include "tests/operators/test_rows.h"
+#include "tests/support/flow_nodes.h"
+
+namespace freshet::testing {
+namespace {
+
+const Schema kSchema({{"host", TypeId::kString}, {"a", TypeId::kFloat64}, {"b", TypeId::kInt64}});
+
+struct Variant {
+  const char* name;
+  NodeDescriptor (*descriptor)();
+  const char* yaml;
+};
+const Variant kVariants[] = {
+    {"rolling", IsolationForestDescriptor, "features: [a, b]\ntrees: 16\nwindow: 256\n"},
+    {"online", IsolationForestDescriptor, "features: [a, b]\nvariant: online\ntrees: 8\nwindow: 256\n"},
+    {"ewma", StatisticalOutlierDescriptor, "metric: a\n"},
+    {"mad", StatisticalOutlierDescriptor, "metric: a\nmethod: mad\n"},
+};
+
+/// Two hosts' worth of noise with holes and, late enough to be noticed, oddities.
+std::vector<TestRow> Noise(uint64_t seed, int count, int hosts = 2) {
+  Rng rng(seed);
+  std::vector<TestRow> rows;
+  for (int i = 0; i < count; ++i) {
+    const auto host = static_cast<int>(rng.Below(static_cast<uint64_t>(hosts)));
+    TestRow row{.time_us = i,
+                .watermark_us = INT64_MIN,
+                .ordinal = static_cast<uint64_t>(i),
+                .cells = {std::string(1, static_cast<char>('p' + host)), nullptr, nullptr}};
+    const double a = 100 * host + 10 + rng.NextNormal();
+    const auto b = static_cast<int64_t>(rng.Below(8));
+    const bool odd = i > count * 3 / 4 && i % 97 == 0;
+    if (rng.Below(20) > 0)
+      row.cells[1] = odd ? a + 40 : rng.Below(50) == 0 ? std::numeric_limits<double>::quiet_NaN() : a;
+    if (rng.Below(20) > 0) row.cells[2] = odd ? int64_t{900} : b;
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::vector<std::string> Texts(const OperatorHarness& harness, int lane = 0) {
+  std::vector<std::string> texts;
+  for (const Batch& b : harness.output(lane, 0))
+    for (std::string& t : RowTexts(b)) texts.push_back(std::move(t));
+  return texts;
+}
+
+/// Batches of `cut` rows; with `restart`, a checkpoint and a restore after each.
+std::vector<std::string> Run(const BoundNode& node, const std::vector<TestRow>& rows, size_t cut, bool restart = false,
+                             HarnessCheckpoint* at_the_end = nullptr) {
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  const SchemaRef schema = std::make_shared<const Schema>(kSchema);
+  std::vector<std::string> out;
+  HarnessCheckpoint checkpoint;
+  OperatorHarness::Options options;
+  auto harness = std::make_unique<OperatorHarness>(node.bound(), options);
+  const auto collect = [&] {
+    REQUIRE_MESSAGE(harness->status().ok(), harness->status().ToString());
+    CHECK(ConservationFault(harness->counters(), NodeClass::kRowWise) == "");
+    for (std::string& t : Texts(*harness)) out.push_back(std::move(t));
+  };
+  for (size_t from = 0; from < rows.size(); from += cut) {
+    harness->Feed(MakeRows(schema, rows, from, std::min(cut, rows.size() - from)));
+    if (!restart) {
+      if (at_the_end != nullptr && from + cut >= rows.size()) harness->Snapshot(at_the_end);
+      continue;
+    }
+    harness->Snapshot(&checkpoint);
+    collect();
+    options.restore = &checkpoint;
+    harness = std::make_unique<OperatorHarness>(node.bound(), options);
+  }
+  if (at_the_end != nullptr && restart) *at_the_end = checkpoint;
+  harness->End();
+  collect();
+  return out;
+}
+
+/// The value of a column in a row's text.
+std::string Cell(const std::string& text, const std::string& name) {
+  const size_t at = text.find(" " + name + "=");
+  if (at == std::string::npos) return "?";
+  const size_t from = at + name.size() + 2;
+  if (text[from] == '\'') return text.substr(from + 1, text.find('\'', from + 1) - from - 1);
+  return text.substr(from, text.find(' ', from) - from);
+}
+
+TEST_CASE("Detector_BatchSizesKeysAndRestarts_SameBits") {
+  const std::vector<TestRow> rows = Noise(1, 1200);
+  for (const Variant& v : kVariants) {
+    for (const char* key : {"", "key: [host]\n"}) {
+      INFO(std::string(v.name));
+      INFO(std::string(key));
+      const BoundNode node(v.descriptor(), std::string(v.yaml) + key, kSchema);
+      HarnessCheckpoint whole, cut;
+      const std::vector<std::string> expected = Run(node, rows, rows.size(), false, &whole);
+      REQUIRE(expected.size() == rows.size());
+      CHECK(Run(node, rows, 1) == expected);
+      CHECK(Run(node, rows, 7) == expected);
+      CHECK(Run(node, rows, 173, true, &cut) == expected);
+      CHECK(cut.extra == whole.extra);
+      REQUIRE(cut.rows.size() == whole.rows.size());
+      for (const auto& [id, row] : whole.rows) CHECK(cut.rows.at(id).value == row.value);
+      CHECK(whole.rows.size() == (*key == 0 ? 0 : 2));
+      CHECK(whole.extra.empty() == (*key != 0));
+    }
+  }
+}
+
+TEST_CASE("Detector_Keyed_EachKeyAsIfAlone") {
+  const std::vector<TestRow> rows = Noise(2, 1000, 3);
+  for (const Variant& v : kVariants) {
+    INFO(std::string(v.name));
+    const BoundNode keyed(v.descriptor(), std::string(v.yaml) + "key: [host]\n", kSchema);
+    const BoundNode alone(v.descriptor(), v.yaml, kSchema);
+    const std::vector<std::string> all = Run(keyed, rows, 64);
+    for (const std::string host : {"p", "q", "r"}) {
+      std::vector<TestRow> own;
+      std::vector<std::string> mixed;
+      for (size_t i = 0; i < rows.size(); ++i) {
+        if (std::get<std::string>(rows[i].cells[0].value) != host) continue;
+        own.push_back(rows[i]);
+        mixed.push_back(all[i]);
+      }
+      CHECK(own.size() > 200);
+      CHECK(Run(alone, own, 50) == mixed);
+    }
+  }
+}
+
+TEST_CASE("Detector_LanesAndLaneChanges_SameRows") {
+  const std::vector<TestRow> rows = Noise(3, 600, 9);
+  const SchemaRef schema = std::make_shared<const Schema>(kSchema);
+  for (const Variant& v : kVariants) {
+    INFO(std::string(v.name));
+    const BoundNode node(v.descriptor(), std::string(v.yaml) + "key: [host]\n", kSchema);
+    std::vector<std::string> expected = Run(node, rows, 600), actual;
+    std::sort(expected.begin(), expected.end());
+    HarnessCheckpoint checkpoint;
+    OperatorHarness::Options options;
+    int life = 0;
+    for (const int lanes : {1, 4, 3}) {
+      options.lanes = lanes;
+      OperatorHarness harness(node.bound(), options);
+      harness.Feed(MakeRows(schema, rows, static_cast<size_t>(life) * 200, 200));
+      ++life;
+      harness.Snapshot(&checkpoint);
+      REQUIRE_MESSAGE(harness.status().ok(), harness.status().ToString());
+      for (int lane = 0; lane < lanes; ++lane)
+        for (std::string& t : Texts(harness, lane)) actual.push_back(std::move(t));
+      options.restore = &checkpoint;
+    }
+    std::sort(actual.begin(), actual.end());
+    CHECK(actual == expected);
+  }
+}
+
+TEST_CASE("Detector_UntilWarm_NothingIsSaid") {
+  const std::vector<TestRow> rows = Noise(4, 120, 1);
+  for (const Variant& v : kVariants) {
+    INFO(std::string(v.name));
+    const std::vector<std::string> out = Run(BoundNode(v.descriptor(), v.yaml, kSchema), rows, 120);
+    for (size_t i = 0; i < (v.name == std::string("mad") ? 20 : 60); ++i) {
+      CAPTURE(i);
+      for (const char* name : {"score", "p_value", "severity", "why"}) CHECK(Cell(out[i], name) == "null");
+      CHECK(Cell(out[i], "is_anomaly") == "false");
+    }
+  }
+}
+
+TEST_CASE("Detector_Oddities_AreFoundAndExplained") {
+  const std::vector<TestRow> rows = Noise(5, 2400, 1);
+  for (const Variant& v : kVariants) {
+    INFO(std::string(v.name));
+    // The small forests of the other cases are too coarse for this.
+    const BoundNode node(
+        v.descriptor(),
+        std::string(v.yaml).find("online") == std::string::npos ? v.yaml : "features: [a, b]\nvariant: online\n",
+        kSchema);
+    const std::vector<std::string> out = Run(node, rows, 500);
+    int odd = 0, found = 0, unusual = 0, wrong = 0;
+    for (size_t i = 0; i < out.size(); ++i) {
+      const auto* a = std::get_if<double>(&rows[i].cells[1].value);
+      const bool is_odd = a != nullptr && *a > 40;
+      const bool said = Cell(out[i], "is_anomaly") == "true";
+      odd += is_odd ? 1 : 0;
+      found += is_odd && said ? 1 : 0;
+      unusual += is_odd && std::stod(Cell(out[i], "p_value")) < 0.05 ? 1 : 0;
+      const auto* b = std::get_if<int64_t>(&rows[i].cells[2].value);
+      wrong += !is_odd && !(b != nullptr && *b == 900) && said ? 1 : 0;
+      if (!said) continue;
+      const std::string why = Cell(out[i], "why");
+      CHECK_FALSE(why == "null");
+      CHECK_FALSE(Cell(out[i], "severity") == "null");
+      CHECK(std::stod(Cell(out[i], "p_value")) < 1e-3);
+      if (!is_odd) continue;
+      if (v.descriptor == IsolationForestDescriptor) {
+        CHECK((why.find("a = 4") != std::string::npos || why.find("a = 5") != std::string::npos));
+        CHECK(why.find("%)") != std::string::npos);
+      } else {
+        CHECK((why.find("a 4") == 0 || why.find("a 5") == 0));
+        CHECK(why.find(" expected (") != std::string::npos);
+        CHECK(Cell(out[i], "direction") == "up");
+        CHECK(std::stod(Cell(out[i], "upper")) < *a);
+        CHECK(std::stod(Cell(out[i], "lower")) < std::stod(Cell(out[i], "expected")));
+      }
+    }
+    MESSAGE(std::string(v.name), ": ", found, " of ", odd, " oddities, ", wrong, " false of ", out.size());
+    CHECK(odd > 3);
+    // The online forest's leaves of 32 rows are too coarse to set one or two features apart beyond 1 in 1,000 (max_p):
+    // its oddities are only unusual.
+    if (v.name != std::string("online"))
+      CHECK(found == odd);
+    else
+      CHECK(unusual == odd);
+    CHECK(wrong <= 12);  // 2.4 expected
+  }
+}
+
+TEST_CASE("Detector_MissingValues_AreNeitherScoredNorLearned") {
+  std::vector<TestRow> rows = Noise(6, 700, 1);
+  std::vector<TestRow> holes;
+  std::vector<size_t> kept;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (i % 9 == 4) {
+      TestRow hole = rows[i];
+      hole.cells[1] = i % 2 == 0 ? TestCell(nullptr) : TestCell(std::numeric_limits<double>::quiet_NaN());
+      hole.cells[2] = nullptr;
+      holes.push_back(std::move(hole));
+    }
+    kept.push_back(holes.size());
+    holes.push_back(rows[i]);
+  }
+  for (const Variant& v : kVariants) {
+    INFO(std::string(v.name));
+    const BoundNode node(v.descriptor(), v.yaml, kSchema);
+    const std::vector<std::string> without = Run(node, rows, 700), with = Run(node, holes, 700);
+    for (size_t i = 0; i < rows.size(); ++i) REQUIRE(with[kept[i]] == without[i]);
+    for (size_t i = 0; i < with.size(); ++i) {
+      if (std::find(kept.begin(), kept.end(), i) != kept.end()) continue;
+      for (const char* name : {"score", "p_value", "severity", "why"}) REQUIRE(Cell(with[i], name) == "null");
+      REQUIRE(Cell(with[i], "is_anomaly") == "false");
+    }
+  }
+}
+
+TEST_CASE("Detector_Infinity_IsAnAnomalyOrMissingAndSpoilsNothing") {
+  const std::vector<TestRow> rows = Noise(7, 900, 1);
+  for (const Variant& v : kVariants) {
+    INFO(std::string(v.name));
+    const BoundNode node(v.descriptor(), v.yaml, kSchema);
+    std::vector<TestRow> spoilt = rows;
+    for (const size_t i : {50, 100, 800}) spoilt[i].cells[1] = std::numeric_limits<double>::infinity();
+    const std::vector<std::string> out = Run(node, spoilt, 900);
+    for (const std::string& text : out) {
+      for (const char* name : {"score", "p_value", "lower", "upper"}) {
+        CHECK(Cell(text, name).find("nan") == std::string::npos);
+        CHECK(Cell(text, name).find("inf") == std::string::npos);
+      }
+    }
+    if (v.descriptor == StatisticalOutlierDescriptor) CHECK(Cell(out[800], "is_anomaly") == "true");
+    CHECK(Cell(out[899], "score") != "?");
+  }
+}
+
+TEST_CASE("Outlier_Threshold_DecidesInsteadOfP") {
+  std::vector<TestRow> rows = Noise(8, 400, 1);
+  const std::vector<std::string> out =
+      Run(BoundNode(StatisticalOutlierDescriptor(), "metric: a\nthreshold: 2\n", kSchema), rows, 400);
+  int said = 0;
+  for (const std::string& text : out) {
+    if (Cell(text, "score") == "null") continue;
+    const bool beyond = std::abs(std::stod(Cell(text, "score"))) > 2;
+    REQUIRE((Cell(text, "is_anomaly") == "true") == beyond);
+    said += beyond ? 1 : 0;
+  }
+  CHECK(said > 3);
+}
+
+TEST_CASE("Outlier_MetricIsAnExpression_IsNamedInWhy") {
+  std::vector<TestRow> rows = Noise(9, 300, 1);
+  rows.back().cells[1] = 5000;
+  const std::vector<std::string> out =
+      Run(BoundNode(StatisticalOutlierDescriptor(), "metric: log1p(a)\nmethod: mad\n", kSchema), rows, 300);
+  CHECK(Cell(out.back(), "why").find("log1p(a) 8.517 against") == 0);
+  CHECK(Cell(out.back(), "direction") == "up");
+}
+
+TEST_CASE("Detector_As_PrefixesAllColumns") {
+  for (const Variant& v : kVariants) {
+    INFO(std::string(v.name));
+    const BoundNode node(v.descriptor(), std::string(v.yaml) + "as: mine\n", kSchema);
+    REQUIRE_MESSAGE(node, node.diagnostics());
+    std::string names;
+    for (int c = kSchema.size(); c < node->outputs[0].schema->size(); ++c)
+      names += node->outputs[0].schema->field(c).name + " ";
+    CHECK(names == (v.descriptor == IsolationForestDescriptor
+                        ? "mine_score mine_p_value mine_is_anomaly mine_severity mine_why "
+                        : "mine_expected mine_lower mine_upper mine_score mine_p_value mine_is_anomaly mine_severity "
+                          "mine_why mine_direction "));
+  }
+}
+
+std::string Faults(const NodeDescriptor& descriptor, const std::string& yaml, const Schema& schema = kSchema) {
+  const BoundNode node(descriptor, yaml, schema);
+  CHECK_FALSE(node);
+  return node.diagnostics();
+}
+
+TEST_CASE("Detector_ColumnClash_NamesTheOptionAs") {
+  const Schema taken = kSchema.With({{"score", TypeId::kFloat64}, {"mine_why", TypeId::kString}});
+  for (const Variant& v : kVariants) {
+    INFO(std::string(v.name));
+    const std::string fault = Faults(v.descriptor(), v.yaml, taken);
+    CHECK(fault.find("FR3501") != std::string::npos);
+    CHECK(fault.find("column `score`") != std::string::npos);
+    CHECK(fault.find("`as: node`") != std::string::npos);
+    CHECK(Faults(v.descriptor(), std::string(v.yaml) + "as: mine\n", taken).find("column `mine_why`") !=
+          std::string::npos);
+    CHECK(BoundNode(v.descriptor(), std::string(v.yaml) + "as: other\n", taken));
+  }
+}
+
+TEST_CASE("Detector_Mistakes_AreReported") {
+  CHECK(Faults(IsolationForestDescriptor(), "features: [a, host]\n").find("FR3502") != std::string::npos);
+  CHECK(Faults(IsolationForestDescriptor(), "features: []\n").find("FR3503") != std::string::npos);
+  CHECK(Faults(IsolationForestDescriptor(), "features: [aa]\n").find("did you mean") != std::string::npos);
+  CHECK(Faults(IsolationForestDescriptor(), "features: [a]\nwindow: 1\n").find("FR2004") != std::string::npos);
+  CHECK(Faults(IsolationForestDescriptor(), "features: [a]\nleaf_size: 5000\nwindow: 100\n").find("FR3504") !=
+        std::string::npos);
+  CHECK(Faults(IsolationForestDescriptor(), "features: [a]\nvariant: offline\n").find("FR2005") != std::string::npos);
+  CHECK(Faults(StatisticalOutlierDescriptor(), "metric: host\n").find("FR3505") != std::string::npos);
+  CHECK(Faults(StatisticalOutlierDescriptor(), "method: mad\n").find("FR2006") != std::string::npos);
+  CHECK(Faults(StatisticalOutlierDescriptor(), "metric: a\nalpha: 0.9\n").find("FR2004") != std::string::npos);
+  CHECK(Faults(StatisticalOutlierDescriptor(), "metric: a\nkey: [hots]\n").find("FR3202") != std::string::npos);
+}
+
+TEST_CASE("Detector_OtherFeaturesThanInTheState_AreRefused") {
+  const std::vector<TestRow> rows = Noise(10, 50);
+  for (const char* key : {"", "key: [host]\n"}) {
+    INFO(std::string(key));
+    const BoundNode before(IsolationForestDescriptor(), std::string("features: [a, b]\n") + key, kSchema);
+    const BoundNode after(IsolationForestDescriptor(), std::string("features: [a, a * 2]\n") + key, kSchema);
+    HarnessCheckpoint checkpoint;
+    Run(before, rows, 50, false, &checkpoint);
+    OperatorHarness::Options options;
+    options.restore = &checkpoint;
+    const OperatorHarness harness(after.bound(), options);
+    CHECK_FALSE(harness.status().ok());
+    const OperatorHarness same(before.bound(), options);
+    CHECK(same.status().ok());
+  }
+}
+
+TEST_CASE("Detector_DamagedModel_IsAnErrorNotACrash") {
+  const std::vector<TestRow> rows = Noise(11, 300);
+  for (const Variant& v : kVariants) {
+    INFO(std::string(v.name));
+    const BoundNode node(v.descriptor(), v.yaml, kSchema);
+    HarnessCheckpoint checkpoint;
+    Run(node, rows, 300, false, &checkpoint);
+    const std::string whole = checkpoint.extra;
+    for (size_t size = whole.size() - 1; size > 0; size = size * 2 / 3) {
+      checkpoint.extra = whole.substr(0, size);
+      OperatorHarness::Options options;
+      options.restore = &checkpoint;
+      CHECK_FALSE(OperatorHarness(node.bound(), options).status().ok());
+    }
+  }
+}
+
+TEST_CASE("Detector_InAGraph_LanesBatchesAndCrashesGiveOneAnswer") {
+  NumbersOptions numbers;
+  numbers.rows = 700;
+  numbers.keys = 3;
+  const BoundNode outlier(StatisticalOutlierDescriptor(), "metric: v\nkey: [k]\nas: o\n", *NumbersSchema());
+  REQUIRE_MESSAGE(outlier, outlier.diagnostics());
+  const BoundNode forest(IsolationForestDescriptor(), "features: [v, o_score]\ntrees: 8\nwindow: 128\n",
+                         *outlier->outputs[0].schema);
+  REQUIRE_MESSAGE(forest, forest.diagnostics());
+  const auto make = [&](const std::shared_ptr<Collected>& into) {
+    GraphSpec spec;
+    spec.pipeline_name = "test";
+    spec.nodes.push_back(NumbersSource("numbers", numbers));
+    for (const BoundNode* node : {&outlier, &forest}) {
+      NodeSpec step;
+      step.id = "step" + std::to_string(spec.nodes.size());
+      step.inputs = {{static_cast<int>(spec.nodes.size()) - 1, 0}};
+      step.kind = OperatorNode{node->bound()};
+      spec.nodes.push_back(std::move(step));
+    }
+    spec.nodes.push_back(CollectSink("out", {{2, 0}}, into));
+    return spec;
+  };
+  std::vector<std::string> expected;
+  int crashes = 0;
+  for (uint64_t seed = 0; seed <= 12; ++seed) {
+    CAPTURE(seed);
+    const auto into = std::make_shared<Collected>();
+    const auto store = NewMemoryStore();
+    SimOptions options;
+    options.job.store = store.get();
+    options.seed = seed;
+    const int32_t batches[] = {4096, 1, 7};
+    options.job.batch_row_count_max = batches[seed % 3];
+    options.job.lane_count = 1 + static_cast<int>(seed % 4);
+    options.crash_chance = seed == 0 ? 0 : 0.004;
+    options.crash_count_max = 3;
+    const SimResult result = RunSimulation([&] { return make(into); }, options);
+    REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+    crashes += result.crash_count;
+    if (seed == 0) expected = into->lines;
+    REQUIRE(into->lines.size() == 700);
+    CHECK(into->lines == expected);
+  }
+  CHECK(crashes > 10);
+}
+
+}  // namespace
+}  // namespace freshet::testing
