@@ -98,7 +98,7 @@ class TbbRuntime::Impl final : public Carrier {
 
   ~Impl() override {
     StopNow();
-    Finish();
+    if (job_) Finish();
   }
 
   Status Start(GraphSpec spec) {
