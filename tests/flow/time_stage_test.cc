@@ -376,6 +376,29 @@ TEST_CASE("TimeStage_MergedWatermark_IsTheLowestOfLivePartitionsAndNeverFalls") 
   }
 }
 
+TEST_CASE("TimeStage_PartitionThatComesLater_DoesNotTurnTimeBack") {
+  const TimeSpec spec = Spec(5);
+  TimeStage stage(&spec, false);
+  stage.EnsurePartition(0);
+  int64_t watermark = 0;
+  REQUIRE(stage.Judge(0, 100, {}, 0, 0, &watermark) == TimeStage::Verdict::kAccept);
+  CHECK(stage.watermark() == EventTime{95});
+  stage.EnsurePartition(1);
+  CHECK(stage.watermark() == EventTime{95});
+}
+
+TEST_CASE("TimeStage_TwoClustersOfOneSizeAtTheEnd_TheEarlierIsTaken") {
+  const TimeSpec spec = Spec(0, kHour);
+  Driver driver(spec, true);
+  for (int i = 0; i < 5; ++i) {
+    driver.Row(90 * kHour + i);
+    driver.Row(10 * kHour + i);
+  }
+  driver.Settle();
+  CHECK(driver.stage().watermark() == EventTime{10 * kHour + 4});
+  CHECK(driver.Count(Fate::kAhead) == 5);
+}
+
 TEST_CASE("TimeStage_CutBytes_AreRefused") {
   const TimeSpec spec = Spec(0, kHour);
   Driver driver(spec, true);
