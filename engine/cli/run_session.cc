@@ -59,7 +59,14 @@ Status RunSession::Start() {
 bool RunSession::Wait(Duration timeout) {
   if (over_) return true;
   over_ = runtime_->Wait(timeout);
+  if (!over_ && options_.limit >= 0 && !stop_requested_ && LimitReached()) RequestStop();
   return over_;
+}
+
+bool RunSession::LimitReached() const {
+  bool stopped = false;
+  for (const auto& driver : runtime_->job().drivers()) stopped = stopped || driver->cell().stopped();
+  return stopped && runtime_->job().sources_at_rest();
 }
 
 void RunSession::RequestStop() {

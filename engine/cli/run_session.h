@@ -48,6 +48,9 @@ class RunSession {
   static int64_t RecordsRead(const JobReport& report);
 
  private:
+  /// Every source has given what `limit` allows, or has ended.
+  bool LimitReached() const;
+
   Pipeline pipeline_;
   const Options options_;
   std::vector<std::pair<std::string, std::string>> edges_;

@@ -112,10 +112,10 @@ TEST_CASE("Test_FileWithTests_RunsThemEverywhere") {
   Workshop shop;
   const std::string file = shop.Write("sample.yaml", SamplePipeline(kTests));
   const Finished good = RunProgram(shop, {"test", file});
-  CHECK_MESSAGE(good.code == 0, good.out + good.err);
+  CHECK_MESSAGE(good.code == 0, good.out, good.err);
   CHECK_MESSAGE(Contains(good.out, "2 passed, 0 failed"), good.out);
   const Finished crashed = RunProgram(shop, {"test", file, "--simulate", "20", "--seed", "7"});
-  CHECK_MESSAGE(crashed.code == 0, crashed.out + crashed.err);
+  CHECK_MESSAGE(crashed.code == 0, crashed.out, crashed.err);
 
   std::string wrong = SamplePipeline(kTests);
   wrong.replace(wrong.find("s: 42"), 5, "s: 43");
