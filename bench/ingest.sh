@@ -22,9 +22,10 @@ for ((round = 1; round <= rounds; ++round)); do
     --set "sources.records.path=$file" > "$work/report.json" 2> "$work/log" || { cat "$work/log"; exit 1; }
   read -r ours seconds peak epochs < <(python3 - "$work/report.json" "$records" <<'PY'
 import json, sys
-report = json.load(open(sys.argv[1]))
-seconds = report["elapsed_s"]
-print(round(int(sys.argv[2]) / seconds / 1e6, 3), round(seconds, 3), round(report["peak_rss_bytes"] / 1e6), report["checkpoints"]["count"])
+report = json.load(open(sys.argv[1]))["pipelines"][0]
+seconds = report["elapsed_us"] / 1e6
+assert report["records"] == int(sys.argv[2]), report["records"]
+print(round(report["records"] / seconds / 1e6, 3), round(seconds, 3), round(report["peak_memory_bytes"] / 1e6), report["checkpoint"]["count"])
 PY
 )
   echo "round $round: bare loop $theirs M/s, freshet $ours M/s (${seconds} s, peak ${peak} MB, ${epochs} checkpoints)"

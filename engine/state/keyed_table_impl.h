@@ -39,6 +39,20 @@ class KeyedTable final : public StateTable {
     Entry* e = FindEntry(hash, key);
     return e != nullptr && !e->erased ? &e->key : nullptr;
   }
+  /// Hints for a batch of look-ups: first the index slots of all rows, some rows ahead the entries, then what these point to.
+  /// Peek gives the value in the hash's own slot without comparing keys: for prefetching only.
+  void PrefetchSlot(uint32_t hash) const { __builtin_prefetch(&index_[hash & mask_]); }
+  void PrefetchEntry(uint32_t hash) const {
+    const Slot& slot = index_[hash & mask_];
+    if (slot.entry_plus_one == 0) return;
+    const char* entry = reinterpret_cast<const char*>(&entries_[slot.entry_plus_one - 1]);
+    __builtin_prefetch(entry);
+    __builtin_prefetch(entry + sizeof(Entry) - 1);
+  }
+  const V* Peek(uint32_t hash) const {
+    const Slot& slot = index_[hash & mask_];
+    return slot.entry_plus_one == 0 ? nullptr : &entries_[slot.entry_plus_one - 1].value;
+  }
   void MarkDirty(uint32_t hash, std::string_view key) {
     if (Entry* e = FindEntry(hash, key)) MarkDirty(*e);
   }
