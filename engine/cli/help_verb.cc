@@ -41,7 +41,8 @@ void PrintExpressions() {
 int Help(const CLI::App& program, const std::string& topic) {
   const Registry& registry = AllNodeTypes();
   if (topic.empty()) {
-    std::printf("%s\n%s\nAlso: freshet help expressions, settings, time, exit-codes.\n", program.get_formatter()->make_help(&program, "freshet", CLI::AppFormatMode::Normal).c_str(),
+    std::printf("%s\n%s\nAlso: freshet help expressions, settings, time, exit-codes.\n",
+                program.get_formatter()->make_help(&program, "freshet", CLI::AppFormatMode::Normal).c_str(),
                 HelpOverview(registry).c_str());
     return kExitOk;
   }

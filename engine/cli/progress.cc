@@ -94,11 +94,13 @@ std::string Progress::Describe(const RunSession& session, int64_t now_us) {
   const JobReport report = session.Report();
   const int64_t records = RunSession::RecordsRead(report);
   Sample& sample = samples_[&session];
-  if (sample.at_us == 0) sample = {now_us - session.elapsed_us(), session.records_before(), -1};
+  if (sample.at_us == 0) sample = {now_us - session.elapsed_us(), session.records_before(), -1, now_us, -1};
   const double seconds = static_cast<double>(std::max<int64_t>(1, now_us - sample.at_us)) / 1e6;
   const double rate = static_cast<double>(records - sample.records) / seconds;
   // Half of the new, half of the old: steady to look at, quick to follow.
-  sample = {now_us, records, sample.rate < 0 ? rate : (sample.rate + rate) / 2};
+  sample.at_us = now_us;
+  sample.records = records;
+  sample.rate = sample.rate < 0 ? rate : (sample.rate + rate) / 2;
 
   std::string text = session.name() + "  " + FormatCount(records) + " records  " +
                      FormatCount(static_cast<int64_t>(sample.rate)) + "/s";
@@ -113,8 +115,13 @@ std::string Progress::Describe(const RunSession& session, int64_t now_us) {
     char share[16];
     std::snprintf(share, sizeof share, "  %.0f %%", *report.progress * 100);
     text += share;
-    const double left = static_cast<double>(session.elapsed_us()) * (1 - *report.progress) / *report.progress;
-    if (*report.progress < 1) text += "  " + FormatClock(static_cast<int64_t>(left)) + " left";
+    if (sample.first_share < 0) {
+      sample.first_share = *report.progress;
+      sample.first_us = now_us;
+    }
+    const double gained = *report.progress - sample.first_share;
+    const double left = static_cast<double>(now_us - sample.first_us) * (1 - *report.progress) / gained;
+    if (gained > 0 && *report.progress < 1) text += "  " + FormatClock(static_cast<int64_t>(left)) + " left";
   }
   return text;
 }

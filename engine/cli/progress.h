@@ -21,10 +21,6 @@ class Progress {
   void Clear();
 
  private:
-  struct Figures {
-    double rows_per_second = 0;
-    std::string text;
-  };
   std::string Describe(const RunSession& session, int64_t now_us);
 
   const bool quiet_;
@@ -34,6 +30,8 @@ class Progress {
     int64_t at_us = 0;
     int64_t records = 0;
     double rate = 0;
+    int64_t first_us = 0;  ///< since then, and from this share on, the time left is reckoned
+    double first_share = -1;
   };
   std::map<const RunSession*, Sample> samples_;
 };

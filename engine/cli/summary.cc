@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 
 #include "connectors/format/row_writer.h"
 #include "engine/base/units.h"
@@ -71,20 +72,21 @@ std::string DeadLetterPath(const RunSession& session, const std::string& node) {
 std::string DeadLetterOwner(const NodeReport& sink) { return sink.id.substr(0, sink.id.rfind('.')); }
 
 std::string LateSamples(const JobReport& report) {
-  std::string text;
+  std::map<std::string, std::vector<std::string>> rows;  // lanes of one node come apart
+  RowWriterSet writers(RowFormat::kNdjson);
   for (const auto& [node, batches] : report.late_samples) {
-    RowWriterSet writers(RowFormat::kNdjson);
-    size_t shown = 0;
-    text += "  late at " + node + ", for example\n";
     for (const Batch& batch : batches) {
       const Batch dense = batch.Dense();
-      const RowWriter& writer = writers.For(dense.schema());
-      for (int32_t row = 0; row < dense.row_count() && shown < kLateRowsShown; ++row, ++shown) {
-        text += "    ";
-        writer.AppendRow(dense, row, &text);
+      for (int32_t row = 0; row < dense.row_count(); ++row) {
+        if (rows[node].size() >= kLateRowsShown) break;
+        writers.For(dense.schema()).AppendObject(dense, row, &rows[node].emplace_back());
       }
     }
-    if (text.back() != '\n') text += '\n';
+  }
+  std::string text;
+  for (const auto& [node, lines] : rows) {
+    text += "  late at " + node + ", for example\n";
+    for (const std::string& line : lines) text += "    " + line + "\n";
   }
   return text;
 }

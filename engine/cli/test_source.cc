@@ -61,7 +61,14 @@ class TestSource final : public Source {
       chunk->position_after = std::to_string(piece_) + " " + std::to_string(row_);
       return PollOutcome::kChunk;
     }
-    return PollOutcome::kEnd;
+    if (piece_ > data_->pieces.size()) return PollOutcome::kEnd;
+    // An empty chunk ends the partition: rows that wait for `max_jump` are settled by it.
+    ++piece_;
+    chunk->finished = std::make_shared<DecodedBlock>();
+    for (const Field& field : schema_->fields()) chunk->finished->columns.push_back(NullColumn(field.type, 0));
+    chunk->partition_end = true;
+    chunk->position_after = std::to_string(piece_) + " 0";
+    return PollOutcome::kChunk;
   }
 
  private:

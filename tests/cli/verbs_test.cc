@@ -91,7 +91,7 @@ sinks:
 )");
   const Finished run = RunProgram(shop, {"validate", file});
   CHECK(run.code == 2);
-  for (const char* word : {"ndjsn", "strin", "parsecs", "fyle", "wher", "nowhere", "cycle", "path", "colour"}) {
+  for (const char* word : {"ndjsn", "strin", "parsecs", "fyle", "wher", "nowhere", "circle", "path", "colour"}) {
     CAPTURE(word);
     CHECK_MESSAGE(Contains(run.err, word), run.err);
   }
@@ -123,6 +123,14 @@ TEST_CASE("Test_FileWithTests_RunsThemEverywhere") {
   CHECK(bad.code == 5);
   CHECK_MESSAGE(Contains(bad.out, "s: expected 43, got 42"), bad.out);
   CHECK_MESSAGE(Contains(bad.out, "1 passed, 1 failed"), bad.out);
+}
+
+TEST_CASE("Test_RowsThatWaitForMaxJump_ComeOutAtTheEnd") {
+  Workshop shop;
+  const std::string file = shop.Write("sample.yaml", SamplePipeline(kTests));
+  const Finished run = RunProgram(shop, {"test", file, "--only", "big enough", "--set", "sources.in.time.max_jump=1h"});
+  CHECK_MESSAGE(run.code == 0, run.out, run.err);
+  CHECK_MESSAGE(Contains(run.out, "1 passed, 0 failed"), run.out);
 }
 
 TEST_CASE("Plan_Sample_ShowsCellsDotAndMermaid") {
