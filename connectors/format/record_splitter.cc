@@ -1,11 +1,10 @@
 #include "connectors/format/record_splitter.h"
 
-#include <emmintrin.h>
-
 #include <algorithm>
 #include <cstring>
 
 #include "connectors/format/csv_scan.h"
+#include "connectors/format/kernels/count_lines.h"
 
 namespace freshet {
 namespace {
@@ -75,25 +74,7 @@ class CsvSplitter final : public RecordSplitter {
 
 }  // namespace
 
-int64_t CountLines(const char* p, const char* end) {
-  int64_t count = 0;
-  const __m128i line_feed = _mm_set1_epi8('\n');
-  const __m128i zero = _mm_setzero_si128();
-  __m128i sums = zero;
-  while (end - p >= 16) {
-    // Up to 255 blocks fit into byte counters.
-    const int64_t blocks = std::min<int64_t>((end - p) / 16, 255);
-    __m128i counts = zero;
-    for (int64_t i = 0; i < blocks; ++i, p += 16)
-      counts = _mm_sub_epi8(counts, _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), line_feed));
-    sums = _mm_add_epi64(sums, _mm_sad_epu8(counts, zero));
-  }
-  alignas(16) int64_t parts[2];
-  _mm_store_si128(reinterpret_cast<__m128i*>(parts), sums);
-  count = parts[0] + parts[1];
-  for (; p < end; ++p) count += *p == '\n' ? 1 : 0;
-  return count;
-}
+int64_t CountLines(const char* p, const char* end) { return CountLineFeeds(p, end - p); }
 
 std::unique_ptr<RecordSplitter> MakeLineSplitter() { return std::make_unique<LineSplitter>(); }
 std::unique_ptr<RecordSplitter> MakeCsvSplitter(char delimiter, int64_t record_bytes_max) {
