@@ -21,16 +21,6 @@ constexpr int64_t kLogEveryUs = 10000000;
 std::mutex line_mutex;
 std::string live_line;
 
-void EraseLine() {
-  line_mutex.lock();
-  if (!live_line.empty()) std::fputs("\r\033[K", stderr);
-}
-void RedrawLine() {
-  // The cursor goes back to the left, so that rows printed by a console sink begin there.
-  if (!live_line.empty()) std::fprintf(stderr, "%s\r", live_line.c_str());
-  line_mutex.unlock();
-}
-
 size_t TerminalWidth() {
   winsize size{};
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
@@ -42,6 +32,28 @@ void Draw(std::string line) {
   live_line = std::move(line);
   std::fprintf(stderr, "\r\033[K%s\r", live_line.c_str());
 }
+
+/// Prints through another sink, with the live line out of the way.
+class ApartSink final : public Sink {
+ public:
+  explicit ApartSink(std::unique_ptr<Sink> inner) : inner_(std::move(inner)) {}
+  Status Open(const SinkOpenContext& ctx) override { return inner_->Open(ctx); }
+  Status Write(const Batch& batch, int64_t first_ordinal) override {
+    HideLiveLine();
+    Status status = inner_->Write(batch, first_ordinal);
+    ShowLiveLine();
+    return status;
+  }
+  Result<std::string> PrepareCommit(Epoch epoch) override { return inner_->PrepareCommit(epoch); }
+  Status Commit(Epoch epoch) override { return inner_->Commit(epoch); }
+  Status Abort(Epoch epoch) override { return inner_->Abort(epoch); }
+  Status Finish() override { return inner_->Finish(); }
+  void Close() noexcept override { inner_->Close(); }
+  std::string Summary() const override { return inner_->Summary(); }
+
+ private:
+  std::unique_ptr<Sink> inner_;
+};
 
 /// Where event time stands at the slowest source, behind the clock for live ones.
 std::string DescribeTime(const RunSession& session, const JobReport& report) {
@@ -63,6 +75,23 @@ std::string DescribeTime(const RunSession& session, const JobReport& report) {
 
 }  // namespace
 
+void HideLiveLine() {
+  line_mutex.lock();
+  if (!live_line.empty()) std::fputs("\r\033[K", stderr);
+}
+void ShowLiveLine() {
+  if (!live_line.empty()) std::fprintf(stderr, "%s\r", live_line.c_str());
+  line_mutex.unlock();
+}
+
+void KeepLiveLineApart(GraphSpec* spec) {
+  for (NodeSpec& node : spec->nodes) {
+    auto* sink = std::get_if<SinkNode>(&node.kind);
+    if (sink == nullptr || node.type != "console") continue;
+    sink->bound.make_sink = [make = sink->bound.make_sink] { return std::make_unique<ApartSink>(make()); };
+  }
+}
+
 std::string FormatClock(int64_t us) {
   const int64_t s = (us + 500000) / 1000000;
   char text[48];
@@ -76,7 +105,7 @@ std::string FormatClock(int64_t us) {
 
 Progress::Progress(bool quiet) : quiet_(quiet), terminal_(StandardErrorIsTerminal()) {
   last_us_ = Env::Posix()->SteadyMicros();
-  if (terminal_ && !quiet_) SetLogHooks(EraseLine, RedrawLine);
+  if (terminal_ && !quiet_) SetLogHooks(HideLiveLine, ShowLiveLine);
 }
 
 Progress::~Progress() {

@@ -36,6 +36,14 @@ class Progress {
   std::map<const RunSession*, Sample> samples_;
 };
 
+/// Takes the live line away and puts it back, around something else that is printed on the terminal. Any thread; a
+/// pair.
+void HideLiveLine();
+void ShowLiveLine();
+
+/// Makes the console sinks of a pipeline do so. Only where standard output and standard error are a terminal.
+void KeepLiveLineApart(GraphSpec* spec);
+
 /// "1:05", "2:03:04": for people.
 std::string FormatClock(int64_t us);
 

@@ -150,6 +150,7 @@ Sessions MakeSessions(const RunArguments& arguments, std::vector<Pipeline> pipel
     options.state_directory = pipeline.settings().checkpoint_path;
     if (!arguments.state.empty())
       options.state_directory = several ? arguments.state + "/" + pipeline.name() : arguments.state;
+    if (!arguments.quiet && StandardOutputIsTerminal() && StandardErrorIsTerminal()) KeepLiveLineApart(&pipeline.graph);
     sessions.push_back(std::make_unique<RunSession>(std::move(pipeline), options));
   }
   return sessions;

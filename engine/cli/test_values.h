@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "engine/base/status.h"
-#include "engine/base/status.h"
 #include "engine/batch/batch.h"
 #include "engine/batch/column_builder.h"
 #include "engine/plan/pipeline_tests.h"

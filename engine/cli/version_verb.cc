@@ -1,7 +1,9 @@
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
+#include <string>
 
+#include "engine/base/env.h"
 #include "engine/cli/exit_codes.h"
 #include "engine/cli/verbs.h"
 
@@ -20,6 +22,22 @@ const char* BuildKind() {
 #endif
 }
 
+/// The shared libraries in this process by their files' versions: those that run, not those it was built with.
+std::string LoadedLibraries() {
+  constexpr const char* kNames[] = {"tbb",  "rocksdb", "yaml-cpp", "simdjson", "curl",    "re2",
+                                    "zstd", "z",       "xxhash",   "spdlog",   "date-tz", "cpp-httplib"};
+  const Result<std::string> maps = Env::Posix()->ReadFile("/proc/self/maps");
+  std::string text;
+  for (const char* name : kNames) {
+    const std::string file = std::string("/lib") + name + ".so.";
+    const size_t at = maps.ok() ? maps->find(file) : std::string::npos;
+    if (at == std::string::npos) continue;
+    const size_t from = at + file.size();
+    text += " lib" + std::string(name) + ".so." + maps->substr(from, maps->find('\n', from) - from);
+  }
+  return text;
+}
+
 int PrintVersion() {
   std::printf("freshet %s\n", FRESHET_VERSION);
   std::printf("compiler   %s, C++ %ld\n", __VERSION__, __cplusplus);
@@ -29,7 +47,7 @@ int PrintVersion() {
 #else
   std::printf("processor  any x86-64, faster kernels chosen at run time\n");
 #endif
-  std::printf("libraries  CLI11 %s; the others are those of the system, see README\n", CLI11_VERSION);
+  std::printf("libraries  CLI11 %s; loaded:%s\n", CLI11_VERSION, LoadedLibraries().c_str());
   return kExitOk;
 }
 

@@ -1,6 +1,7 @@
 #include "tests/cli/program.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -97,7 +98,7 @@ Finished RunProgram(const Workshop& workshop, std::vector<std::string> arguments
 bool Eventually(const std::function<bool()>& condition) {
   for (int i = 0; i < 12000; ++i) {
     if (condition()) return true;
-    usleep(5000);
+    (void)poll(nullptr, 0, 5);  // leaves the core to the program that is waited for
   }
   return false;
 }

@@ -172,3 +172,70 @@ TEST_CASE("Run_Limit_StopsLikeASignalAndGoesOn") {
   CHECK_MESSAGE(second.code == 0, second.err);
   CHECK(shop.Read("out.ndjson") == expected);
 }
+
+TEST_CASE("Run_StateThatDoesNotFitOrIsBroken_IsRefusedWithAWayOut") {
+  Workshop shop;
+  shop.Write("in.ndjson", SampleRows(0, 500));
+  const std::string file = shop.Write("sample.yaml", SamplePipeline());
+  const std::string state = shop.Path("state");
+  REQUIRE(RunProgram(shop, {"run", file, "--http", "off", "--state", state, "--limit", "100"}).code == 0);
+
+  std::string edited = SamplePipeline();
+  edited.replace(edited.find("s: sum(v)"), 9, "s: max(v)");
+  const Finished misfit =
+      RunProgram(shop, {"run", shop.Write("edited.yaml", edited), "--http", "off", "--state", state});
+  CHECK_MESSAGE(misfit.code == 4, misfit.err);
+  CHECK_MESSAGE(Contains(misfit.err, "`w`"), misfit.err);
+  CHECK_MESSAGE(Contains(misfit.err, "--fresh"), misfit.err);
+
+  // Nothing was lost by the refusal.
+  const std::string current = shop.Read("state/db/CURRENT");
+  shop.Write("state/db/CURRENT", "garbage\n");
+  const Finished broken = RunProgram(shop, {"run", file, "--http", "off", "--state", state});
+  CHECK_MESSAGE(broken.code == 4, broken.err);
+  CHECK_MESSAGE(Contains(broken.err, "--fresh"), broken.err);
+  shop.Write("state/db/CURRENT", current);
+  const Finished whole = RunProgram(shop, {"run", file, "--http", "off", "--state", state});
+  CHECK_MESSAGE(whole.code == 0, whole.err);
+  CHECK(Contains(whole.err, "read 500 = emitted 500"));
+}
+
+TEST_CASE("Run_UntilIdle_EndsWithoutASignal") {
+  Workshop shop;
+  shop.Write("in.ndjson", SampleRows(0, 100));
+  const std::string file = shop.Write("sample.yaml", SamplePipeline());
+  const Finished run = RunProgram(shop, {"run", file, "--http", "off", "--state", shop.Path("state"), "--until-idle",
+                                         "200ms", "--set", "sources.in.follow=true"});
+  CHECK_MESSAGE(run.code == 0, run.err);
+  CHECK_MESSAGE(Contains(run.err, "stopped after"), run.err);
+}
+
+TEST_CASE("Run_Strict_TakesWarningsForErrors") {
+  Workshop shop;
+  shop.Write("in.ndjson", SampleRows(0, 10));
+  const std::string file = shop.Write("plain.yaml", R"(name: plain
+sources:
+  in: {type: file, path: in.ndjson, format: ndjson, schema: {k: string}}
+sinks:
+  out: {type: blackhole, inputs: [in]}
+)");
+  const Finished strict = RunProgram(shop, {"run", file, "--http", "off", "--strict", "--state", shop.Path("state")});
+  CHECK_MESSAGE(strict.code == 2, strict.err);
+  const Finished lax = RunProgram(shop, {"run", file, "--http", "off", "--state", shop.Path("state")});
+  CHECK_MESSAGE(lax.code == 0, lax.err);
+  CHECK(Contains(lax.err, "warning"));
+}
+
+TEST_CASE("Run_TwoPipelinesOneFailing_TheOtherFinishes") {
+  Workshop shop;
+  shop.Write("in.ndjson", SampleRows(0, 100));
+  std::string missing = SamplePipeline();
+  missing.replace(missing.find("in.ndjson"), 9, "no.ndjson");
+  missing.replace(missing.find("out.ndjson"), 10, "no.out");
+  missing.replace(missing.find("name: sample"), 12, "name: absent");
+  const Finished run = RunProgram(shop, {"run", shop.Write("a.yaml", missing), shop.Write("b.yaml", SamplePipeline()),
+                                         "--http", "off", "--state", shop.Path("state")});
+  CHECK_MESSAGE(run.code == 3, run.err);
+  CHECK_MESSAGE(Contains(run.err, "sample: finished"), run.err);
+  CHECK_FALSE(shop.Read("out.ndjson").empty());
+}
