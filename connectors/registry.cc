@@ -5,8 +5,8 @@
 #include "connectors/file/file_source.h"
 #include "connectors/file_sink/file_sink.h"
 #include "connectors/generate/generate.h"
-#include "connectors/scorecard/scorecard.h"
 #include "connectors/host/host.h"
+#include "connectors/scorecard/scorecard.h"
 #include "connectors/stdin/stdin_source.h"
 #include "connectors/webhook/webhook.h"
 

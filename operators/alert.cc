@@ -18,15 +18,15 @@ namespace {
 
 struct AlertPlan {
   std::string rule;
-  std::string id_scope;            ///< pipeline and node, for ids
+  std::string id_scope;  ///< pipeline and node, for ids
   BoundExpr when;
-  BoundExpr severity;              ///< may be absent
+  BoundExpr severity;  ///< may be absent
   Severity fixed_severity = Severity::kMedium;
-  BoundExpr value;                 ///< may be absent
+  BoundExpr value;  ///< may be absent
   std::optional<MessageTemplate> message;
   EpisodeOptions episode;
   KeyCodec key;
-  std::vector<int> carried;        ///< input columns that follow the contract's
+  std::vector<int> carried;  ///< input columns that follow the contract's
   SchemaRef input;
   SchemaRef output;
   std::string fingerprint;
@@ -35,7 +35,7 @@ struct AlertPlan {
 /// One key: its episode, and the row that started it.
 struct AlertCell {
   Episode episode;
-  std::string row_bytes;   ///< one row of the input, encoded
+  std::string row_bytes;  ///< one row of the input, encoded
   std::string message;
   void Encode(ByteSink& sink) const {
     episode.Encode(sink);
@@ -82,9 +82,11 @@ class Alert final : public Operator {
       if (cell == nullptr && !input.condition) continue;
       if (input.condition) {
         input.severity = static_cast<uint8_t>(plan_->fixed_severity);
-        if (plan_->severity && severity.IsValid(row)) input.severity = std::max<uint8_t>(SeverityRank(severity.StringAt(row)), 1);
+        if (plan_->severity && severity.IsValid(row))
+          input.severity = std::max<uint8_t>(SeverityRank(severity.StringAt(row)), 1);
         if (plan_->value && value.IsValid(row))
-          input.value = value.type() == TypeId::kInt64 ? static_cast<double>(value.int64s()[row]) : value.float64s()[row];
+          input.value =
+              value.type() == TypeId::kInt64 ? static_cast<double>(value.int64s()[row]) : value.float64s()[row];
       }
       Step(in, row, input);
     }
@@ -171,8 +173,9 @@ class Alert final : public Operator {
 
   Result<Progress> Flush(Emitter& out) {
     if (pending_.empty()) return Progress::kDone;
-    std::stable_sort(pending_.begin(), pending_.end(),
-                     [](const Pending& a, const Pending& b) { return std::tie(a.time_us, a.key) < std::tie(b.time_us, b.key); });
+    std::stable_sort(pending_.begin(), pending_.end(), [](const Pending& a, const Pending& b) {
+      return std::tie(a.time_us, a.key) < std::tie(b.time_us, b.key);
+    });
     const auto count = static_cast<int32_t>(std::min<size_t>(pending_.size(), static_cast<size_t>(row_count_max_)));
     FRESHET_ASSIGN_OR_RETURN(Batch batch, Rows(count));
     pending_.erase(pending_.begin(), pending_.begin() + count);
@@ -190,7 +193,8 @@ class Alert final : public Operator {
       const Pending& p = pending_[static_cast<size_t>(i)];
       Batch start;
       ByteSource source(p.row_bytes);
-      if (!DecodeBatch(source, plan_->input, &start) || start.empty()) return Status::DataLoss("the row that started an alert cannot be read");
+      if (!DecodeBatch(source, plan_->input, &start) || start.empty())
+        return Status::DataLoss("the row that started an alert cannot be read");
       size_t c = 0;
       columns[c++].AppendString(AlertId(p.key, p.episode.started_us()));
       columns[c++].AppendString(plan_->rule);
@@ -199,11 +203,15 @@ class Alert final : public Operator {
       columns[c++].AppendString(SeverityName(static_cast<Severity>(std::max<uint8_t>(p.episode.severity(), 1))));
       columns[c++].AppendInt64(p.episode.started_us());
       columns[c++].AppendInt64(p.episode.peaked_us());
-      if (p.episode.has_peak()) columns[c].AppendFloat64(p.episode.peak());
-      else columns[c].AppendNull();
+      if (p.episode.has_peak())
+        columns[c].AppendFloat64(p.episode.peak());
+      else
+        columns[c].AppendNull();
       ++c;
-      if (p.firing) columns[c].AppendNull();
-      else columns[c].AppendInt64(p.episode.ended_us());
+      if (p.firing)
+        columns[c].AppendNull();
+      else
+        columns[c].AppendInt64(p.episode.ended_us());
       ++c;
       columns[c++].AppendString(p.message);
       for (const int k : plan_->carried) columns[c++].AppendFrom(start.column(k), 0);
@@ -247,7 +255,9 @@ bool BindSeverity(const OptionsNode& options, const Schema& input, const BindCon
   auto bound = BoundExpr::Bind(*parsed, input, bind.diagnostics, words);
   if (!bound) return false;
   if (bound->type() != TypeId::kString) {
-    bind.diagnostics->Error("FR3403", text->span, "a severity is low, medium, high or critical; this expression gives " + std::string(TypeName(bound->type())));
+    bind.diagnostics->Error(
+        "FR3403", text->span,
+        "a severity is low, medium, high or critical; this expression gives " + std::string(TypeName(bound->type())));
     return false;
   }
   plan->severity = *bound;
@@ -265,7 +275,8 @@ bool BindValue(const OptionsNode& options, const Schema& input, const BindContex
   auto bound = parsed ? BoundExpr::Bind(*parsed, input, bind.diagnostics) : std::nullopt;
   if (!bound) return false;
   if (!IsNumeric(bound->type())) {
-    bind.diagnostics->Error("FR3404", text->span, "`peak` must be a number; this expression gives " + std::string(TypeName(bound->type())));
+    bind.diagnostics->Error("FR3404", text->span,
+                            "`peak` must be a number; this expression gives " + std::string(TypeName(bound->type())));
     return false;
   }
   plan->value = *bound;
@@ -274,8 +285,10 @@ bool BindValue(const OptionsNode& options, const Schema& input, const BindContex
 
 void MakeSchema(const Schema& input, AlertPlan* plan) {
   std::vector<Field> fields = {{"alert_id", TypeId::kString}, {"rule", TypeId::kString}};
-  const std::vector<Field> own = {{"state", TypeId::kString}, {"severity", TypeId::kString}, {"started_at", TypeId::kTimestamp}, {"peaked_at", TypeId::kTimestamp},
-                                  {"peak", TypeId::kFloat64}, {"ended_at", TypeId::kTimestamp}, {"message", TypeId::kString}};
+  const std::vector<Field> own = {{"state", TypeId::kString},         {"severity", TypeId::kString},
+                                  {"started_at", TypeId::kTimestamp}, {"peaked_at", TypeId::kTimestamp},
+                                  {"peak", TypeId::kFloat64},         {"ended_at", TypeId::kTimestamp},
+                                  {"message", TypeId::kString}};
   std::set<std::string> taken = {"alert_id", "rule"};
   for (const Field& f : own) taken.insert(f.name);
   const auto add = [&](Field field) {
@@ -313,7 +326,8 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   if (!good) return std::nullopt;
   plan->when = *condition;
   plan->key = KeyCodec(*input, *key);
-  plan->episode = {options.GetDuration("for").us, options.GetDuration("keep_firing_for").us, options.GetDuration("cooldown").us};
+  plan->episode = {options.GetDuration("for").us, options.GetDuration("keep_firing_for").us,
+                   options.GetDuration("cooldown").us};
   MakeSchema(*input, plan.get());
   plan->fingerprint = "row: " + input->ToString() + "; key:";
   for (const TypeId type : plan->key.types()) plan->fingerprint += std::string(" ") + TypeName(type);
@@ -321,7 +335,8 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   BoundOperator bound;
   std::vector<int> key_columns;
   for (size_t i = 0; i < key->size(); ++i) key_columns.push_back(static_cast<int>(2 + i));
-  bound.outputs = {{"", plan->output, OutputOrder::kByTime, key_columns}, {"late", LateSchema(*input), OutputOrder::kInputOrder, {}}};
+  bound.outputs = {{"", plan->output, OutputOrder::kByTime, key_columns},
+                   {"late", LateSchema(*input), OutputOrder::kInputOrder, {}}};
   bound.node_class = NodeClass::kStateful;
   bound.input_order = InputOrder::kByEventTime;
   if (!key->empty()) bound.key = *key;
@@ -346,13 +361,17 @@ NodeDescriptor AlertDescriptor() {
   d.kind = NodeKind::kOperator;
   d.summary = "Turns a condition into episodes: one row when it starts firing, one when it resolves";
   d.doc =
-      "Watches `when` for each `key`. An episode starts at the first row for which it is true, fires once it has held for `for`, and resolves at\n"
-      "the first row for which it is false (or null), or once it has been false for `keep_firing_for`. Both moments give a row with the same\n"
+      "Watches `when` for each `key`. An episode starts at the first row for which it is true, fires once it has held "
+      "for `for`, and resolves at\n"
+      "the first row for which it is false (or null), or once it has been false for `keep_firing_for`. Both moments "
+      "give a row with the same\n"
       "alert_id, which is equal on every replay. Severity and peak are the worst seen so far in the episode.\n"
-      "Rows are taken by event time; late ones leave on `ID.late`. Input columns follow the alert's own; where a name is taken it gets `row_`. At the\n"
+      "Rows are taken by event time; late ones leave on `ID.late`. Input columns follow the alert's own; where a name "
+      "is taken it gets `row_`. At the\n"
       "end of a bounded input `for` and `keep_firing_for` count as passed.";
   d.example =
-      "surges:\n  type: alert\n  inputs: [odd]\n  when: is_anomaly\n  key: [video_id]\n  for: 10m\n  cooldown: 1h\n  message: \"{video_id}: {views} views\"\n";
+      "surges:\n  type: alert\n  inputs: [odd]\n  when: is_anomaly\n  key: [video_id]\n  for: 10m\n  cooldown: 1h\n  "
+      "message: \"{video_id}: {views} views\"\n";
   d.inputs_max = 64;
   d.output_names = {"late"};
   const auto option = [&](const char* name, OptionKind kind, const char* doc, const char* fallback = "") {
@@ -366,15 +385,22 @@ NodeDescriptor AlertDescriptor() {
   };
   option("when", OptionKind::kExpr, "The condition, a bool expression; null counts as false.");
   d.options.back().required = true;
-  option("key", OptionKind::kNameList, "One episode at a time for each value of these columns; without it one for the whole stream.");
+  option("key", OptionKind::kNameList,
+         "One episode at a time for each value of these columns; without it one for the whole stream.");
   d.options.back().state = StateEffect::kBreaking;
-  option("severity", OptionKind::kExpr, "low, medium, high or critical, or an expression that gives one; default: the input's `severity`, else medium.");
+  option(
+      "severity", OptionKind::kExpr,
+      "low, medium, high or critical, or an expression that gives one; default: the input's `severity`, else medium.");
   d.options.back().enum_values = {"low", "medium", "high", "critical"};
   option("for", OptionKind::kDuration, "How long the condition must hold before the alert fires (event time).", "0s");
-  option("keep_firing_for", OptionKind::kDuration, "How long the condition must be false before the alert resolves (event time).", "0s");
-  option("cooldown", OptionKind::kDuration, "After an episode ended, how long no other starts for that key (event time).", "0s");
-  option("peak", OptionKind::kExpr, "A number whose largest magnitude in the episode is its peak; default: the input's `score`.");
-  option("message", OptionKind::kExpr, "Text for people with columns of the starting row in braces: \"{video_id}: {score:.2f}\".");
+  option("keep_firing_for", OptionKind::kDuration,
+         "How long the condition must be false before the alert resolves (event time).", "0s");
+  option("cooldown", OptionKind::kDuration,
+         "After an episode ended, how long no other starts for that key (event time).", "0s");
+  option("peak", OptionKind::kExpr,
+         "A number whose largest magnitude in the episode is its peak; default: the input's `score`.");
+  option("message", OptionKind::kExpr,
+         "Text for people with columns of the starting row in braces: \"{video_id}: {score:.2f}\".");
   d.make_operator = Make;
   return d;
 }

@@ -8,10 +8,13 @@
 
 namespace freshet {
 
-std::optional<Schema> DetectorSchema(const OptionsNode& options, const BindContext& bind, const Schema& input, const DetectorColumnsOptions& columns) {
+std::optional<Schema> DetectorSchema(const OptionsNode& options, const BindContext& bind, const Schema& input,
+                                     const DetectorColumnsOptions& columns) {
   const std::string prefix = options.FindString("as").value_or("");
   std::vector<Field> fields;
-  const auto add = [&](const char* name, TypeId type) { fields.push_back({prefix.empty() ? name : prefix + "_" + name, type}); };
+  const auto add = [&](const char* name, TypeId type) {
+    fields.push_back({prefix.empty() ? name : prefix + "_" + name, type});
+  };
   if (columns.predicts) {
     add("expected", TypeId::kFloat64);
     add("lower", TypeId::kFloat64);
@@ -44,14 +47,14 @@ OptionSpec DetectorOption(const char* name, OptionKind kind, const char* doc, co
 }
 
 void AddDetectorOptions(NodeDescriptor* descriptor) {
-  descriptor->options.push_back(
-      DetectorOption("key", OptionKind::kNameList, "One model for each value of these columns; without it one for the whole stream."));
-  descriptor->options.push_back(
-      DetectorOption("max_p", OptionKind::kFloat, "A row is an anomaly when its p_value is below this.", "0.001", StateEffect::kNone));
+  descriptor->options.push_back(DetectorOption(
+      "key", OptionKind::kNameList, "One model for each value of these columns; without it one for the whole stream."));
+  descriptor->options.push_back(DetectorOption(
+      "max_p", OptionKind::kFloat, "A row is an anomaly when its p_value is below this.", "0.001", StateEffect::kNone));
   descriptor->options.back().min = 0;
   descriptor->options.back().max = 1;
-  descriptor->options.push_back(
-      DetectorOption("as", OptionKind::kString, "Prefix of the added columns, as in PREFIX_score.", "", StateEffect::kNone));
+  descriptor->options.push_back(DetectorOption(
+      "as", OptionKind::kString, "Prefix of the added columns, as in PREFIX_score.", "", StateEffect::kNone));
 }
 
 DetectorColumns::DetectorColumns(const DetectorColumnsOptions& options, int32_t rows) : options_(options) {
@@ -69,12 +72,16 @@ DetectorColumns::DetectorColumns(const DetectorColumnsOptions& options, int32_t 
 void DetectorColumns::Add(const Row& row) {
   size_t c = 0;
   const auto number = [&](double v) {
-    if (std::isnan(v)) builders_[c++].AppendNull();
-    else builders_[c++].AppendFloat64(v);
+    if (std::isnan(v))
+      builders_[c++].AppendNull();
+    else
+      builders_[c++].AppendFloat64(v);
   };
   const auto text = [&](const char* v) {
-    if (v == nullptr || *v == 0) builders_[c++].AppendNull();
-    else builders_[c++].AppendString(v);
+    if (v == nullptr || *v == 0)
+      builders_[c++].AppendNull();
+    else
+      builders_[c++].AppendString(v);
   };
   if (options_.predicts) {
     number(row.expected);

@@ -8,31 +8,33 @@
 
 namespace freshet {
 
-/// The columns that every detector adds, in this order: score, p_value, is_anomaly, severity, why; before them, where the
-/// detector predicts, expected, lower, upper; after them, where it knows, direction. With `as: PREFIX` they are PREFIX_score ….
-/// Until warm: null, null, false, null, null.
+/// The columns that every detector adds, in this order: score, p_value, is_anomaly, severity, why; before them, where
+/// the detector predicts, expected, lower, upper; after them, where it knows, direction. With `as: PREFIX` they are
+/// PREFIX_score …. Until warm: null, null, false, null, null.
 struct DetectorColumnsOptions {
   bool predicts = false;
   bool has_direction = false;
 };
 
 /// The input's schema and the detector's columns. A name that exists is an error (FR3501) that names the option `as`.
-std::optional<Schema> DetectorSchema(const OptionsNode& options, const BindContext& bind, const Schema& input, const DetectorColumnsOptions& columns);
+std::optional<Schema> DetectorSchema(const OptionsNode& options, const BindContext& bind, const Schema& input,
+                                     const DetectorColumnsOptions& columns);
 
 /// Adds the options common to detectors: key, max_p, as.
 void AddDetectorOptions(NodeDescriptor* descriptor);
-OptionSpec DetectorOption(const char* name, OptionKind kind, const char* doc, const char* fallback = "", StateEffect state = StateEffect::kBreaking);
+OptionSpec DetectorOption(const char* name, OptionKind kind, const char* doc, const char* fallback = "",
+                          StateEffect state = StateEffect::kBreaking);
 
 /// Builds the rows' values; one Add per row.
 class DetectorColumns {
  public:
   struct Row {
-    double score = 0;              ///< NaN: none
+    double score = 0;  ///< NaN: none
     std::optional<double> p_value;
     bool is_anomaly = false;
-    std::string why;               ///< "" is null
+    std::string why;  ///< "" is null
     double expected = 0, lower = 0, upper = 0;
-    int direction = 0;             ///< 1 up, -1 down, 0 null
+    int direction = 0;  ///< 1 up, -1 down, 0 null
   };
   DetectorColumns(const DetectorColumnsOptions& options, int32_t rows);
   void Add(const Row& row);

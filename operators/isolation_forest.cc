@@ -33,8 +33,10 @@ struct ForestPlan {
 class Model {
  public:
   explicit Model(const ForestPlan& plan) : calibrator_(TailCalibratorOptions{}) {
-    if (const auto* rolling = std::get_if<RollingForestOptions>(&plan.model)) forest_.emplace<RollingForest>(*rolling);
-    else forest_.emplace<OnlineForest>(std::get<OnlineForestOptions>(plan.model));
+    if (const auto* rolling = std::get_if<RollingForestOptions>(&plan.model))
+      forest_.emplace<RollingForest>(*rolling);
+    else
+      forest_.emplace<OnlineForest>(std::get<OnlineForestOptions>(plan.model));
   }
 
   DetectorColumns::Row ScoreAndLearn(const double* x, const ForestPlan& plan, std::vector<double>& parts) {
@@ -69,13 +71,17 @@ class Model {
  private:
   template <class F>
   void Visit(F&& f) {
-    if (auto* rolling = std::get_if<RollingForest>(&forest_)) f(*rolling);
-    else f(std::get<OnlineForest>(forest_));
+    if (auto* rolling = std::get_if<RollingForest>(&forest_))
+      f(*rolling);
+    else
+      f(std::get<OnlineForest>(forest_));
   }
   template <class F>
   void Visit(F&& f) const {
-    if (const auto* rolling = std::get_if<RollingForest>(&forest_)) f(*rolling);
-    else f(std::get<OnlineForest>(forest_));
+    if (const auto* rolling = std::get_if<RollingForest>(&forest_))
+      f(*rolling);
+    else
+      f(std::get<OnlineForest>(forest_));
   }
 
   /// "views = 812 (71%), likes = 3 (29%)": the features that make the score high, with their share of that.
@@ -106,8 +112,10 @@ struct ForestCell {
   std::unique_ptr<Model> model;
   std::string bytes;
   void Encode(ByteSink& sink) const {
-    if (model) model->Encode(sink);
-    else sink.PutBytes(bytes);
+    if (model)
+      model->Encode(sink);
+    else
+      sink.PutBytes(bytes);
   }
   bool Decode(ByteSource& source, uint16_t) {
     bytes = source.GetBytes(source.remaining());
@@ -117,7 +125,8 @@ struct ForestCell {
 
 class IsolationForest final : public Operator {
  public:
-  explicit IsolationForest(std::shared_ptr<const ForestPlan> plan) : plan_(std::move(plan)), x_(plan_->features.size()), parts_(plan_->features.size()) {}
+  explicit IsolationForest(std::shared_ptr<const ForestPlan> plan)
+      : plan_(std::move(plan)), x_(plan_->features.size()), parts_(plan_->features.size()) {}
 
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
@@ -129,7 +138,9 @@ class IsolationForest final : public Operator {
     if (ctx.state().extra().empty()) return Status::Ok();
     ByteSource source(ctx.state().extra());
     if (source.GetString() != plan_->fingerprint)
-      return Status::InvalidArgument("the forest kept in the state was made with other features or settings; undo the change, rename the id to start it empty, or start over with --fresh");
+      return Status::InvalidArgument(
+          "the forest kept in the state was made with other features or settings; undo the change, rename the id to "
+          "start it empty, or start over with --fresh");
     return global_->Decode(source);
   }
 
@@ -188,7 +199,9 @@ bool BindFeatures(const OptionsNode& options, const Schema& input, const BindCon
     good = good && bound.has_value();
     if (!bound) continue;
     if (!IsNumeric(bound->type())) {
-      bind.diagnostics->Error("FR3502", text.span, "a feature must be a number; this expression gives " + std::string(TypeName(bound->type())));
+      bind.diagnostics->Error(
+          "FR3502", text.span,
+          "a feature must be a number; this expression gives " + std::string(TypeName(bound->type())));
       good = false;
     }
     plan->names.push_back(bound->ToString());
@@ -241,8 +254,8 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
     bind.diagnostics->Error("FR3504", bind.node_span, valid.message());
     return std::nullopt;
   }
-  plan->fingerprint = std::string(online ? "online" : "rolling") + " trees " + std::to_string(trees) + " window " + std::to_string(window) + " leaf " +
-                      std::to_string(leaf) + " seed " + std::to_string(seed) + ":";
+  plan->fingerprint = std::string(online ? "online" : "rolling") + " trees " + std::to_string(trees) + " window " +
+                      std::to_string(window) + " leaf " + std::to_string(leaf) + " seed " + std::to_string(seed) + ":";
   for (const std::string& name : plan->names) plan->fingerprint += " " + name;
   BoundOperator bound;
   if (!key->empty()) {
@@ -267,14 +280,21 @@ NodeDescriptor IsolationForestDescriptor() {
   d.kind = NodeKind::kOperator;
   d.summary = "Online isolation forest: scores each row by how easily it is set apart from the rows before it";
   d.doc =
-      "Adds score (in (0, 1), higher is stranger; no natural cut), p_value (how often a usual row scores as high: calibrated on the scores' own past,\n"
-      "null for the first 200 scores), is_anomaly (p_value < max_p), severity (low < 1e-2, medium < 1e-3, high < 1e-4, critical < 1e-6) and why (the\n"
+      "Adds score (in (0, 1), higher is stranger; no natural cut), p_value (how often a usual row scores as high: "
+      "calibrated on the scores' own past,\n"
+      "null for the first 200 scores), is_anomaly (p_value < max_p), severity (low < 1e-2, medium < 1e-3, high < 1e-4, "
+      "critical < 1e-6) and why (the\n"
       "features that make the score high, with their share). Each row is scored, then learned, one by one.\n"
-      "variant rolling (default): 64 trees over the last `window` rows, half on small and half on larger samples, one rebuilt every 8 rows.\n"
-      "variant online: Leveni et al., ICML 2024, 32 trees. A null feature is missing. A full model takes some 0.3-0.6 MB; with `key` one per key.";
-  d.example = "odd:\n  type: isolation_forest\n  inputs: [motion]\n  features:\n    - log1p(view_velocity)\n    - engagement_rate\n";
+      "variant rolling (default): 64 trees over the last `window` rows, half on small and half on larger samples, one "
+      "rebuilt every 8 rows.\n"
+      "variant online: Leveni et al., ICML 2024, 32 trees. A null feature is missing. A full model takes some 0.3-0.6 "
+      "MB; with `key` one per key.";
+  d.example =
+      "odd:\n  type: isolation_forest\n  inputs: [motion]\n  features:\n    - log1p(view_velocity)\n    - "
+      "engagement_rate\n";
   d.inputs_max = 64;
-  d.options.push_back(DetectorOption("features", OptionKind::kExprList, "Numbers that describe a row, one expression a line."));
+  d.options.push_back(
+      DetectorOption("features", OptionKind::kExprList, "Numbers that describe a row, one expression a line."));
   d.options.back().required = true;
   d.options.push_back(DetectorOption("variant", OptionKind::kEnum, "Which algorithm.", "rolling"));
   d.options.back().enum_values = {"rolling", "online"};

@@ -41,8 +41,10 @@ TailCalibratorOptions CalibratorOptions() {
 class Model {
  public:
   explicit Model(const OutlierPlan& plan) : calibrator_(CalibratorOptions()) {
-    if (const auto* ewma = std::get_if<EwmaZScoreOptions>(&plan.model)) detector_.emplace<EwmaZScore>(*ewma);
-    else detector_.emplace<RollingMad>(std::get<RollingMadOptions>(plan.model));
+    if (const auto* ewma = std::get_if<EwmaZScoreOptions>(&plan.model))
+      detector_.emplace<EwmaZScore>(*ewma);
+    else
+      detector_.emplace<RollingMad>(std::get<RollingMadOptions>(plan.model));
   }
 
   DetectorColumns::Row ScoreAndLearn(double x, const OutlierPlan& plan) {
@@ -61,7 +63,8 @@ class Model {
     row.direction = x > verdict.expected ? 1 : x < verdict.expected ? -1 : 0;
     if (row.is_anomaly || *row.p_value < 1e-2) {
       char text[128];
-      std::snprintf(text, sizeof text, " %.4g against %.4g expected (%.4g to %.4g)", x, verdict.expected, verdict.lower, verdict.upper);
+      std::snprintf(text, sizeof text, " %.4g against %.4g expected (%.4g to %.4g)", x, verdict.expected, verdict.lower,
+                    verdict.upper);
       row.why = plan.metric_name + text;
     }
     return row;
@@ -69,8 +72,10 @@ class Model {
 
   void Encode(ByteSink& sink) const {
     sink.PutU8(kCodec);
-    if (const auto* ewma = std::get_if<EwmaZScore>(&detector_)) ewma->Encode(sink);
-    else std::get<RollingMad>(detector_).Encode(sink);
+    if (const auto* ewma = std::get_if<EwmaZScore>(&detector_))
+      ewma->Encode(sink);
+    else
+      std::get<RollingMad>(detector_).Encode(sink);
     calibrator_.Encode(sink);
   }
   Status Decode(ByteSource& source) {
@@ -84,8 +89,10 @@ class Model {
  private:
   template <class F>
   void Visit(F&& f) {
-    if (auto* ewma = std::get_if<EwmaZScore>(&detector_)) f(*ewma);
-    else f(std::get<RollingMad>(detector_));
+    if (auto* ewma = std::get_if<EwmaZScore>(&detector_))
+      f(*ewma);
+    else
+      f(std::get<RollingMad>(detector_));
   }
   std::variant<std::monostate, EwmaZScore, RollingMad> detector_;
   TailCalibrator calibrator_;
@@ -96,8 +103,10 @@ struct OutlierCell {
   std::unique_ptr<Model> model;
   std::string bytes;
   void Encode(ByteSink& sink) const {
-    if (model) model->Encode(sink);
-    else sink.PutBytes(bytes);
+    if (model)
+      model->Encode(sink);
+    else
+      sink.PutBytes(bytes);
   }
   bool Decode(ByteSource& source, uint16_t) {
     bytes = source.GetBytes(source.remaining());
@@ -119,7 +128,9 @@ class StatisticalOutlier final : public Operator {
     if (ctx.state().extra().empty()) return Status::Ok();
     ByteSource source(ctx.state().extra());
     if (source.GetString() != plan_->fingerprint)
-      return Status::InvalidArgument("the model kept in the state was made with another metric or settings; undo the change, rename the id to start it empty, or start over with --fresh");
+      return Status::InvalidArgument(
+          "the model kept in the state was made with another metric or settings; undo the change, rename the id to "
+          "start it empty, or start over with --fresh");
     return global_.model->Decode(source);
   }
 
@@ -162,7 +173,8 @@ std::optional<BoundExpr> BindMetric(const OptionsNode& options, const Schema& in
   const auto parsed = ParsedExpr::Parse(*text, bind.diagnostics);
   auto bound = parsed ? BoundExpr::Bind(*parsed, input, bind.diagnostics) : std::nullopt;
   if (bound && !IsNumeric(bound->type())) {
-    bind.diagnostics->Error("FR3505", text->span, "`metric` must be a number; this expression gives " + std::string(TypeName(bound->type())));
+    bind.diagnostics->Error("FR3505", text->span,
+                            "`metric` must be a number; this expression gives " + std::string(TypeName(bound->type())));
     return std::nullopt;
   }
   return bound;
@@ -227,19 +239,28 @@ NodeDescriptor StatisticalOutlierDescriptor() {
   d.kind = NodeKind::kOperator;
   d.summary = "Says how far a number is from what its key has shown before";
   d.doc =
-      "Adds expected, lower, upper, score (signed, in standard deviations or robust ones), p_value, is_anomaly, severity, why and direction (up, down).\n"
-      "Each value is scored with the model from before it, then learned; a value beyond the band enters as the band's edge, so that a spike does not\n"
-      "widen its own band. p_value is the method's own tail (Student's t) at first, and calibrated on the key's own scores once there are 200.\n"
+      "Adds expected, lower, upper, score (signed, in standard deviations or robust ones), p_value, is_anomaly, "
+      "severity, why and direction (up, down).\n"
+      "Each value is scored with the model from before it, then learned; a value beyond the band enters as the band's "
+      "edge, so that a spike does not\n"
+      "widen its own band. p_value is the method's own tail (Student's t) at first, and calibrated on the key's own "
+      "scores once there are 200.\n"
       "is_anomaly is p_value < max_p, or |score| > threshold where `threshold` is set.\n"
-      "ewma_zscore: exponentially weighted mean and variance, warm after 3 / alpha values. mad: median and median absolute deviation of the last\n"
-      "`window` values, warm after 20; prefer it for heavy tails. Transform counts first, as in `metric: log1p(views)`.";
-  d.example = "slow:\n  type: statistical_outlier\n  inputs: [per_minute]\n  metric: log1p(latency_ms)\n  method: mad\n  key: [host]\n";
+      "ewma_zscore: exponentially weighted mean and variance, warm after 3 / alpha values. mad: median and median "
+      "absolute deviation of the last\n"
+      "`window` values, warm after 20; prefer it for heavy tails. Transform counts first, as in `metric: "
+      "log1p(views)`.";
+  d.example =
+      "slow:\n  type: statistical_outlier\n  inputs: [per_minute]\n  metric: log1p(latency_ms)\n  method: mad\n  key: "
+      "[host]\n";
   d.inputs_max = 64;
   d.options.push_back(DetectorOption("metric", OptionKind::kExpr, "The number to watch."));
   d.options.back().required = true;
   d.options.push_back(DetectorOption("method", OptionKind::kEnum, "How the expectation is made.", "ewma_zscore"));
   d.options.back().enum_values = {"ewma_zscore", "mad"};
-  d.options.push_back(DetectorOption("threshold", OptionKind::kFloat, "Anomaly when |score| is above this, instead of by max_p; also the band's half width."));
+  d.options.push_back(
+      DetectorOption("threshold", OptionKind::kFloat,
+                     "Anomaly when |score| is above this, instead of by max_p; also the band's half width."));
   d.options.back().min = 1e-6;
   d.options.push_back(DetectorOption("alpha", OptionKind::kFloat, "ewma_zscore: weight of the newest value.", "0.05"));
   d.options.back().min = 1e-6;

@@ -24,7 +24,8 @@ std::string Lines(size_t bytes) {
 template <class Count>
 void CountLines(benchmark::State& state, Count count) {
   const std::string text = Lines(256 << 10);
-  for (auto _ : state) benchmark::DoNotOptimize(count(reinterpret_cast<const uint8_t*>(text.data()), static_cast<int64_t>(text.size())));
+  for (auto _ : state)
+    benchmark::DoNotOptimize(count(reinterpret_cast<const uint8_t*>(text.data()), static_cast<int64_t>(text.size())));
   state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(text.size()));
 }
 void CountLinesPlain(benchmark::State& state) {
@@ -36,8 +37,10 @@ void CountLinesPlain(benchmark::State& state) {
 }
 void CountLinesSse2(benchmark::State& state) { CountLines(state, count_lines_sse2::Count); }
 void CountLinesAvx2(benchmark::State& state) {
-  if (__builtin_cpu_supports("avx2")) CountLines(state, count_lines_avx2::Count);
-  else state.SkipWithError("this processor has no AVX2");
+  if (__builtin_cpu_supports("avx2"))
+    CountLines(state, count_lines_avx2::Count);
+  else
+    state.SkipWithError("this processor has no AVX2");
 }
 BENCHMARK(CountLinesPlain);
 BENCHMARK(CountLinesSse2);

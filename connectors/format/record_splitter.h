@@ -22,8 +22,9 @@ class RecordSplitter {
 
 /// A record is a line.
 std::unique_ptr<RecordSplitter> MakeLineSplitter();
-/// RFC 4180: a line feed inside a quoted field belongs to it. A record of more than `record_bytes_max` bytes is given up at
-/// its first line feed, so that one stray quote costs one line; one that is open at the end of the input is the rest of it.
+/// RFC 4180: a line feed inside a quoted field belongs to it. A record of more than `record_bytes_max` bytes is given
+/// up at its first line feed, so that one stray quote costs one line; one that is open at the end of the input is the
+/// rest of it.
 std::unique_ptr<RecordSplitter> MakeCsvSplitter(char delimiter, int64_t record_bytes_max);
 
 /// Number of line feeds in [p, end).

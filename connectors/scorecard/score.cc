@@ -14,12 +14,14 @@ bool Agree(const std::string& a, const std::string& b) { return a.empty() || b.e
 /// An alert that knows none of the plant's names says nothing about it.
 bool KnowsOne(const PlantedAnomaly& p, const FoundAlert& a) {
   const auto both = [](const std::string& x, const std::string& y) { return !x.empty() && !y.empty(); };
-  return both(p.channel, a.channel) || both(p.video, a.video) || both(p.edge, a.edge) || both(p.country, a.country) || both(p.device, a.device);
+  return both(p.channel, a.channel) || both(p.video, a.video) || both(p.edge, a.edge) || both(p.country, a.country) ||
+         both(p.device, a.device);
 }
 
 bool Meets(const PlantedAnomaly& p, const FoundAlert& a, int64_t grace_us) {
-  return KnowsOne(p, a) && a.started_us >= p.start_us && a.started_us <= p.end_us + grace_us && Agree(p.channel, a.channel) && Agree(p.video, a.video) &&
-         Agree(p.edge, a.edge) && Agree(p.country, a.country) && Agree(p.device, a.device);
+  return KnowsOne(p, a) && a.started_us >= p.start_us && a.started_us <= p.end_us + grace_us &&
+         Agree(p.channel, a.channel) && Agree(p.video, a.video) && Agree(p.edge, a.edge) &&
+         Agree(p.country, a.country) && Agree(p.device, a.device);
 }
 
 int64_t Median(std::vector<int64_t> v) {
@@ -80,12 +82,18 @@ std::vector<PlantedAnomaly> ShuffledTruth(const std::vector<PlantedAnomaly>& pla
 
 std::string ScoreText(const Scorecard& score, const Scorecard& chance) {
   char line[256];
-  std::snprintf(line, sizeof line, "planted %d, found %d: recall %.0f%% (by chance %.0f%%); alerts %d, right %d: precision %.0f%% (by chance %.0f%%); median delay %s",
-                score.planted, score.found, 100 * score.recall(), 100 * chance.recall(), score.alerts, score.right_alerts, 100 * score.precision(),
-                100 * chance.precision(), score.found == 0 ? "-" : FormatDuration({static_cast<int64_t>(score.median_delay_us) / 1000000 * 1000000}).c_str());
+  std::snprintf(line, sizeof line,
+                "planted %d, found %d: recall %.0f%% (by chance %.0f%%); alerts %d, right %d: precision %.0f%% (by "
+                "chance %.0f%%); median delay %s",
+                score.planted, score.found, 100 * score.recall(), 100 * chance.recall(), score.alerts,
+                score.right_alerts, 100 * score.precision(), 100 * chance.precision(),
+                score.found == 0
+                    ? "-"
+                    : FormatDuration({static_cast<int64_t>(score.median_delay_us) / 1000000 * 1000000}).c_str());
   std::string out = line;
   for (const Scorecard::Kind& kind : score.kinds) {
-    std::snprintf(line, sizeof line, "\n  %-20s %2d of %2d found, median delay %s", kind.kind.c_str(), kind.found, kind.planted,
+    std::snprintf(line, sizeof line, "\n  %-20s %2d of %2d found, median delay %s", kind.kind.c_str(), kind.found,
+                  kind.planted,
                   kind.delays_us.empty() ? "-" : FormatDuration({Median(kind.delays_us) / 1000000 * 1000000}).c_str());
     out += line;
   }

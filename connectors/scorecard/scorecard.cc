@@ -49,9 +49,20 @@ Result<std::vector<PlantedAnomaly>> ReadTruth(Env* env, const std::string& path)
   std::vector<PlantedAnomaly> out;
   for (int32_t row = 0; row < block.row_count; ++row) {
     if (block.columns[6].IsNull(row) || block.columns[7].IsNull(row))
-      return Status::DataLoss("the truth in " + path + " cannot be read: record " + std::to_string(row) + " lacks start or end");
-    const auto text = [&](size_t c) { return block.columns[c].IsNull(row) ? std::string() : std::string(block.columns[c].StringAt(row)); };
-    PlantedAnomaly p{text(0), text(1), text(2), text(3), text(4), text(5), block.columns[6].int64s()[row], block.columns[7].int64s()[row], 0};
+      return Status::DataLoss("the truth in " + path + " cannot be read: record " + std::to_string(row) +
+                              " lacks start or end");
+    const auto text = [&](size_t c) {
+      return block.columns[c].IsNull(row) ? std::string() : std::string(block.columns[c].StringAt(row));
+    };
+    PlantedAnomaly p{text(0),
+                     text(1),
+                     text(2),
+                     text(3),
+                     text(4),
+                     text(5),
+                     block.columns[6].int64s()[row],
+                     block.columns[7].int64s()[row],
+                     0};
     if (block.columns[8].IsValid(row)) p.strength = block.columns[8].float64s()[row];
     out.push_back(std::move(p));
   }
@@ -142,9 +153,12 @@ NodeDescriptor ScorecardDescriptor() {
   d.kind = NodeKind::kSink;
   d.summary = "compares alerts with what was planted: precision, recall, delay";
   d.doc =
-      "Remembers the alerts it gets and, when a bounded run ends, reads the file of what was planted (`generate: truth`) and says what share of\n"
-      "the plants an alert met (recall), what share of the alerts met a plant (precision), how long that took, and what the same alerts would\n"
-      "have met had the plants' names been dealt out at random. An alert meets a plant when its episode began between the plant's start and its\n"
+      "Remembers the alerts it gets and, when a bounded run ends, reads the file of what was planted (`generate: "
+      "truth`) and says what share of\n"
+      "the plants an alert met (recall), what share of the alerts met a plant (precision), how long that took, and "
+      "what the same alerts would\n"
+      "have met had the plants' names been dealt out at random. An alert meets a plant when its episode began between "
+      "the plant's start and its\n"
       "end plus `grace`, and every name that both know (channel, video_id, edge, country, device) is equal.";
   d.example = "verdict:\n  type: scorecard\n  inputs: [surges]\n  truth: truth.ndjson";
   d.inputs_max = 64;

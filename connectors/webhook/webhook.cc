@@ -34,8 +34,7 @@ class WebhookSink final : public Sink {
       : options_(std::move(options)),
         origin_(HttpOrigin(options_.url)),
         writers_(RowFormat::kNdjson),
-        backoff_(options_.backoff, options_.seed) {
-  }
+        backoff_(options_.backoff, options_.seed) {}
 
   Status Open(const SinkOpenContext& ctx) override {
     env_ = ctx.env;

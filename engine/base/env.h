@@ -14,10 +14,10 @@ namespace freshet {
 /// What stat(2) says, as far as we use it.
 struct FileInfo {
   uint64_t inode = 0;
-  int64_t size = 0;          ///< bytes
+  int64_t size = 0;  ///< bytes
   bool is_directory = false;
-  bool is_regular = false;   ///< false for pipes, terminals and devices
-  int64_t modified_us = 0;   ///< microseconds since the epoch
+  bool is_regular = false;  ///< false for pipes, terminals and devices
+  int64_t modified_us = 0;  ///< microseconds since the epoch
 };
 
 /// A file opened for reading. One thread at a time.

@@ -37,9 +37,7 @@ class Rng {
   /// Uniform in [0, 1), 53 bits.
   double NextDouble() { return static_cast<double>(Next() >> 11) * 0x1.0p-53; }
   /// Uniform in [0, n). REQUIRES: n > 0. (Lemire's multiply-shift; the bias is below n / 2^64.)
-  uint64_t Below(uint64_t n) {
-    return static_cast<uint64_t>((static_cast<unsigned __int128>(Next()) * n) >> 64);
-  }
+  uint64_t Below(uint64_t n) { return static_cast<uint64_t>((static_cast<unsigned __int128>(Next()) * n) >> 64); }
   /// Standard normal by the polar method (Marsaglia, Bray 1964); draws an even, varying number of words.
   double NextNormal() {
     for (;;) {

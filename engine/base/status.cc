@@ -13,18 +13,30 @@ const std::string& EmptyString() {
 
 const char* StatusCodeName(StatusCode code) {
   switch (code) {
-    case StatusCode::kOk: return "ok";
-    case StatusCode::kInvalidArgument: return "invalid_argument";
-    case StatusCode::kNotFound: return "not_found";
-    case StatusCode::kAlreadyExists: return "already_exists";
-    case StatusCode::kUnavailable: return "unavailable";
-    case StatusCode::kDataLoss: return "data_loss";
-    case StatusCode::kIo: return "io";
-    case StatusCode::kNoSpace: return "no_space";
-    case StatusCode::kLocked: return "locked";
-    case StatusCode::kCancelled: return "cancelled";
-    case StatusCode::kUnsupported: return "unsupported";
-    case StatusCode::kInternal: return "internal";
+    case StatusCode::kOk:
+      return "ok";
+    case StatusCode::kInvalidArgument:
+      return "invalid_argument";
+    case StatusCode::kNotFound:
+      return "not_found";
+    case StatusCode::kAlreadyExists:
+      return "already_exists";
+    case StatusCode::kUnavailable:
+      return "unavailable";
+    case StatusCode::kDataLoss:
+      return "data_loss";
+    case StatusCode::kIo:
+      return "io";
+    case StatusCode::kNoSpace:
+      return "no_space";
+    case StatusCode::kLocked:
+      return "locked";
+    case StatusCode::kCancelled:
+      return "cancelled";
+    case StatusCode::kUnsupported:
+      return "unsupported";
+    case StatusCode::kInternal:
+      return "internal";
   }
   return "unknown";
 }
@@ -44,22 +56,30 @@ Status Status::FromErrno(int error, std::string_view what) {
   message += ": ";
   message += std::strerror(error);
   switch (error) {
-    case ENOENT: return NotFound(std::move(message));
-    case EEXIST: return AlreadyExists(std::move(message));
+    case ENOENT:
+      return NotFound(std::move(message));
+    case EEXIST:
+      return AlreadyExists(std::move(message));
     case ENOSPC:
-    case EDQUOT: return NoSpace(std::move(message));
-    case EWOULDBLOCK: return Locked(std::move(message));
-    default: return Io(std::move(message));
+    case EDQUOT:
+      return NoSpace(std::move(message));
+    case EWOULDBLOCK:
+      return Locked(std::move(message));
+    default:
+      return Io(std::move(message));
   }
 }
 
 ErrorDomain Status::domain() const {
   switch (code()) {
     case StatusCode::kInvalidArgument:
-    case StatusCode::kUnsupported: return ErrorDomain::kUser;
+    case StatusCode::kUnsupported:
+      return ErrorDomain::kUser;
     case StatusCode::kOk:
-    case StatusCode::kInternal: return ErrorDomain::kInternal;
-    default: return ErrorDomain::kExternal;
+    case StatusCode::kInternal:
+      return ErrorDomain::kInternal;
+    default:
+      return ErrorDomain::kExternal;
   }
 }
 

@@ -87,8 +87,8 @@ class [[nodiscard]] Status {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::in_place_index<0>, std::move(value)) {}             // NOLINT: implicit on purpose
-  Result(Status status) : value_(std::in_place_index<1>, std::move(status)) {}      // NOLINT: implicit on purpose
+  Result(T value) : value_(std::in_place_index<0>, std::move(value)) {}         // NOLINT: implicit on purpose
+  Result(Status status) : value_(std::in_place_index<1>, std::move(status)) {}  // NOLINT: implicit on purpose
   bool ok() const { return value_.index() == 0; }
   /// REQUIRES: ok().
   T& value() & { return std::get<0>(value_); }
@@ -110,10 +110,9 @@ class [[nodiscard]] Result {
 #define FRESHET_CONCAT_INNER(a, b) a##b
 #define FRESHET_CONCAT(a, b) FRESHET_CONCAT_INNER(a, b)
 
-#define FRESHET_RETURN_IF_ERROR(expression)                                 \
-  do {                                                                      \
-    if (::freshet::Status freshet_status = (expression); !freshet_status.ok()) \
-      return freshet_status;                                                \
+#define FRESHET_RETURN_IF_ERROR(expression)                                                           \
+  do {                                                                                                \
+    if (::freshet::Status freshet_status = (expression); !freshet_status.ok()) return freshet_status; \
   } while (false)
 
 #define FRESHET_ASSIGN_OR_RETURN(target, expression) \

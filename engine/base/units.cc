@@ -12,11 +12,10 @@ struct Unit {
   std::string_view name;
   int64_t factor;
 };
-constexpr Unit kDurationUnits[] = {{"us", 1},           {"µs", 1},          {"ms", 1000},
-                                   {"s", 1000000},      {"m", 60000000},    {"h", 3600000000LL},
-                                   {"d", 86400000000LL}, {"w", 604800000000LL}};
-constexpr Unit kSizeUnits[] = {{"", 1},         {"B", 1},           {"kB", 1000},       {"KB", 1000},
-                               {"MB", 1000000}, {"GB", 1000000000}, {"KiB", 1 << 10},   {"MiB", 1 << 20},
+constexpr Unit kDurationUnits[] = {{"us", 1},       {"µs", 1},           {"ms", 1000},         {"s", 1000000},
+                                   {"m", 60000000}, {"h", 3600000000LL}, {"d", 86400000000LL}, {"w", 604800000000LL}};
+constexpr Unit kSizeUnits[] = {{"", 1},          {"B", 1},           {"kB", 1000},     {"KB", 1000},
+                               {"MB", 1000000},  {"GB", 1000000000}, {"KiB", 1 << 10}, {"MiB", 1 << 20},
                                {"GiB", 1 << 30}, {"TiB", 1LL << 40}};
 
 template <size_t N>
@@ -50,7 +49,8 @@ std::string_view TakeWord(std::string_view& text) {
 Result<Duration> ParseDuration(std::string_view text) {
   const std::string original(text);
   const auto bad = [&] {
-    return Status::InvalidArgument("`" + original + "` is not a duration; write a number and a unit, such as 250ms, 10s, 5m, 1h or 1d");
+    return Status::InvalidArgument("`" + original +
+                                   "` is not a duration; write a number and a unit, such as 250ms, 10s, 5m, 1h or 1d");
   };
   bool negative = false;
   if (!text.empty() && text[0] == '-') {
@@ -66,7 +66,8 @@ Result<Duration> ParseDuration(std::string_view text) {
     const Unit* unit = FindUnit(kDurationUnits, TakeWord(text));
     if (unit == nullptr) return bad();
     total += number * static_cast<double>(unit->factor);
-    if (total > 9.2e18) return Status::InvalidArgument("`" + original + "` is longer than a duration can be (292,000 years)");
+    if (total > 9.2e18)
+      return Status::InvalidArgument("`" + original + "` is longer than a duration can be (292,000 years)");
   }
   const auto us = static_cast<int64_t>(total + 0.5);
   return Duration{negative ? -us : us};
@@ -80,7 +81,8 @@ std::string FormatDuration(Duration duration) {
     out = "-";
     rest = rest == INT64_MIN ? INT64_MAX : -rest;
   }
-  constexpr Unit kUnits[] = {{"d", 86400000000LL}, {"h", 3600000000LL}, {"m", 60000000}, {"s", 1000000}, {"ms", 1000}, {"us", 1}};
+  constexpr Unit kUnits[] = {{"d", 86400000000LL}, {"h", 3600000000LL}, {"m", 60000000},
+                             {"s", 1000000},       {"ms", 1000},        {"us", 1}};
   for (const Unit& unit : kUnits) {
     if (rest < unit.factor) continue;
     out += std::to_string(rest / unit.factor);
@@ -99,16 +101,21 @@ Result<int64_t> ParseSize(std::string_view text) {
     if (unit != nullptr && number * static_cast<double>(unit->factor) < 9.2e18)
       return static_cast<int64_t>(number * static_cast<double>(unit->factor));
   }
-  return Status::InvalidArgument("`" + std::string(text) + "` is not a size; write bytes with a unit, such as 64KiB, 8MiB or 1GiB");
+  return Status::InvalidArgument("`" + std::string(text) +
+                                 "` is not a size; write bytes with a unit, such as 64KiB, 8MiB or 1GiB");
 }
 
 std::string FormatSize(int64_t bytes) {
   char text[48];
   const double b = static_cast<double>(bytes);
-  if (bytes >= 1LL << 30) std::snprintf(text, sizeof text, "%.1f GiB", b / (1LL << 30));
-  else if (bytes >= 1 << 20) std::snprintf(text, sizeof text, "%.1f MiB", b / (1 << 20));
-  else if (bytes >= 1 << 10) std::snprintf(text, sizeof text, "%.1f KiB", b / (1 << 10));
-  else std::snprintf(text, sizeof text, "%lld B", static_cast<long long>(bytes));
+  if (bytes >= 1LL << 30)
+    std::snprintf(text, sizeof text, "%.1f GiB", b / (1LL << 30));
+  else if (bytes >= 1 << 20)
+    std::snprintf(text, sizeof text, "%.1f MiB", b / (1 << 20));
+  else if (bytes >= 1 << 10)
+    std::snprintf(text, sizeof text, "%.1f KiB", b / (1 << 10));
+  else
+    std::snprintf(text, sizeof text, "%lld B", static_cast<long long>(bytes));
   return text;
 }
 
@@ -145,11 +152,15 @@ std::string FormatTime(EventTime time) {
   const int64_t month = shifted_month < 10 ? shifted_month + 3 : shifted_month - 9;
   const int64_t year = year_of_era + era * 400 + (month <= 2 ? 1 : 0);
   char text[64];
-  int n = std::snprintf(text, sizeof text, "%04lld-%02lld-%02lldT%02lld:%02lld:%02lld", static_cast<long long>(year),
-                        static_cast<long long>(month), static_cast<long long>(day), static_cast<long long>(second / 3600),
-                        static_cast<long long>(second / 60 % 60), static_cast<long long>(second % 60));
-  if (fraction % 1000 != 0) n += std::snprintf(text + n, sizeof text - static_cast<size_t>(n), ".%06lld", static_cast<long long>(fraction));
-  else if (fraction != 0) n += std::snprintf(text + n, sizeof text - static_cast<size_t>(n), ".%03lld", static_cast<long long>(fraction / 1000));
+  int n =
+      std::snprintf(text, sizeof text, "%04lld-%02lld-%02lldT%02lld:%02lld:%02lld", static_cast<long long>(year),
+                    static_cast<long long>(month), static_cast<long long>(day), static_cast<long long>(second / 3600),
+                    static_cast<long long>(second / 60 % 60), static_cast<long long>(second % 60));
+  if (fraction % 1000 != 0)
+    n += std::snprintf(text + n, sizeof text - static_cast<size_t>(n), ".%06lld", static_cast<long long>(fraction));
+  else if (fraction != 0)
+    n += std::snprintf(text + n, sizeof text - static_cast<size_t>(n), ".%03lld",
+                       static_cast<long long>(fraction / 1000));
   return std::string(text, static_cast<size_t>(n)) + "Z";
 }
 
@@ -166,7 +177,8 @@ std::string NearestName(std::string_view word, const std::string* candidates, si
       for (size_t j = 1; j <= name.size(); ++j) {
         const size_t cost = word[i - 1] == name[j - 1] ? 0 : 1;
         row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + cost});
-        if (i > 1 && j > 1 && word[i - 1] == name[j - 2] && word[i - 2] == name[j - 1]) row[j] = std::min(row[j], before[j - 2] + 1);
+        if (i > 1 && j > 1 && word[i - 1] == name[j - 2] && word[i - 2] == name[j - 1])
+          row[j] = std::min(row[j], before[j - 2] + 1);
       }
       std::swap(before, last);
       std::swap(last, row);

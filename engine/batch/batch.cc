@@ -18,9 +18,12 @@ BufferRef TakeMeta(const BufferRef& buffer, int32_t offset, const int32_t* indic
 }  // namespace
 
 Batch::Batch(SchemaRef schema, std::vector<Column> columns, int32_t row_count, RowMeta meta, Hold hold)
-    : data_(std::make_shared<const Data>(Data{std::move(schema), std::move(columns), row_count, {}, std::move(meta), std::move(hold)})) {}
+    : data_(std::make_shared<const Data>(
+          Data{std::move(schema), std::move(columns), row_count, {}, std::move(meta), std::move(hold)})) {}
 
-Batch Batch::Dense() const { return has_selection() ? Take(data_->selection.indices.as<int32_t>(), data_->selection.count) : *this; }
+Batch Batch::Dense() const {
+  return has_selection() ? Take(data_->selection.indices.as<int32_t>(), data_->selection.count) : *this;
+}
 
 Batch Batch::WithSelection(Selection selection) const {
   auto data = std::make_shared<Data>(*data_);

@@ -21,17 +21,17 @@ struct Ordinal {
   friend constexpr auto operator<=>(Ordinal, Ordinal) = default;
 };
 
-/// What travels with every row beside its columns: event time, the row's own watermark (SEMANTICS.md §2.1), its ordinal,
-/// and, between an exchange and its gather, its position in the exchanged batch. Each is one value for the whole batch
-/// (the cheap form) or a buffer with one per physical row.
+/// What travels with every row beside its columns: event time, the row's own watermark (SEMANTICS.md §2.1), its
+/// ordinal, and, between an exchange and its gather, its position in the exchanged batch. Each is one value for the
+/// whole batch (the cheap form) or a buffer with one per physical row.
 struct RowMeta {
-  BufferRef times;                           ///< int64 µs; absent: the rows have no event time
-  EventTime watermark = EventTime::Min();    ///< of all rows, unless `watermarks`
-  BufferRef watermarks;                      ///< int64 µs
-  Ordinal first_ordinal;                     ///< of physical row 0, the next ones follow, unless `ordinals`
-  BufferRef ordinals;                        ///< uint64
-  BufferRef positions;                       ///< uint32; absent: position = row
-  int32_t offset = 0;                        ///< index of row 0 in the buffers
+  BufferRef times;                         ///< int64 µs; absent: the rows have no event time
+  EventTime watermark = EventTime::Min();  ///< of all rows, unless `watermarks`
+  BufferRef watermarks;                    ///< int64 µs
+  Ordinal first_ordinal;                   ///< of physical row 0, the next ones follow, unless `ordinals`
+  BufferRef ordinals;                      ///< uint64
+  BufferRef positions;                     ///< uint32; absent: position = row
+  int32_t offset = 0;                      ///< index of row 0 in the buffers
 };
 
 /// The rows of a batch that count, as ascending physical indices.
@@ -40,9 +40,9 @@ struct Selection {
   int32_t count = 0;
 };
 
-/// A set of rows: schema, columns, row meta data, optionally a selection. Immutable, shared by a cheap handle, thread-safe
-/// to read. `row_count()` counts selected rows; the physical accessors ignore the selection. Operators get dense batches
-/// (no selection) unless they declare otherwise.
+/// A set of rows: schema, columns, row meta data, optionally a selection. Immutable, shared by a cheap handle,
+/// thread-safe to read. `row_count()` counts selected rows; the physical accessors ignore the selection. Operators get
+/// dense batches (no selection) unless they declare otherwise.
 ///
 /// A batch may carry a `hold`: a credit of its source, given back when the last batch derived from it is gone. Every
 /// derivation below keeps it. State copies out of a batch and never keeps the batch itself (Detached() drops the hold).
@@ -54,7 +54,9 @@ class Batch {
   Batch(SchemaRef schema, std::vector<Column> columns, int32_t row_count, RowMeta meta, Hold hold = {});
 
   bool empty() const { return row_count() == 0; }
-  int32_t row_count() const { return data_ ? (data_->selection.indices ? data_->selection.count : data_->row_count) : 0; }
+  int32_t row_count() const {
+    return data_ ? (data_->selection.indices ? data_->selection.count : data_->row_count) : 0;
+  }
   const SchemaRef& schema() const { return data_->schema; }
   int column_count() const { return static_cast<int>(data_->columns.size()); }
   const Column& column(int index) const { return data_->columns[static_cast<size_t>(index)]; }
@@ -94,7 +96,8 @@ class Batch {
   Batch Take(const int32_t* indices, int32_t count) const;
   /// Rows [from, from + count) without copying. REQUIRES: no selection.
   Batch Slice(int32_t from, int32_t count) const;
-  /// Other columns for the same rows: meta data, selection and hold stay. REQUIRES: columns of physical_row_count() rows.
+  /// Other columns for the same rows: meta data, selection and hold stay. REQUIRES: columns of physical_row_count()
+  /// rows.
   Batch WithColumns(SchemaRef schema, std::vector<Column> columns) const;
   /// This schema's columns and then `more`. REQUIRES: `schema` = this schema + the new fields.
   Batch WithAppended(SchemaRef schema, std::vector<Column> more) const;

@@ -7,12 +7,20 @@ namespace {
 
 void EncodeValue(const Column& column, int32_t row, ByteSink& sink) {
   switch (column.type()) {
-    case TypeId::kBool: sink.PutBool(column.BoolAt(row)); break;
+    case TypeId::kBool:
+      sink.PutBool(column.BoolAt(row));
+      break;
     case TypeId::kInt64:
-    case TypeId::kTimestamp: sink.PutI64(column.int64s()[row]); break;
-    case TypeId::kFloat64: sink.PutF64(column.float64s()[row]); break;
+    case TypeId::kTimestamp:
+      sink.PutI64(column.int64s()[row]);
+      break;
+    case TypeId::kFloat64:
+      sink.PutF64(column.float64s()[row]);
+      break;
     case TypeId::kString:
-    case TypeId::kJson: sink.PutString(column.StringAt(row)); break;
+    case TypeId::kJson:
+      sink.PutString(column.StringAt(row));
+      break;
     case TypeId::kListFloat64: {
       const auto list = column.ListAt(row);
       sink.PutVarint(list.size());
@@ -24,12 +32,20 @@ void EncodeValue(const Column& column, int32_t row, ByteSink& sink) {
 
 void DecodeValue(ByteSource& source, ColumnBuilder& builder) {
   switch (builder.type()) {
-    case TypeId::kBool: builder.AppendBool(source.GetBool()); break;
+    case TypeId::kBool:
+      builder.AppendBool(source.GetBool());
+      break;
     case TypeId::kInt64:
-    case TypeId::kTimestamp: builder.AppendInt64(source.GetI64()); break;
-    case TypeId::kFloat64: builder.AppendFloat64(source.GetF64()); break;
+    case TypeId::kTimestamp:
+      builder.AppendInt64(source.GetI64());
+      break;
+    case TypeId::kFloat64:
+      builder.AppendFloat64(source.GetF64());
+      break;
     case TypeId::kString:
-    case TypeId::kJson: builder.AppendString(source.GetString()); break;
+    case TypeId::kJson:
+      builder.AppendString(source.GetString());
+      break;
     case TypeId::kListFloat64: {
       std::vector<double> list;
       for (uint64_t n = source.GetVarint(); n > 0 && source.ok(); --n) list.push_back(source.GetF64());
@@ -81,8 +97,10 @@ bool DecodeBatch(ByteSource& source, const SchemaRef& schema, Batch* batch) {
   for (const Field& field : schema->fields()) {
     ColumnBuilder builder(field.type, rows);
     for (int32_t i = 0; i < rows; ++i) {
-      if (source.GetBool()) DecodeValue(source, builder);
-      else builder.AppendNull();
+      if (source.GetBool())
+        DecodeValue(source, builder);
+      else
+        builder.AppendNull();
     }
     columns.push_back(builder.Finish());
   }

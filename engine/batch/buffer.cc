@@ -26,7 +26,8 @@ class BufferPool {
   }
 
   Buffer* Take(int64_t bytes) {
-    const int log2 = bytes <= (1 << kSmallestLog2) ? kSmallestLog2 : 64 - std::countl_zero(static_cast<uint64_t>(bytes - 1));
+    const int log2 =
+        bytes <= (1 << kSmallestLog2) ? kSmallestLog2 : 64 - std::countl_zero(static_cast<uint64_t>(bytes - 1));
     const int size_class = log2 > kLargestLog2 ? -1 : log2 - kSmallestLog2;
     if (size_class >= 0) {
       Class& c = classes_[size_class];
@@ -81,7 +82,8 @@ class BufferPool {
 };
 
 void BufferRef::Release() {
-  if (buffer_ != nullptr && buffer_->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) BufferPool::Instance().Give(buffer_);
+  if (buffer_ != nullptr && buffer_->references_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+    BufferPool::Instance().Give(buffer_);
 }
 
 BufferRef AllocateBuffer(int64_t bytes) { return BufferRef(BufferPool::Instance().Take(bytes)); }

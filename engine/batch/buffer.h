@@ -6,9 +6,9 @@
 
 namespace freshet {
 
-/// A block of memory with a reference count, 64-byte aligned, from a lock-free recycling pool. Contents are mutable until
-/// the buffer becomes part of a Column; from then on nobody writes. 64 spare bytes always follow `capacity`, so that a
-/// wide load at the end stays inside.
+/// A block of memory with a reference count, 64-byte aligned, from a lock-free recycling pool. Contents are mutable
+/// until the buffer becomes part of a Column; from then on nobody writes. 64 spare bytes always follow `capacity`, so
+/// that a wide load at the end stays inside.
 class Buffer {
  public:
   uint8_t* data() { return data_; }

@@ -16,8 +16,10 @@ BufferRef TakeValidity(const Column& column, const int32_t* indices, int32_t cou
   BufferRef bits = AllocateZeroedBuffer(BitBytes(count));
   bool any_null = false;
   for (int32_t i = 0; i < count; ++i) {
-    if (column.IsNull(indices[i])) any_null = true;
-    else SetBit(bits->data(), i);
+    if (column.IsNull(indices[i]))
+      any_null = true;
+    else
+      SetBit(bits->data(), i);
   }
   return any_null ? bits : BufferRef();
 }
@@ -63,7 +65,8 @@ Column Column::Take(const int32_t* indices, int32_t count) const {
       uint8_t* out = values->data();
       const uint8_t* in = values_->data();
       for (int32_t i = 0; i < count; ++i)
-        std::memcpy(out + to[i] * width, in + from[indices[i]] * width, static_cast<size_t>((to[i + 1] - to[i]) * width));
+        std::memcpy(out + to[i] * width, in + from[indices[i]] * width,
+                    static_cast<size_t>((to[i + 1] - to[i]) * width));
       return {type_, count, std::move(validity), std::move(values), std::move(taken_offsets)};
     }
   }
@@ -73,13 +76,17 @@ Column Column::Take(const int32_t* indices, int32_t count) const {
 int64_t Column::ByteSize() const {
   int64_t bytes = validity_ ? BitBytes(length_) : 0;
   switch (type_) {
-    case TypeId::kBool: return bytes + BitBytes(length_);
+    case TypeId::kBool:
+      return bytes + BitBytes(length_);
     case TypeId::kInt64:
     case TypeId::kTimestamp:
-    case TypeId::kFloat64: return bytes + int64_t{8} * length_;
+    case TypeId::kFloat64:
+      return bytes + int64_t{8} * length_;
     case TypeId::kString:
-    case TypeId::kJson: return bytes + 4 * (length_ + 1) + (offsets()[length_] - offsets()[0]);
-    case TypeId::kListFloat64: return bytes + 4 * (length_ + 1) + 8 * (offsets()[length_] - offsets()[0]);
+    case TypeId::kJson:
+      return bytes + 4 * (length_ + 1) + (offsets()[length_] - offsets()[0]);
+    case TypeId::kListFloat64:
+      return bytes + 4 * (length_ + 1) + 8 * (offsets()[length_] - offsets()[0]);
   }
   return bytes;
 }
@@ -116,7 +123,9 @@ void ColumnBuilder::Grow(int32_t rows) {
   capacity_ = capacity;
 }
 
-void ColumnBuilder::GrowBytes(int64_t bytes) { values_ = GrowBuffer(values_, byte_count_, std::max(bytes, values_->capacity() * 2)); }
+void ColumnBuilder::GrowBytes(int64_t bytes) {
+  values_ = GrowBuffer(values_, byte_count_, std::max(bytes, values_->capacity() * 2));
+}
 
 void ColumnBuilder::MarkNull() {
   if (!validity_) {
@@ -129,9 +138,12 @@ void ColumnBuilder::MarkNull() {
 
 void ColumnBuilder::AppendNull() {
   if (length_ >= capacity_) Grow(length_ + 1);
-  if (offsets_) offsets_.as<int32_t>()[length_ + 1] = offsets_.as<int32_t>()[length_];
-  else if (type_ == TypeId::kBool) ClearBit(values_->data(), length_);
-  else values_.as<int64_t>()[length_] = 0;
+  if (offsets_)
+    offsets_.as<int32_t>()[length_ + 1] = offsets_.as<int32_t>()[length_];
+  else if (type_ == TypeId::kBool)
+    ClearBit(values_->data(), length_);
+  else
+    values_.as<int64_t>()[length_] = 0;
   MarkNull();
 }
 
@@ -148,13 +160,18 @@ void ColumnBuilder::AppendList(std::span<const double> v) {
 void ColumnBuilder::AppendFrom(const Column& column, int32_t row) {
   if (column.IsNull(row)) return AppendNull();
   switch (type_) {
-    case TypeId::kBool: return AppendBool(column.BoolAt(row));
+    case TypeId::kBool:
+      return AppendBool(column.BoolAt(row));
     case TypeId::kInt64:
-    case TypeId::kTimestamp: return AppendInt64(column.int64s()[row]);
-    case TypeId::kFloat64: return AppendFloat64(column.float64s()[row]);
+    case TypeId::kTimestamp:
+      return AppendInt64(column.int64s()[row]);
+    case TypeId::kFloat64:
+      return AppendFloat64(column.float64s()[row]);
     case TypeId::kString:
-    case TypeId::kJson: return AppendString(column.StringAt(row));
-    case TypeId::kListFloat64: return AppendList(column.ListAt(row));
+    case TypeId::kJson:
+      return AppendString(column.StringAt(row));
+    case TypeId::kListFloat64:
+      return AppendList(column.ListAt(row));
   }
 }
 

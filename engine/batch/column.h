@@ -13,15 +13,20 @@ inline bool BitAt(const uint8_t* bits, int64_t i) { return (bits[i >> 3] >> (i &
 inline void SetBit(uint8_t* bits, int64_t i) { bits[i >> 3] = static_cast<uint8_t>(bits[i >> 3] | (1u << (i & 7))); }
 inline void ClearBit(uint8_t* bits, int64_t i) { bits[i >> 3] = static_cast<uint8_t>(bits[i >> 3] & ~(1u << (i & 7))); }
 
-/// One column in Arrow's memory layout: validity bits (absent: no nulls), values, and for strings and lists int32 offsets.
-/// An immutable value, cheap to copy; `offset` makes slices free. Row indices below are relative to the slice.
+/// One column in Arrow's memory layout: validity bits (absent: no nulls), values, and for strings and lists int32
+/// offsets. An immutable value, cheap to copy; `offset` makes slices free. Row indices below are relative to the slice.
 class Column {
  public:
   Column() = default;
   /// `values`: bits (bool), int64 (int64, timestamp), double (float64), bytes (string, json), doubles (list).
   /// `offsets`: length + 1 int32, for strings and lists. `null_count` -1: unknown, may have nulls if validity is given.
   Column(TypeId type, int32_t length, BufferRef validity, BufferRef values, BufferRef offsets = {}, int32_t offset = 0)
-      : type_(type), length_(length), offset_(offset), validity_(std::move(validity)), values_(std::move(values)), offsets_(std::move(offsets)) {}
+      : type_(type),
+        length_(length),
+        offset_(offset),
+        validity_(std::move(validity)),
+        values_(std::move(values)),
+        offsets_(std::move(offsets)) {}
 
   TypeId type() const { return type_; }
   int32_t length() const { return length_; }

@@ -34,7 +34,9 @@ uint64_t OrderedBits(double v) {
   return (bits & kSignBit) != 0 ? ~bits : bits | kSignBit;
 }
 
-double FromOrderedBits(uint64_t bits) { return std::bit_cast<double>((bits & kSignBit) != 0 ? bits & ~kSignBit : ~bits); }
+double FromOrderedBits(uint64_t bits) {
+  return std::bit_cast<double>((bits & kSignBit) != 0 ? bits & ~kSignBit : ~bits);
+}
 
 void PutEscaped(std::string& out, std::string_view v) {
   for (char c : v) {
@@ -86,7 +88,8 @@ uint16_t KeyGroupOf(uint32_t hash) {
   code *= 0xc2b2ae35u;
   code ^= code >> 16;
   const auto as_signed = static_cast<int32_t>(code);
-  const int32_t positive = as_signed >= 0 ? as_signed : (as_signed != std::numeric_limits<int32_t>::min() ? -as_signed : 0);
+  const int32_t positive =
+      as_signed >= 0 ? as_signed : (as_signed != std::numeric_limits<int32_t>::min() ? -as_signed : 0);
   return static_cast<uint16_t>(positive % kKeyGroupCount);
 }
 
@@ -103,13 +106,21 @@ void KeyCodec::Encode(const Batch& batch, int32_t row, std::string& key) const {
     }
     key.push_back(kValue);
     switch (types_[i]) {
-      case TypeId::kBool: key.push_back(column.BoolAt(row) ? 1 : 0); break;
+      case TypeId::kBool:
+        key.push_back(column.BoolAt(row) ? 1 : 0);
+        break;
       case TypeId::kInt64:
-      case TypeId::kTimestamp: PutBigEndian(key, static_cast<uint64_t>(column.int64s()[row]) ^ kSignBit); break;
-      case TypeId::kFloat64: PutBigEndian(key, OrderedBits(column.float64s()[row])); break;
+      case TypeId::kTimestamp:
+        PutBigEndian(key, static_cast<uint64_t>(column.int64s()[row]) ^ kSignBit);
+        break;
+      case TypeId::kFloat64:
+        PutBigEndian(key, OrderedBits(column.float64s()[row]));
+        break;
       default:
-        if (i + 1 == columns_.size()) key.append(column.StringAt(row));
-        else PutEscaped(key, column.StringAt(row));
+        if (i + 1 == columns_.size())
+          key.append(column.StringAt(row));
+        else
+          PutEscaped(key, column.StringAt(row));
     }
   }
 }
@@ -163,7 +174,8 @@ void EncodedKeys::Encode(const KeyCodec& codec, const Batch& batch) {
   for (int32_t row = 0; row < rows; ++row) {
     codec.Encode(batch, row, bytes_);
     ends_.push_back(bytes_.size());
-    hashes_.push_back(HashKey({bytes_.data() + ends_[static_cast<size_t>(row)], bytes_.size() - ends_[static_cast<size_t>(row)]}));
+    hashes_.push_back(
+        HashKey({bytes_.data() + ends_[static_cast<size_t>(row)], bytes_.size() - ends_[static_cast<size_t>(row)]}));
   }
 }
 

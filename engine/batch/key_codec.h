@@ -27,8 +27,8 @@ inline uint16_t FirstKeyGroup(int lane, int lane_count) {
 /// Turns the key columns of a row into one byte string, the canonical key, whose bytewise order is the order of the
 /// values (null first, integers and floats by value, strings by their bytes), and back. Frozen: it stands in state.
 ///   column := 0x00 (null) | 0x01 payload
-///   int64, timestamp: 8 bytes big-endian, sign bit flipped · bool: 1 byte · float64: 8 bytes, order-preserving, -0 as 0,
-///   every NaN alike · string, json: in the last column the bytes as they are; before it 0x00 becomes 0x00 0xff and
+///   int64, timestamp: 8 bytes big-endian, sign bit flipped · bool: 1 byte · float64: 8 bytes, order-preserving, -0 as
+///   0, every NaN alike · string, json: in the last column the bytes as they are; before it 0x00 becomes 0x00 0xff and
 ///   0x00 0x01 ends it.
 /// An empty column list gives the empty key (everything in one group).
 class KeyCodec {

@@ -8,10 +8,10 @@ struct NamedType {
   TypeId type;
   const char* name;
 };
-constexpr NamedType kTypes[] = {{TypeId::kBool, "bool"},           {TypeId::kInt64, "int64"},
-                                {TypeId::kFloat64, "float64"},     {TypeId::kString, "string"},
-                                {TypeId::kTimestamp, "timestamp"}, {TypeId::kListFloat64, "list<float64>"},
-                                {TypeId::kJson, "json"}};
+constexpr NamedType kTypes[] = {
+    {TypeId::kBool, "bool"},     {TypeId::kInt64, "int64"},         {TypeId::kFloat64, "float64"},
+    {TypeId::kString, "string"}, {TypeId::kTimestamp, "timestamp"}, {TypeId::kListFloat64, "list<float64>"},
+    {TypeId::kJson, "json"}};
 }  // namespace
 
 const char* TypeName(TypeId type) {

@@ -8,13 +8,13 @@ namespace freshet {
 
 /// Column types. The numbers are frozen: they stand in state and in FORMAT.md.
 enum class TypeId : uint8_t {
-  kBool = 1,         ///< bit-packed
+  kBool = 1,  ///< bit-packed
   kInt64 = 2,
   kFloat64 = 3,
-  kString = 4,       ///< UTF-8
-  kTimestamp = 5,    ///< int64 microseconds since 1970 UTC
+  kString = 4,     ///< UTF-8
+  kTimestamp = 5,  ///< int64 microseconds since 1970 UTC
   kListFloat64 = 6,
-  kJson = 7,         ///< UTF-8 text of a JSON value
+  kJson = 7,  ///< UTF-8 text of a JSON value
 };
 
 constexpr bool IsStringLike(TypeId type) { return type == TypeId::kString || type == TypeId::kJson; }

@@ -1,6 +1,5 @@
 #include "engine/expr/functions.h"
 
-
 #include <bit>
 #include <cmath>
 

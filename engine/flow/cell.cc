@@ -19,12 +19,14 @@ Result<TableId> TableDirectory::Resolve(const std::string& node_id, const StateT
     if (t.node_id != node_id || t.name != table.name()) continue;
     *existed = true;
     if (t.codec > table.options().codec)
-      return Status::Unsupported("its state was written by a newer version of Freshet (codec " + std::to_string(t.codec) + " of table `" + t.name +
+      return Status::Unsupported("its state was written by a newer version of Freshet (codec " +
+                                 std::to_string(t.codec) + " of table `" + t.name +
                                  "`); use that version, or start over with --fresh");
     if (t.fingerprint != table.options().fingerprint)
-      return Status::InvalidArgument("its options changed in a way that does not fit the state kept for it (table `" + t.name + "`: " + t.fingerprint +
-                                     " in the checkpoint, " + table.options().fingerprint +
-                                     " now); undo the change, rename the id to start it empty, or start over with --fresh");
+      return Status::InvalidArgument(
+          "its options changed in a way that does not fit the state kept for it (table `" + t.name +
+          "`: " + t.fingerprint + " in the checkpoint, " + table.options().fingerprint +
+          " now); undo the change, rename the id to start it empty, or start over with --fresh");
     return t.id;
   }
   *existed = false;
@@ -43,8 +45,9 @@ namespace {
 // The order is frozen: it stands in checkpoints (FORMAT.md, "counters"). New ones go to the end.
 template <class C, class F>
 void ForEachCounter(C& c, F&& f) {
-  f(c.in), f(c.out), f(c.filtered), f(c.rejected), f(c.late), f(c.dead), f(c.held), f(c.skipped), f(c.absorbed), f(c.late_panes), f(c.matched),
-      f(c.unmatched), f(c.panes_opened), f(c.panes_emitted), f(c.panes_open), f(c.panes_empty), f(c.nulled);
+  f(c.in), f(c.out), f(c.filtered), f(c.rejected), f(c.late), f(c.dead), f(c.held), f(c.skipped), f(c.absorbed),
+      f(c.late_panes), f(c.matched), f(c.unmatched), f(c.panes_opened), f(c.panes_emitted), f(c.panes_open),
+      f(c.panes_empty), f(c.nulled);
 }
 }  // namespace
 
@@ -72,19 +75,25 @@ void AddCounters(NodeCounters* to, const NodeCounters& from) {
 
 std::string CheckConservation(NodeClass node_class, const NodeCounters& c) {
   const auto equation = [](const char* left, int64_t a, const char* right, int64_t b) {
-    return a == b ? std::string() : std::string(left) + " = " + std::to_string(a) + " but " + right + " = " + std::to_string(b);
+    return a == b ? std::string()
+                  : std::string(left) + " = " + std::to_string(a) + " but " + right + " = " + std::to_string(b);
   };
   switch (node_class) {
-    case NodeClass::kSource: return equation("read", c.in, "emitted + dead + skipped + waiting", c.out + c.dead + c.skipped + c.held);
+    case NodeClass::kSource:
+      return equation("read", c.in, "emitted + dead + skipped + waiting", c.out + c.dead + c.skipped + c.held);
     case NodeClass::kRowWise:
-      return equation("in", c.in, "out + filtered + rejected + late + dead + held", c.out + c.filtered + c.rejected + c.late + c.dead + c.held);
+      return equation("in", c.in, "out + filtered + rejected + late + dead + held",
+                      c.out + c.filtered + c.rejected + c.late + c.dead + c.held);
     case NodeClass::kStateful: {
       std::string rows = equation("in", c.in, "absorbed + late + dead + held", c.absorbed + c.late + c.dead + c.held);
-      return rows.empty() ? equation("panes opened", c.panes_opened, "emitted + open + dropped_empty", c.panes_emitted + c.panes_open + c.panes_empty)
+      return rows.empty() ? equation("panes opened", c.panes_opened, "emitted + open + dropped_empty",
+                                     c.panes_emitted + c.panes_open + c.panes_empty)
                           : rows;
     }
-    case NodeClass::kExpanding: return equation("in", c.in, "matched + unmatched + dead", c.matched + c.unmatched + c.dead);
-    case NodeClass::kSink: return equation("in", c.in, "out + dead + held", c.out + c.dead + c.held);
+    case NodeClass::kExpanding:
+      return equation("in", c.in, "matched + unmatched + dead", c.matched + c.unmatched + c.dead);
+    case NodeClass::kSink:
+      return equation("in", c.in, "out + dead + held", c.out + c.dead + c.held);
   }
   return {};
 }
@@ -121,10 +130,12 @@ Outlets::Outlets(const CellEnvironment& environment, const CellPlan& plan)
       if (plan.kind == CellKind::kSorter || plan.kind == CellKind::kMerge) {
         const PortRef input = node.inputs[0];
         const NodeSpec& from = environment.spec->nodes[static_cast<size_t>(input.node)];
-        if (const auto* source = std::get_if<SourceNode>(&from.kind)) return input.port == 0 ? source->bound.schema : DeadLetterSchema();
+        if (const auto* source = std::get_if<SourceNode>(&from.kind))
+          return input.port == 0 ? source->bound.schema : DeadLetterSchema();
         return std::get<OperatorNode>(from.kind).bound.outputs[static_cast<size_t>(input.port)].schema;
       }
-      if (const auto* source = std::get_if<SourceNode>(&node.kind)) return link.port == 0 ? source->bound.schema : DeadLetterSchema();
+      if (const auto* source = std::get_if<SourceNode>(&node.kind))
+        return link.port == 0 ? source->bound.schema : DeadLetterSchema();
       const PortIndex port = plan.kind == CellKind::kGather ? plan.gathered_port : link.port;
       return std::get<OperatorNode>(node.kind).bound.outputs[static_cast<size_t>(port)].schema;
     }();
@@ -163,8 +174,10 @@ void Outlets::SendRows(int element, PortIndex port, const Batch& batch, uint64_t
     const LinkPlan& link = plan_->links[l];
     if (link.element != element || link.port != port) continue;
     rows_sent_ += batch.row_count();
-    if (link.exchanged) SendExchanged(link, *exchanges_[l], batch.Dense());
-    else Send(link.edges[0], batch.Dense(), exchange_sequence);
+    if (link.exchanged)
+      SendExchanged(link, *exchanges_[l], batch.Dense());
+    else
+      Send(link.edges[0], batch.Dense(), exchange_sequence);
   }
 }
 
@@ -193,7 +206,8 @@ void Outlets::SendExchanged(const LinkPlan& link, Exchange& exchange, const Batc
 void Outlets::SendAll(const Message& message) {
   for (const LinkPlan& link : plan_->links)
     for (int edge : link.edges) Send(edge, message);
-  if (swapped_ && !std::holds_alternative<Watermark>(message)) carrier_->Send(std::move(*std::exchange(swapped_, nullptr)));
+  if (swapped_ && !std::holds_alternative<Watermark>(message))
+    carrier_->Send(std::move(*std::exchange(swapped_, nullptr)));
 }
 
 void Outlets::SendMarks(uint64_t exchange_sequence) {
@@ -202,15 +216,19 @@ void Outlets::SendMarks(uint64_t exchange_sequence) {
 }
 
 Cell::Cell(const CellEnvironment& environment, const CellPlan& plan)
-    : environment_(environment), plan_(plan), outlets_(environment, plan), inputs_(static_cast<size_t>(plan.input_count)) {}
+    : environment_(environment),
+      plan_(plan),
+      outlets_(environment, plan),
+      inputs_(static_cast<size_t>(plan.input_count)) {}
 
 void Cell::Deliver(Envelope envelope) {
   if (envelope.edge < 0) return;  // a nudge
   const InputIndex input = environment_.plan->edges[static_cast<size_t>(envelope.edge)].input;
   Input& in = inputs_[static_cast<size_t>(input)];
   if (envelope.sequence != in.next_sequence++) {
-    Fail(Status::Internal("messages arrived out of order on edge " + std::to_string(envelope.edge) + ": expected number " +
-                          std::to_string(in.next_sequence - 1) + ", got " + std::to_string(envelope.sequence)));
+    Fail(Status::Internal("messages arrived out of order on edge " + std::to_string(envelope.edge) +
+                          ": expected number " + std::to_string(in.next_sequence - 1) + ", got " +
+                          std::to_string(envelope.sequence)));
     return;
   }
   if (!failed_) inbox_.push_back(std::move(envelope));
@@ -325,8 +343,10 @@ Status Cell::Continue() {
       return Status::Ok();
     }
     case Continuation::kWatermark: {
-      // The planted mistake forgets some moments for good: at the last one nothing comes after that would make up for it.
-      const bool forgotten = IsPlanted(PlantedBug::kForgetTimer) && (target_.us % 5 == 0 || (target_ == EventTime::Max() && plan_.id % 3 == 1));
+      // The planted mistake forgets some moments for good: at the last one nothing comes after that would make up for
+      // it.
+      const bool forgotten = IsPlanted(PlantedBug::kForgetTimer) &&
+                             (target_.us % 5 == 0 || (target_ == EventTime::Max() && plan_.id % 3 == 1));
       if (!forgotten) {
         FRESHET_ASSIGN_OR_RETURN(const Progress progress, HandleWatermark(target_));
         if (progress == Progress::kMore) return Status::Ok();
@@ -343,7 +363,8 @@ Status Cell::Continue() {
       continuation_ = Continuation::kNone;
       return FinishIfEnded();
     }
-    case Continuation::kNone: break;
+    case Continuation::kNone:
+      break;
   }
   return Status::Ok();
 }

@@ -63,15 +63,16 @@ struct CellEnvironment {
   const GraphPlan* plan = nullptr;
   Carrier* carrier = nullptr;
   CellListener* listener = nullptr;
-  CheckpointStore* store = nullptr;         ///< may be null: nothing is kept
+  CheckpointStore* store = nullptr;  ///< may be null: nothing is kept
   TableDirectory* tables = nullptr;
-  Epoch restored;                           ///< 0: fresh start
+  Epoch restored;  ///< 0: fresh start
   bool fresh_forced = false;
   int32_t batch_row_count_max = kBatchRowCountMax;
   int64_t edge_budget_bytes = kEdgeBudgetBytes;
 };
 
-/// Keys of the engine's own rows (table 0, key group 0): "extra/NODE/CELL", "counters/NODE", "source/NODE", "sink/NODE".
+/// Keys of the engine's own rows (table 0, key group 0): "extra/NODE/CELL", "counters/NODE", "source/NODE",
+/// "sink/NODE".
 std::string EngineKey(const char* what, const std::string& node_id);
 void EncodeCounters(const NodeCounters& counters, ByteSink& sink);
 bool DecodeCounters(ByteSource& source, NodeCounters* counters);
@@ -129,8 +130,8 @@ class Outlets {
   std::unique_ptr<Envelope> swapped_;
 };
 
-/// One step of the running graph: inputs merged and aligned, messages dispatched, snapshots taken. A plain class that knows no
-/// thread: a runtime calls Deliver and Run, never concurrently for one cell.
+/// One step of the running graph: inputs merged and aligned, messages dispatched, snapshots taken. A plain class that
+/// knows no thread: a runtime calls Deliver and Run, never concurrently for one cell.
 ///
 /// Protocol, as seen by subclasses: HandleBatch / HandleWatermark / HandleEnd … one at a time; a handler that returns
 /// kMore is called again before any other message is taken, as long as the egress budget lasts.

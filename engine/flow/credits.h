@@ -10,8 +10,8 @@
 
 namespace freshet {
 
-/// The credits of one source: how many rows and bytes of it may be under way at once. A chunk takes credit before it enters
-/// the graph; the last batch derived from it gives the credit back when it is gone. Thread-safe.
+/// The credits of one source: how many rows and bytes of it may be under way at once. A chunk takes credit before it
+/// enters the graph; the last batch derived from it gives the credit back when it is gone. Thread-safe.
 class CreditPool : public std::enable_shared_from_this<CreditPool> {
  public:
   CreditPool(int64_t rows, int64_t bytes) : rows_limit_(rows), bytes_limit_(bytes) {}
@@ -25,8 +25,8 @@ class CreditPool : public std::enable_shared_from_this<CreditPool> {
     const std::lock_guard lock(mutex_);
     return {rows_limit_ - rows_, bytes_limit_ - bytes_};
   }
-  /// Takes what a chunk needs, even beyond the limit: a record larger than the whole budget is admitted alone (the caller
-  /// asks only when available().any()).
+  /// Takes what a chunk needs, even beyond the limit: a record larger than the whole budget is admitted alone (the
+  /// caller asks only when available().any()).
   Batch::Hold Take(int64_t rows, int64_t bytes) {
     {
       const std::lock_guard lock(mutex_);
@@ -38,7 +38,8 @@ class CreditPool : public std::enable_shared_from_this<CreditPool> {
   /// Waits until some credit is there or `timeout_us` has passed.
   void WaitAvailable(int64_t timeout_us) {
     std::unique_lock lock(mutex_);
-    returned_.wait_for(lock, std::chrono::microseconds(timeout_us), [&] { return rows_ < rows_limit_ && bytes_ < bytes_limit_; });
+    returned_.wait_for(lock, std::chrono::microseconds(timeout_us),
+                       [&] { return rows_ < rows_limit_ && bytes_ < bytes_limit_; });
   }
   void WakeAll() { returned_.notify_all(); }
   /// Credits under way now; 0 at rest.

@@ -79,7 +79,8 @@ class DeadLetterFile final : public Sink {
       AppendJsonString(text, batch.column(0).StringAt(row));
       text += ",\"partition\":";
       AppendJsonString(text, batch.column(1).StringAt(row));
-      text += ",\"line\":" + std::to_string(batch.column(2).int64s()[row]) + ",\"record\":" + std::to_string(batch.column(3).int64s()[row]) + ",\"reason\":";
+      text += ",\"line\":" + std::to_string(batch.column(2).int64s()[row]) +
+              ",\"record\":" + std::to_string(batch.column(3).int64s()[row]) + ",\"reason\":";
       const std::string_view reason = batch.column(4).StringAt(row);
       AppendJsonString(text, IsUtf8(reason) ? std::string(reason) : Base64(reason));
       const std::string_view raw = batch.column(5).StringAt(row);
@@ -106,7 +107,9 @@ class DeadLetterFile final : public Sink {
   void Close() noexcept override {
     if (file_) (void)file_->Close().ok();
   }
-  std::string Summary() const override { return count_ == 0 ? std::string() : FormatCount(count_) + " dead letters in " + path_; }
+  std::string Summary() const override {
+    return count_ == 0 ? std::string() : FormatCount(count_) + " dead letters in " + path_;
+  }
 
  private:
   Status OpenFile(int64_t truncate_to) {

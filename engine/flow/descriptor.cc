@@ -4,11 +4,11 @@ namespace freshet {
 
 SchemaRef DeadLetterSchema() {
   static const SchemaRef schema = std::make_shared<const Schema>(std::vector<Field>{{"node", TypeId::kString},
-                                                                                     {"partition", TypeId::kString},
-                                                                                     {"line", TypeId::kInt64},
-                                                                                     {"record", TypeId::kInt64},
-                                                                                     {"reason", TypeId::kString},
-                                                                                     {"raw", TypeId::kString}});
+                                                                                    {"partition", TypeId::kString},
+                                                                                    {"line", TypeId::kInt64},
+                                                                                    {"record", TypeId::kInt64},
+                                                                                    {"reason", TypeId::kString},
+                                                                                    {"raw", TypeId::kString}});
   return schema;
 }
 

@@ -23,8 +23,8 @@ enum class NodeClass : uint8_t { kSource, kRowWise, kStateful, kExpanding, kSink
 /// (event time, ordinal) (SEMANTICS.md §2.5). For kByEventTime the planner puts a sorter before the exchange; late rows
 /// leave on the node's `late` output and never reach the operator.
 enum class InputOrder : uint8_t { kByArrival, kByEventTime };
-/// In which order rows leave: row for row in input order, or by time, as made by watermarks: the lanes' rows are merged by
-/// (event time, key columns' canonical bytes, position in the lane's output).
+/// In which order rows leave: row for row in input order, or by time, as made by watermarks: the lanes' rows are merged
+/// by (event time, key columns' canonical bytes, position in the lane's output).
 enum class OutputOrder : uint8_t { kInputOrder, kByTime };
 enum class Delivery : uint8_t { kExactlyOnce, kEffectivelyOnce, kAtLeastOnce };
 
@@ -32,19 +32,20 @@ struct OutputPort {
   std::string name;  ///< "" for the main output, else as in `id.NAME`
   SchemaRef schema;
   OutputOrder order = OutputOrder::kInputOrder;
-  /// For kByTime: indices of the key columns in `schema`, for ties; may be empty. Each instance must emit its rows in the
-  /// order (event time, canonical key bytes of these columns): the gather merges sorted lanes.
+  /// For kByTime: indices of the key columns in `schema`, for ties; may be empty. Each instance must emit its rows in
+  /// the order (event time, canonical key bytes of these columns): the gather merges sorted lanes.
   std::vector<int> key_columns;
 };
 
 /// The constant plan of one operator: bound to its inputs' schemas, shared by all its instances. Made once at load.
 struct BoundOperator {
-  std::vector<OutputPort> outputs;             ///< [0] is the main output
+  std::vector<OutputPort> outputs;  ///< [0] is the main output
   NodeClass node_class = NodeClass::kRowWise;
-  bool stateless = false;                      ///< may be fused; then no key, kByArrival, kInputOrder
+  bool stateless = false;  ///< may be fused; then no key, kByArrival, kInputOrder
   bool accepts_selection = false;
   InputOrder input_order = InputOrder::kByArrival;
-  /// Key columns of input 0: rows of one key group go to one lane. Absent: one lane sees all rows. Never present and empty.
+  /// Key columns of input 0: rows of one key group go to one lane. Absent: one lane sees all rows. Never present and
+  /// empty.
   std::optional<std::vector<int>> key;
   /// Column push-down: names read from input 0, and whether all other input columns pass to the main output.
   std::vector<std::string> columns_read;
@@ -55,7 +56,7 @@ struct BoundOperator {
 };
 
 struct BoundSource {
-  SchemaRef schema;                ///< after push-down when `BindContext::needed` is given
+  SchemaRef schema;  ///< after push-down when `BindContext::needed` is given
   bool bounded = true;
   /// Ordered within a partition; several partitions of a bounded source are read one after another.
   std::vector<std::pair<std::string, std::string>> explain;
@@ -65,8 +66,9 @@ struct BoundSource {
 
 struct BoundSink {
   Delivery delivery = Delivery::kAtLeastOnce;
-  bool blocking = true;            ///< does I/O: gets a thread of its own
-  /// Rows of a finished state: console and blackhole start a new generation, others say "already processed" (SEMANTICS.md §3.3).
+  bool blocking = true;  ///< does I/O: gets a thread of its own
+  /// Rows of a finished state: console and blackhole start a new generation, others say "already processed"
+  /// (SEMANTICS.md §3.3).
   bool restartable = false;
   std::vector<std::pair<std::string, std::string>> explain;
   std::function<std::unique_ptr<Sink>()> make_sink;
@@ -76,7 +78,7 @@ struct BoundSink {
 struct BindContext {
   std::string pipeline_name;
   std::string node_id;
-  std::string directory;                       ///< of the pipeline file, for relative paths (SEMANTICS.md §8.4)
+  std::string directory;  ///< of the pipeline file, for relative paths (SEMANTICS.md §8.4)
   std::vector<const Schema*> inputs;
   std::vector<std::string> input_names;
   Diagnostics* diagnostics = nullptr;
@@ -84,7 +86,7 @@ struct BindContext {
   SourceSpan node_span;
   /// Sources only: the columns somebody reads; absent: all. The bound schema has these, in the schema's order.
   const std::vector<std::string>* needed = nullptr;
-  bool terminal = false;                       ///< standard output is a terminal
+  bool terminal = false;  ///< standard output is a terminal
 };
 
 enum class NodeKind : uint8_t { kSource, kOperator, kSink };
@@ -93,19 +95,19 @@ enum class NodeKind : uint8_t { kSource, kOperator, kSink };
 struct NodeDescriptor {
   std::string type;
   NodeKind kind = NodeKind::kOperator;
-  std::string summary;                         ///< one line
-  std::string doc;                             ///< a few paragraphs for `help`, with units, time, nulls, memory, order
-  std::string example;                         ///< YAML of one node
+  std::string summary;  ///< one line
+  std::string doc;      ///< a few paragraphs for `help`, with units, time, nulls, memory, order
+  std::string example;  ///< YAML of one node
   std::vector<OptionSpec> options;
-  int inputs_max = 1;                          ///< operators and sinks; sinks and row-wise operators may take many
-  std::vector<std::string> output_names;       ///< beside the main one: "late", "dead_letter", "rejected"
+  int inputs_max = 1;                     ///< operators and sinks; sinks and row-wise operators may take many
+  std::vector<std::string> output_names;  ///< beside the main one: "late", "dead_letter", "rejected"
   std::function<std::optional<BoundOperator>(const OptionsNode&, const BindContext&)> make_operator;
   std::function<std::optional<BoundSource>(const OptionsNode&, const BindContext&)> make_source;
   std::function<std::optional<BoundSink>(const OptionsNode&, const BindContext&)> make_sink;
 };
 
-/// The node types that exist, by kind and name. Filled by explicit lists (operators/registry.cc, connectors/registry.cc);
-/// read-only afterwards.
+/// The node types that exist, by kind and name. Filled by explicit lists (operators/registry.cc,
+/// connectors/registry.cc); read-only afterwards.
 class Registry {
  public:
   void Add(NodeDescriptor descriptor) { descriptors_.push_back(std::move(descriptor)); }
@@ -120,11 +122,11 @@ class Registry {
   std::vector<NodeDescriptor> descriptors_;
 };
 
-/// Schema of every source's and operator's `dead_letter` output: node, partition (file), line (1-based, 0 unknown), record (from 0),
-/// reason, raw (bytes; invalid UTF-8 is kept).
+/// Schema of every source's and operator's `dead_letter` output: node, partition (file), line (1-based, 0 unknown),
+/// record (from 0), reason, raw (bytes; invalid UTF-8 is kept).
 SchemaRef DeadLetterSchema();
-/// Schema of a `late` output: the input's columns, then late_reason: string ("late"), late_window_end: timestamp (null for
-/// operators without windows), lateness_ms: int64. Names that the input already has get a trailing underscore.
+/// Schema of a `late` output: the input's columns, then late_reason: string ("late"), late_window_end: timestamp (null
+/// for operators without windows), lateness_ms: int64. Names that the input already has get a trailing underscore.
 SchemaRef LateSchema(const Schema& input);
 
 }  // namespace freshet

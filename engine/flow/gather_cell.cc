@@ -48,8 +48,10 @@ GatherCell::~GatherCell() = default;
 
 Status GatherCell::Open() {
   if (!plan_.stamps_ordinals || environment_.store == nullptr || environment_.restored.number == 0) return Status::Ok();
-  FRESHET_ASSIGN_OR_RETURN(const auto bytes,
-                           environment_.store->Get(kEngineTable, 0, EngineKey("ordinal", node_.id + "/" + std::to_string(plan_.gathered_port))));
+  FRESHET_ASSIGN_OR_RETURN(
+      const auto bytes,
+      environment_.store->Get(kEngineTable, 0,
+                              EngineKey("ordinal", node_.id + "/" + std::to_string(plan_.gathered_port))));
   if (bytes) next_ordinal_ = ByteSource(*bytes).GetI64();
   return Status::Ok();
 }
@@ -67,9 +69,13 @@ Status GatherCell::HandleBatch(InputIndex input, const Batch& batch, uint64_t ex
   return Status::Ok();
 }
 
-void GatherCell::HandleMark(InputIndex input, uint64_t sequence) { lanes_[static_cast<size_t>(input)]->marked = sequence; }
+void GatherCell::HandleMark(InputIndex input, uint64_t sequence) {
+  lanes_[static_cast<size_t>(input)]->marked = sequence;
+}
 
-Result<Progress> GatherCell::Pump() { return port_.order == OutputOrder::kInputOrder ? PumpInputOrder() : PumpByTime(); }
+Result<Progress> GatherCell::Pump() {
+  return port_.order == OutputOrder::kInputOrder ? PumpInputOrder() : PumpByTime();
+}
 
 Progress GatherCell::PumpInputOrder() {
   uint64_t complete = UINT64_MAX;
@@ -81,7 +87,8 @@ Progress GatherCell::PumpInputOrder() {
       const auto found = lane->by_sequence.find(next_sequence_);
       if (found == lane->by_sequence.end()) continue;
       for (Batch& part : found->second) {
-        for (int32_t row = 0; row < part.row_count(); ++row) order.emplace_back(part.position(row), std::pair(parts.size(), row));
+        for (int32_t row = 0; row < part.row_count(); ++row)
+          order.emplace_back(part.position(row), std::pair(parts.size(), row));
         parts.push_back(std::move(part));
       }
       lane->by_sequence.erase(found);
@@ -114,7 +121,8 @@ GatherCell::Lane* GatherCell::SmallestHead() {
     const auto& [best_batch, best_keys] = best->queue.front();
     const EventTime time = batch.time(lane->cursor);
     const EventTime best_time = best_batch.time(best->cursor);
-    if (time < best_time || (time == best_time && keys.key(lane->cursor) < best_keys.key(best->cursor))) best = lane.get();
+    if (time < best_time || (time == best_time && keys.key(lane->cursor) < best_keys.key(best->cursor)))
+      best = lane.get();
   }
   return best;
 }
@@ -163,7 +171,8 @@ Status GatherCell::Snapshot(CellSnapshot* snapshot) {
   if (!plan_.stamps_ordinals) return Status::Ok();
   ByteSink sink;
   sink.PutI64(next_ordinal_);
-  snapshot->rows.Put(kEngineTable, 0, EngineKey("ordinal", node_.id + "/" + std::to_string(plan_.gathered_port)), sink.bytes());
+  snapshot->rows.Put(kEngineTable, 0, EngineKey("ordinal", node_.id + "/" + std::to_string(plan_.gathered_port)),
+                     sink.bytes());
   return Status::Ok();
 }
 

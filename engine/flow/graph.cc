@@ -78,8 +78,10 @@ class Planner {
     bool bounded = true;
     for (const PortRef& input : spec.inputs) bounded = bounded && bounded_[static_cast<size_t>(input.node)];
     bounded_[static_cast<size_t>(n)] = bounded;
-    if (const auto* op = std::get_if<OperatorNode>(&spec.kind)) PlaceOperator(n, spec, op->bound, bounded);
-    else PlaceSink(n, spec, bounded);
+    if (const auto* op = std::get_if<OperatorNode>(&spec.kind))
+      PlaceOperator(n, spec, op->bound, bounded);
+    else
+      PlaceSink(n, spec, bounded);
   }
 
   /// The single outlet a node reads from; several bounded inputs go through a merge first.
@@ -92,13 +94,16 @@ class Planner {
     cell(merge).input_count = static_cast<int>(inputs.size());
     for (size_t i = 0; i < inputs.size(); ++i) Link(inputs[i], merge, static_cast<InputIndex>(i));
     std::vector<Outlet> outputs;
-    // One output port per input, so that inputs of different schemas stay apart; one link each keeps their common order.
+    // One output port per input, so that inputs of different schemas stay apart; one link each keeps their common
+    // order.
     outputs.push_back({merge, 0, 0});
     return outputs;
   }
 
   bool CanFuse(const NodeSpec& spec, const BoundOperator& op) const {
-    if (!op.stateless || spec.inputs.size() != 1 || consumers_[static_cast<size_t>(spec.inputs[0].node)] != 1 || spec.inputs[0].port != 0) return false;
+    if (!op.stateless || spec.inputs.size() != 1 || consumers_[static_cast<size_t>(spec.inputs[0].node)] != 1 ||
+        spec.inputs[0].port != 0)
+      return false;
     const Outlet from = OutletOf(spec.inputs[0]);
     const CellPlan& producer = plan_.cells[static_cast<size_t>(from.cell)];
     return (producer.kind == CellKind::kSource || producer.kind == CellKind::kChain) && producer.lane_count == 1 &&
@@ -186,19 +191,27 @@ class Planner {
 
 const char* KindName(CellKind kind) {
   switch (kind) {
-    case CellKind::kSource: return "source";
-    case CellKind::kChain: return "step";
-    case CellKind::kSorter: return "sort by event time";
-    case CellKind::kMerge: return "merge inputs";
-    case CellKind::kGather: return "gather";
-    case CellKind::kSink: return "sink";
+    case CellKind::kSource:
+      return "source";
+    case CellKind::kChain:
+      return "step";
+    case CellKind::kSorter:
+      return "sort by event time";
+    case CellKind::kMerge:
+      return "merge inputs";
+    case CellKind::kGather:
+      return "gather";
+    case CellKind::kSink:
+      return "sink";
   }
   return "";
 }
 
 }  // namespace
 
-GraphPlan PlanGraph(const GraphSpec& spec, int lane_count) { return Planner(spec, std::clamp(lane_count, 1, int{kKeyGroupCount})).Plan(); }
+GraphPlan PlanGraph(const GraphSpec& spec, int lane_count) {
+  return Planner(spec, std::clamp(lane_count, 1, int{kKeyGroupCount})).Plan();
+}
 
 std::string DescribeGraph(const GraphSpec& spec, const GraphPlan& plan) {
   std::string out;

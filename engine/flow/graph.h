@@ -10,11 +10,11 @@
 namespace freshet {
 
 enum class CellKind : uint8_t {
-  kSource,   ///< a source's rows after decode, in order; fused stateless operators behind it
-  kChain,    ///< one operator, or several stateless ones fused
-  kSorter,   ///< holds rows until the watermark passes; sorted by (event time, ordinal)
-  kMerge,    ///< several bounded inputs merged by (event time, input, order of arrival)
-  kGather,   ///< puts the lanes' rows of one port in order again
+  kSource,  ///< a source's rows after decode, in order; fused stateless operators behind it
+  kChain,   ///< one operator, or several stateless ones fused
+  kSorter,  ///< holds rows until the watermark passes; sorted by (event time, ordinal)
+  kMerge,   ///< several bounded inputs merged by (event time, input, order of arrival)
+  kGather,  ///< puts the lanes' rows of one port in order again
   kSink,
 };
 
@@ -22,10 +22,10 @@ enum class CellKind : uint8_t {
 struct LinkPlan {
   int element = 0;
   PortIndex port = 0;
-  std::vector<int> edges;             ///< one, or one per lane
-  std::vector<int> exchange_key;      ///< key columns when rows are divided over lanes
+  std::vector<int> edges;         ///< one, or one per lane
+  std::vector<int> exchange_key;  ///< key columns when rows are divided over lanes
   bool exchanged = false;
-  bool marks = false;                 ///< leads to a gather that restores input order
+  bool marks = false;  ///< leads to a gather that restores input order
 };
 
 struct EdgePlan {
@@ -38,14 +38,14 @@ struct EdgePlan {
 struct CellPlan {
   int id = -1;
   CellKind kind = CellKind::kChain;
-  std::vector<int> nodes;             ///< the chain; for sources [0] is the source
+  std::vector<int> nodes;  ///< the chain; for sources [0] is the source
   int lane = 0;
   int lane_count = 1;
   int input_count = 0;
   std::vector<LinkPlan> links;
-  PortIndex gathered_port = 0;        ///< kGather: which port of nodes[0]
-  bool counts_in = true;              ///< rows in are counted here, not in a sorter or merge before it
-  bool stamps_ordinals = false;       ///< rows made by time get their ordinals here
+  PortIndex gathered_port = 0;   ///< kGather: which port of nodes[0]
+  bool counts_in = true;         ///< rows in are counted here, not in a sorter or merge before it
+  bool stamps_ordinals = false;  ///< rows made by time get their ordinals here
 };
 
 /// The physical graph: what `freshet plan` shows and what a runtime instantiates.
@@ -55,8 +55,8 @@ struct GraphPlan {
   int lane_count = 1;
 };
 
-/// Divides a pipeline into cells: stateless operators are fused onto their producer, keyed operators get `lane_count` lanes
-/// between an exchange and a gather, by-event-time operators a sorter, several bounded inputs a merge.
+/// Divides a pipeline into cells: stateless operators are fused onto their producer, keyed operators get `lane_count`
+/// lanes between an exchange and a gather, by-event-time operators a sorter, several bounded inputs a merge.
 GraphPlan PlanGraph(const GraphSpec& spec, int lane_count);
 
 /// "source clicks + clean + motion → 2 lanes by video_id", one line per group of cells.

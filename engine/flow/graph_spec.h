@@ -17,11 +17,11 @@ namespace freshet {
 struct TimeSpec {
   /// Gives a timestamp column for a batch of the source; absent: rows are stamped on arrival.
   std::function<Column(const Batch&)> evaluate;
-  std::string text;                         ///< the expression, for `plan`
+  std::string text;  ///< the expression, for `plan`
   Duration lateness = Duration::Seconds(5);
   Duration idle = Duration::Seconds(30);
-  std::optional<Duration> max_future;       ///< live sources; default 1 min there
-  std::optional<Duration> max_jump;         ///< replays
+  std::optional<Duration> max_future;  ///< live sources; default 1 min there
+  std::optional<Duration> max_jump;    ///< replays
   std::optional<EventTime> not_before;
   std::optional<EventTime> not_after;
 };
@@ -41,7 +41,7 @@ struct SourceNode {
   OnError on_error = OnError::kDeadLetter;
   int64_t credit_rows = kSourceCreditRows;
   int64_t credit_bytes = kSourceCreditBytes;
-  int64_t limit = -1;                       ///< --limit N
+  int64_t limit = -1;  ///< --limit N
 };
 struct OperatorNode {
   BoundOperator bound;
@@ -53,12 +53,12 @@ struct SinkNode {
 struct NodeSpec {
   std::string id;
   std::string type;
-  std::vector<PortRef> inputs;              ///< empty for sources
+  std::vector<PortRef> inputs;  ///< empty for sources
   std::variant<SourceNode, OperatorNode, SinkNode> kind;
 };
 
-/// A pipeline ready to be built: nodes in topological order (inputs name earlier nodes). Made by engine/plan, turned into
-/// cells by engine/flow/graph.h, run by a runtime.
+/// A pipeline ready to be built: nodes in topological order (inputs name earlier nodes). Made by engine/plan, turned
+/// into cells by engine/flow/graph.h, run by a runtime.
 struct GraphSpec {
   std::string pipeline_name;
   std::vector<NodeSpec> nodes;

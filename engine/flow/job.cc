@@ -23,8 +23,9 @@ void AddDeadLetterSinks(GraphSpec* spec, const std::string& state_directory) {
       for (size_t p = 1; p < op->bound.outputs.size(); ++p)
         if (op->bound.outputs[p].name == "dead_letter") port = static_cast<PortIndex>(p);
     const PortRef ref{static_cast<int>(n), port};
-    const bool used = std::any_of(spec->nodes.begin(), spec->nodes.end(),
-                                  [&](const NodeSpec& other) { return std::find(other.inputs.begin(), other.inputs.end(), ref) != other.inputs.end(); });
+    const bool used = std::any_of(spec->nodes.begin(), spec->nodes.end(), [&](const NodeSpec& other) {
+      return std::find(other.inputs.begin(), other.inputs.end(), ref) != other.inputs.end();
+    });
     if (port < 0 || used) continue;
     NodeSpec sink;
     sink.id = spec->nodes[n].id + ".dead_letter";
@@ -131,7 +132,8 @@ SourceDriver::Outcome SourceDriver::Step(SourceItem* item, Status* error) {
       }
       return Outcome::kNothing;
     }
-    case PollOutcome::kEnd: return Give(item, SourceItem::Kind::kEnd);
+    case PollOutcome::kEnd:
+      return Give(item, SourceItem::Kind::kEnd);
   }
   if (item->chunk.finished) item->block = std::move(*item->chunk.finished);
   return Give(item, SourceItem::Kind::kBlock);
@@ -205,7 +207,8 @@ Status Job::MakeCells() {
     switch (plan.kind) {
       case CellKind::kSource: {
         auto cell = std::make_unique<SourceCell>(environment_, plan);
-        drivers_.push_back(std::make_unique<SourceDriver>(options_.env, cell.get(), &spec_.nodes[static_cast<size_t>(plan.nodes[0])]));
+        drivers_.push_back(
+            std::make_unique<SourceDriver>(options_.env, cell.get(), &spec_.nodes[static_cast<size_t>(plan.nodes[0])]));
         cells_.push_back(std::move(cell));
         break;
       }
@@ -215,8 +218,12 @@ Status Job::MakeCells() {
         cells_.push_back(std::move(cell));
         break;
       }
-      case CellKind::kGather: cells_.push_back(std::make_unique<GatherCell>(environment_, plan)); break;
-      default: cells_.push_back(std::make_unique<OperatorCell>(environment_, plan)); break;
+      case CellKind::kGather:
+        cells_.push_back(std::make_unique<GatherCell>(environment_, plan));
+        break;
+      default:
+        cells_.push_back(std::make_unique<OperatorCell>(environment_, plan));
+        break;
     }
   }
   ended_.assign(cells_.size(), false);
@@ -244,8 +251,10 @@ std::vector<int> Job::BeginEpoch(bool final_one) {
   next_rows_ = EpochRows();
   waiting_for_.clear();
   for (size_t c = 0; c < cells_.size(); ++c) {
-    if (!ended_[c]) waiting_for_.insert(static_cast<int>(c));
-    else if (!next_cell_counters_[c].empty()) cell_counters_[c] = next_cell_counters_[c];
+    if (!ended_[c])
+      waiting_for_.insert(static_cast<int>(c));
+    else if (!next_cell_counters_[c].empty())
+      cell_counters_[c] = next_cell_counters_[c];
   }
   for (const auto& driver : drivers_) {
     if (ended_[static_cast<size_t>(driver->cell().id())]) continue;
@@ -269,7 +278,8 @@ bool Job::all_ended() const {
 }
 
 bool Job::sources_at_rest() const {
-  return std::all_of(drivers_.begin(), drivers_.end(), [](const auto& d) { return d->cell().stopped() || d->cell().finished(); });
+  return std::all_of(drivers_.begin(), drivers_.end(),
+                     [](const auto& d) { return d->cell().stopped() || d->cell().finished(); });
 }
 
 void Job::OnSnapshot(Epoch epoch, CellSnapshot snapshot) {
@@ -357,9 +367,11 @@ Status Job::CheckLaws(const std::vector<NodeCounters>& counters) const {
     if (node.inputs.empty()) continue;
     int64_t sent = 0;
     for (const PortRef& input : node.inputs)
-      sent += PortRows(spec_.nodes[static_cast<size_t>(input.node)], counters[static_cast<size_t>(input.node)], input.port);
+      sent +=
+          PortRows(spec_.nodes[static_cast<size_t>(input.node)], counters[static_cast<size_t>(input.node)], input.port);
     if (sent != counters[n].in)
-      return Status::Internal("rows are not accounted for: " + std::to_string(sent) + " were sent to it, " + std::to_string(counters[n].in) + " came in")
+      return Status::Internal("rows are not accounted for: " + std::to_string(sent) + " were sent to it, " +
+                              std::to_string(counters[n].in) + " came in")
           .WithNode(node.id);
   }
   return Status::Ok();
@@ -407,8 +419,10 @@ Status Job::CommitReady() {
       ++totals_.checkpoint_count;
       totals_.checkpoint_last_us = options_.env->SteadyMicros() - began_us_;
       totals_.checkpoint_last_wall_us = options_.env->WallMicros();
-      if (last) finished_ = true;
-      else CheckComplete();
+      if (last)
+        finished_ = true;
+      else
+        CheckComplete();
     }
   }
   for (SinkCell* sink : sinks_) sink->PostCommit(manifest.epoch, !skipped);
@@ -421,11 +435,15 @@ void Job::HoldBackState(EpochRows* rows) {
   held_back_ = EpochRows();
   for (const EpochRows::Row& row : rows->Sorted()) {
     const std::string_view key = row.key().substr(4);
-    const auto table = static_cast<TableId>(static_cast<uint8_t>(row.key()[0]) << 8 | static_cast<uint8_t>(row.key()[1]));
-    const auto group = static_cast<uint16_t>(static_cast<uint8_t>(row.key()[2]) << 8 | static_cast<uint8_t>(row.key()[3]));
+    const auto table =
+        static_cast<TableId>(static_cast<uint8_t>(row.key()[0]) << 8 | static_cast<uint8_t>(row.key()[1]));
+    const auto group =
+        static_cast<uint16_t>(static_cast<uint8_t>(row.key()[2]) << 8 | static_cast<uint8_t>(row.key()[3]));
     EpochRows& into = table == kEngineTable ? now : held_back_;
-    if (row.erased()) into.Erase(table, group, key);
-    else into.Put(table, group, key, row.value());
+    if (row.erased())
+      into.Erase(table, group, key);
+    else
+      into.Put(table, group, key, row.value());
   }
   *rows = std::move(now);
 }
@@ -451,7 +469,8 @@ JobReport Job::Report() const {
   }
   for (const auto& cell : cells_) {
     const Cell::Published published = cell->published();
-    for (const auto& [n, counters] : published.counters) AddCounters(&report.nodes[static_cast<size_t>(n)].counters, counters);
+    for (const auto& [n, counters] : published.counters)
+      AddCounters(&report.nodes[static_cast<size_t>(n)].counters, counters);
     for (const int n : cell->plan().nodes) {
       NodeReport& node = report.nodes[static_cast<size_t>(n)];
       EventTime watermark = published.watermark;
@@ -478,7 +497,8 @@ JobReport Job::Report() const {
 void AddLateReport(const Job& job, JobReport* report) {
   for (const auto& cell : job.cells()) {
     const NodeSpec& node = job.spec().nodes[static_cast<size_t>(cell->plan().nodes[0])];
-    if (const auto* operators = dynamic_cast<const OperatorCell*>(cell.get()); operators != nullptr && !operators->late_samples().empty())
+    if (const auto* operators = dynamic_cast<const OperatorCell*>(cell.get());
+        operators != nullptr && !operators->late_samples().empty())
       report->late_samples.emplace_back(node.id, operators->late_samples());
     const auto* source = dynamic_cast<const SourceCell*>(cell.get());
     if (source == nullptr) continue;
@@ -487,7 +507,8 @@ void AddLateReport(const Job& job, JobReport* report) {
     const SourceNode& spec = std::get<SourceNode>(node.kind);
     const size_t partition = p.ordinal.partition();
     const auto& partitions = source->restored_partitions();
-    report->warnings.push_back(LateWarning(node.id, partition < partitions.size() ? partitions[partition].name : std::string(), spec.bound.bounded, p));
+    report->warnings.push_back(LateWarning(
+        node.id, partition < partitions.size() ? partitions[partition].name : std::string(), spec.bound.bounded, p));
   }
 }
 

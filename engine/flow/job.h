@@ -20,12 +20,12 @@ struct JobOptions {
   Env* env = nullptr;
   /// Where state lives; empty: nowhere (a run that cannot be restored). Ignored when `store` is given.
   std::string state_directory;
-  CheckpointStore* store = nullptr;       ///< for tests and simulations; not owned
+  CheckpointStore* store = nullptr;  ///< for tests and simulations; not owned
   Duration checkpoint_every = Duration::Seconds(10);
   int lane_count = 1;
   int32_t batch_row_count_max = kBatchRowCountMax;
   int64_t edge_budget_bytes = kEdgeBudgetBytes;
-  bool fresh = false;                     ///< --fresh: forget state, replace output
+  bool fresh = false;  ///< --fresh: forget state, replace output
 };
 
 /// What a run came to; also a consistent picture while it runs.
@@ -38,7 +38,7 @@ struct NodeReport {
   int64_t queued = 0;
   int64_t blocked_count = 0;
   int64_t state_bytes = 0;
-  std::string law;                        ///< "" or the broken equation
+  std::string law;  ///< "" or the broken equation
 };
 struct JobReport {
   std::vector<NodeReport> nodes;
@@ -46,34 +46,34 @@ struct JobReport {
   Epoch committed;
   int64_t checkpoint_count = 0;
   int64_t checkpoint_skipped_count = 0;
-  int64_t checkpoint_last_us = 0;         ///< duration of the last one, barrier to durable
-  int64_t checkpoint_last_wall_us = 0;    ///< when it became durable
+  int64_t checkpoint_last_us = 0;       ///< duration of the last one, barrier to durable
+  int64_t checkpoint_last_wall_us = 0;  ///< when it became durable
   int64_t checkpoint_last_rows = 0;
-  bool finished = false;                  ///< all input came and everything is committed
+  bool finished = false;  ///< all input came and everything is committed
   Status status;
   std::vector<std::string> warnings;
   std::vector<std::pair<std::string, std::string>> sink_summaries;
   std::vector<std::pair<std::string, std::vector<Batch>>> late_samples;
-  std::optional<double> progress;         ///< share of bounded input read
+  std::optional<double> progress;  ///< share of bounded input read
 };
 
 class Job;
-/// Adds late samples and, where more than 1 % of a source's rows (and at least 100) were older than their watermark, the
-/// warning of SEMANTICS.md §2.3 to a report. Only when nothing runs any more.
+/// Adds late samples and, where more than 1 % of a source's rows (and at least 100) were older than their watermark,
+/// the warning of SEMANTICS.md §2.3 to a report. Only when nothing runs any more.
 void AddLateReport(const Job& job, JobReport* report);
 
-/// Reads one source: polls within the credits, numbers what it gets, and hands it on. Knows no thread: a connector thread or
-/// a simulator calls Step.
+/// Reads one source: polls within the credits, numbers what it gets, and hands it on. Knows no thread: a connector
+/// thread or a simulator calls Step.
 class SourceDriver {
  public:
   SourceDriver(Env* env, SourceCell* cell, const NodeSpec* node);
   Status Open();
   enum class Outcome : uint8_t {
-    kChunk,      ///< `*item` is filled: decode it (unless finished), then SourceCell::Push
-    kSignal,     ///< `*item` is filled and needs no decoding
+    kChunk,   ///< `*item` is filled: decode it (unless finished), then SourceCell::Push
+    kSignal,  ///< `*item` is filled and needs no decoding
     kNoCredit,
-    kNothing,    ///< ask again after retry_after_us
-    kRetry,      ///< a passing failure: ask again later; `last_error` says what
+    kNothing,  ///< ask again after retry_after_us
+    kRetry,    ///< a passing failure: ask again later; `last_error` says what
     kDone,
   };
   /// One poll. After kDone or Stop()'s signal nothing follows.
@@ -110,11 +110,12 @@ class SourceDriver {
   std::optional<double> progress_;
 };
 
-/// One run of a pipeline: the graph's cells, the checkpoint coordinator and what restores them. Runtimes move the messages.
+/// One run of a pipeline: the graph's cells, the checkpoint coordinator and what restores them. Runtimes move the
+/// messages.
 ///
-/// Epochs: BeginEpoch asks the sources for barriers; when every cell that has not ended has answered, TakeReady gives the
-/// epoch, CommitReady makes it durable. Cells that have ended answer with what they had at their end. When all cells have
-/// ended, a last epoch marks the state finished.
+/// Epochs: BeginEpoch asks the sources for barriers; when every cell that has not ended has answered, TakeReady gives
+/// the epoch, CommitReady makes it durable. Cells that have ended answer with what they had at their end. When all
+/// cells have ended, a last epoch marks the state finished.
 class Job final : public CellListener {
  public:
   /// Plans, opens the store, restores. `carrier` must outlive the job.
@@ -137,7 +138,8 @@ class Job final : public CellListener {
   bool epoch_under_way() const;
   /// A complete epoch waits for CommitReady, or the run has ended and the last one does.
   bool commit_ready() const;
-  /// Makes it durable. Not on an arena thread: it waits for the disk. On success `sinks()` have PostCommit and want a nudge.
+  /// Makes it durable. Not on an arena thread: it waits for the disk. On success `sinks()` have PostCommit and want a
+  /// nudge.
   Status CommitReady();
   bool all_ended() const;
   bool finished() const { return finished_.load(); }
@@ -186,14 +188,14 @@ class Job final : public CellListener {
   std::set<int> waiting_for_;
   std::vector<bool> ended_;
   size_t ended_count_ = 0;
-  EpochRows rows_;             ///< of the epoch under way
-  EpochRows next_rows_;        ///< of cells that ended after answering it
-  EpochRows held_back_;        ///< only with a planted mistake
-  std::vector<std::vector<std::pair<int, NodeCounters>>> cell_counters_;       ///< as of the epoch under way
+  EpochRows rows_;                                                        ///< of the epoch under way
+  EpochRows next_rows_;                                                   ///< of cells that ended after answering it
+  EpochRows held_back_;                                                   ///< only with a planted mistake
+  std::vector<std::vector<std::pair<int, NodeCounters>>> cell_counters_;  ///< as of the epoch under way
   std::vector<std::vector<std::pair<int, NodeCounters>>> next_cell_counters_;  ///< of cells ended since
   int64_t began_us_ = 0;
   Epoch committed_;
-  JobReport totals_;           ///< checkpoint figures only
+  JobReport totals_;  ///< checkpoint figures only
   std::atomic<bool> finished_{false};
   std::atomic<bool> has_failed_{false};
   Status failure_;

@@ -21,12 +21,12 @@ namespace freshet {
 ///   source   : read = emitted(out) + dead + skipped + waiting      (in = read, held = waiting)
 struct NodeCounters {
   int64_t in = 0;
-  int64_t out = 0;        ///< rows on the main output
+  int64_t out = 0;  ///< rows on the main output
   int64_t filtered = 0;
   int64_t rejected = 0;
   int64_t late = 0;
   int64_t dead = 0;
-  int64_t held = 0;       ///< rows waiting inside now (not a running sum)
+  int64_t held = 0;  ///< rows waiting inside now (not a running sum)
   int64_t skipped = 0;
   int64_t absorbed = 0;
   int64_t late_panes = 0;  ///< panes a row missed although it was on time for others
@@ -36,7 +36,7 @@ struct NodeCounters {
   int64_t panes_emitted = 0;
   int64_t panes_open = 0;  ///< now
   int64_t panes_empty = 0;
-  int64_t nulled = 0;      ///< values that became null: overflow, counter_fell, dt <= 0 (shown, not part of the law)
+  int64_t nulled = 0;  ///< values that became null: overflow, counter_fell, dt <= 0 (shown, not part of the law)
 };
 
 using InputIndex = int;
@@ -71,15 +71,15 @@ enum class Progress : uint8_t { kDone, kMore };
 /// Open, (ProcessBatch | OnWatermark)*, OnEnd, Close. After a non-OK status only Close follows. Barriers never reach an
 /// operator: the cell aligns inputs, drains the declared tables, then calls SnapshotExtra.
 ///
-/// Determinism: what an operator emits may depend on the rows (values, times, row watermarks, ordinals) and on watermark
-/// values, never on how rows are cut into batches, on time, or on threads.
+/// Determinism: what an operator emits may depend on the rows (values, times, row watermarks, ordinals) and on
+/// watermark values, never on how rows are cut into batches, on time, or on threads.
 class Operator {
  public:
   virtual ~Operator() = default;
   /// Opens tables; on a restore they already hold the state of the restored epoch, as does `ctx.state().extra()`.
   virtual Status Open(OpenContext& ctx) = 0;
-  /// REQUIRES: row_count() >= 1; no selection unless BoundOperator::accepts_selection. Must not retain `in` (copy rows out,
-  /// or keep in.Detached()). Row-wise operators derive their output from `in` so that row meta data passes on.
+  /// REQUIRES: row_count() >= 1; no selection unless BoundOperator::accepts_selection. Must not retain `in` (copy rows
+  /// out, or keep in.Detached()). Row-wise operators derive their output from `in` so that row meta data passes on.
   virtual Status ProcessBatch(InputIndex input, const Batch& in, Emitter& out) = 0;
   /// `now` is the minimum over live inputs and never decreases. Emits at most one batch a call; kMore asks to be called
   /// again with the same `now` (SEMANTICS.md §7). The cell forwards the watermark after kDone.

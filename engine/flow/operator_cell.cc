@@ -9,15 +9,19 @@ namespace {
 
 const char* ScopeOf(CellKind kind) {
   switch (kind) {
-    case CellKind::kSorter: return "sorter.";
-    case CellKind::kMerge: return "merge.";
-    default: return "";
+    case CellKind::kSorter:
+      return "sorter.";
+    case CellKind::kMerge:
+      return "merge.";
+    default:
+      return "";
   }
 }
 
 SchemaRef PortSchema(const GraphSpec& spec, const PortRef& ref) {
   const NodeSpec& from = spec.nodes[static_cast<size_t>(ref.node)];
-  if (const auto* source = std::get_if<SourceNode>(&from.kind)) return ref.port == 0 ? source->bound.schema : DeadLetterSchema();
+  if (const auto* source = std::get_if<SourceNode>(&from.kind))
+    return ref.port == 0 ? source->bound.schema : DeadLetterSchema();
   return std::get<OperatorNode>(from.kind).bound.outputs[static_cast<size_t>(ref.port)].schema;
 }
 
@@ -42,8 +46,10 @@ class OperatorCell::State final : public StateContext {
       const TableId id = ids_[i];
       tables_[i]->DrainDirty([&](const StateEntry& e) {
         if (IsPlanted(PlantedBug::kLoseDirtyKey) && ++drained_ % 7 == 0) return;
-        if (e.erased) rows->Erase(id, e.key_group, e.key);
-        else rows->Put(id, e.key_group, e.key, e.value);
+        if (e.erased)
+          rows->Erase(id, e.key_group, e.key);
+        else
+          rows->Put(id, e.key_group, e.key, e.value);
       });
     }
     return Status::Ok();
@@ -122,7 +128,9 @@ OperatorCell::OperatorCell(const CellEnvironment& environment, const CellPlan& p
 
 OperatorCell::~OperatorCell() = default;
 
-const NodeSpec& OperatorCell::node_of(size_t element) const { return environment_.spec->nodes[static_cast<size_t>(elements_[element].node)]; }
+const NodeSpec& OperatorCell::node_of(size_t element) const {
+  return environment_.spec->nodes[static_cast<size_t>(elements_[element].node)];
+}
 
 std::string OperatorCell::StateScope() const { return ScopeOf(plan_.kind) + node_of(0).id; }
 
@@ -152,7 +160,8 @@ Status OperatorCell::RestoreCounters(Element& element) {
   FRESHET_ASSIGN_OR_RETURN(const std::string bytes, RestoredEngineRow(EngineKey("counters", id)));
   if (bytes.empty()) return Status::Ok();
   ByteSource source(bytes);
-  if (!DecodeCounters(source, &element.counters)) return Status::DataLoss("the counters in the checkpoint cannot be read");
+  if (!DecodeCounters(source, &element.counters))
+    return Status::DataLoss("the counters in the checkpoint cannot be read");
   element.counters.held = 0;
   element.counters.panes_open = 0;
   return Status::Ok();
@@ -174,7 +183,8 @@ Status OperatorCell::Open() {
   if (plan_.stamps_ordinals) {
     stamped_.resize(elements_[0].bound->outputs.size());
     for (size_t p = 0; p < stamped_.size(); ++p) {
-      FRESHET_ASSIGN_OR_RETURN(const std::string bytes, RestoredEngineRow(EngineKey("ordinal", node_of(0).id + "/" + std::to_string(p))));
+      FRESHET_ASSIGN_OR_RETURN(const std::string bytes,
+                               RestoredEngineRow(EngineKey("ordinal", node_of(0).id + "/" + std::to_string(p))));
       if (!bytes.empty()) stamped_[p] = ByteSource(bytes).GetI64();
     }
   }
@@ -192,8 +202,10 @@ Status OperatorCell::ProcessElement(size_t i, InputIndex input, const Batch& bat
   Element& element = elements_[i];
   if (element.counts_in) element.counters.in += batch.row_count();
   ElementEmitter emitter(*this, i);
-  const bool selection_ok = element.bound != nullptr && element.bound->accepts_selection && plan_.kind != CellKind::kSorter;
-  FRESHET_RETURN_IF_ERROR(element.op->ProcessBatch(input, selection_ok ? batch : batch.Dense(), emitter).WithNode(node_of(i).id));
+  const bool selection_ok =
+      element.bound != nullptr && element.bound->accepts_selection && plan_.kind != CellKind::kSorter;
+  FRESHET_RETURN_IF_ERROR(
+      element.op->ProcessBatch(input, selection_ok ? batch : batch.Dense(), emitter).WithNode(node_of(i).id));
   return emitter.TakeStatus();
 }
 
@@ -208,7 +220,8 @@ Batch OperatorCell::Stamp(Batch batch) {
 Status OperatorCell::EmitFrom(size_t i, PortIndex port, Batch batch) {
   Element& element = elements_[i];
   const bool main = port == 0;
-  if (main && plan_.kind != CellKind::kSorter && plan_.kind != CellKind::kMerge) element.counters.out += batch.row_count();
+  if (main && plan_.kind != CellKind::kSorter && plan_.kind != CellKind::kMerge)
+    element.counters.out += batch.row_count();
   if (!batch.hold()) batch = batch.WithHold(outlets_.budget()->Take(outlets_.budget(), batch.ByteSize()));
   if (main && i == 0 && plan_.stamps_ordinals) batch = Stamp(batch.Dense());
   if (main && i + 1 < elements_.size()) return ProcessElement(i + 1, 0, batch);
@@ -229,7 +242,9 @@ Status OperatorCell::HandleBatch(InputIndex input, const Batch& batch, uint64_t 
   return Status::Ok();
 }
 
-void OperatorCell::HandleInputWatermark(InputIndex input, EventTime now) { elements_[0].op->OnInputWatermark(input, now); }
+void OperatorCell::HandleInputWatermark(InputIndex input, EventTime now) {
+  elements_[0].op->OnInputWatermark(input, now);
+}
 
 Result<Progress> OperatorCell::HandleWatermark(EventTime now) {
   ElementEmitter emitter(*this, 0);

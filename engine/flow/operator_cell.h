@@ -22,7 +22,7 @@ class OperatorCell : public Cell {
   class State;
   struct Element {
     int node = -1;
-    const BoundOperator* bound = nullptr;   ///< null for a source's own place
+    const BoundOperator* bound = nullptr;  ///< null for a source's own place
     std::unique_ptr<Operator> op;
     std::unique_ptr<State> state;
     NodeCounters counters;

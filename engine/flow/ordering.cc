@@ -1,5 +1,6 @@
-// Two steps of the engine's own that put rows in order before an operator sees them: the event-time sorter (SEMANTICS.md
-// §2.5) and the merge of bounded inputs (§1.3). Both keep waiting rows in a declared table, a row of it per batch held.
+// Two steps of the engine's own that put rows in order before an operator sees them: the event-time sorter
+// (SEMANTICS.md §2.5) and the merge of bounded inputs (§1.3). Both keep waiting rows in a declared table, a row of it
+// per batch held.
 #include <algorithm>
 #include <deque>
 #include <map>
@@ -16,8 +17,8 @@ namespace {
 struct HeldBatch {
   Batch batch;
   uint8_t input = 0;
-  int32_t consumed = 0;    ///< rows already released from its front (merge only)
-  std::string bytes;       ///< as restored, until the operator has decoded it
+  int32_t consumed = 0;  ///< rows already released from its front (merge only)
+  std::string bytes;     ///< as restored, until the operator has decoded it
   void Encode(ByteSink& sink) const {
     sink.PutU8(input);
     sink.PutU32(static_cast<uint32_t>(consumed));
@@ -83,11 +84,12 @@ class Hold {
   uint64_t next_ = 0;
 };
 
-/// Holds rows until the watermark passes them and lets them go sorted by (event time, ordinal). Rows older than their own
-/// watermark leave at once on port 1.
+/// Holds rows until the watermark passes them and lets them go sorted by (event time, ordinal). Rows older than their
+/// own watermark leave at once on port 1.
 class EventTimeSorter final : public Operator {
  public:
-  EventTimeSorter(SchemaRef schema, SchemaRef late_schema) : schema_(std::move(schema)), late_schema_(std::move(late_schema)) {}
+  EventTimeSorter(SchemaRef schema, SchemaRef late_schema)
+      : schema_(std::move(schema)), late_schema_(std::move(late_schema)) {}
 
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
@@ -115,7 +117,8 @@ class EventTimeSorter final : public Operator {
 
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
     std::vector<int32_t> on_time, late;
-    for (int32_t row = 0; row < in.row_count(); ++row) (in.time(row) < in.row_watermark(row) ? late : on_time).push_back(row);
+    for (int32_t row = 0; row < in.row_count(); ++row)
+      (in.time(row) < in.row_watermark(row) ? late : on_time).push_back(row);
     if (!late.empty()) EmitLate(in, late, out);
     if (on_time.empty()) return Status::Ok();
     const Batch kept = late.empty() ? in : in.Take(on_time.data(), static_cast<int32_t>(on_time.size()));
@@ -149,8 +152,8 @@ class EventTimeSorter final : public Operator {
     return Progress::kDone;
   }
 
-  /// Of a held batch, the rows from `released_` on still wait. So do rows behind it that came since: of a partition that joined
-  /// late, or of an input that grew after its end. They are few, and listed.
+  /// Of a held batch, the rows from `released_` on still wait. So do rows behind it that came since: of a partition
+  /// that joined late, or of an input that grew after its end. They are few, and listed.
   Status SnapshotExtra(ByteSink& sink) override {
     sink.PutI64(released_.us);
     const auto is_behind = [&](const Entry& e) { return e.time_us < released_.us; };
@@ -192,7 +195,9 @@ class EventTimeSorter final : public Operator {
       reason.AppendString("late");
       lateness.AppendInt64((late.row_watermark(i).us - late.time(i).us) / 1000);
     }
-    out.Emit(late.WithAppended(late_schema_, {reason.Finish(), NullColumn(TypeId::kTimestamp, count), lateness.Finish()}), 1);
+    out.Emit(
+        late.WithAppended(late_schema_, {reason.Finish(), NullColumn(TypeId::kTimestamp, count), lateness.Finish()}),
+        1);
   }
 
   const SchemaRef schema_;
@@ -205,15 +210,15 @@ class EventTimeSorter final : public Operator {
   int32_t row_count_max_ = 0;
 };
 
-/// Merges bounded inputs by (place, input index); rows of one input keep their order. The result is a function of the inputs
-/// alone, whatever their timing.
+/// Merges bounded inputs by (place, input index); rows of one input keep their order. The result is a function of the
+/// inputs alone, whatever their timing.
 ///
-/// A row's moment is its event time, or its own row watermark if it is late: no watermark message before it has passed that. Its
-/// place is the smallest moment of it and all rows after it in its input. A row goes on once the watermark `now` of every
-/// input has passed its place: rows still to come have moments from `now` on, so places below `now` are known, and no row that is on
-/// time stays behind the watermark it belongs before. (By event time that only rises, an on-time row behind a newer one
-/// would be held past the closing of its window; by row watermark, a sorted row, whose own is older than the messages
-/// before it, would have a place that depends on how rows were cut into batches.)
+/// A row's moment is its event time, or its own row watermark if it is late: no watermark message before it has passed
+/// that. Its place is the smallest moment of it and all rows after it in its input. A row goes on once the watermark
+/// `now` of every input has passed its place: rows still to come have moments from `now` on, so places below `now` are
+/// known, and no row that is on time stays behind the watermark it belongs before. (By event time that only rises, an
+/// on-time row behind a newer one would be held past the closing of its window; by row watermark, a sorted row, whose
+/// own is older than the messages before it, would have a place that depends on how rows were cut into batches.)
 class InputMerge final : public Operator {
  public:
   explicit InputMerge(std::vector<SchemaRef> schemas) : schemas_(std::move(schemas)), inputs_(schemas_.size()) {}
@@ -272,7 +277,7 @@ class InputMerge final : public Operator {
   };
   struct Moment {
     int64_t moment_us;
-    uint64_t index;   ///< of the row, counted from 0 per input and life
+    uint64_t index;  ///< of the row, counted from 0 per input and life
   };
   struct Input {
     std::deque<Position> queue;
@@ -295,7 +300,8 @@ class InputMerge final : public Operator {
     size_t best = inputs_.size();
     for (size_t i = 0; i < inputs_.size(); ++i) {
       if (inputs_[i].queue.empty()) continue;
-      if (best == inputs_.size() || inputs_[i].lowest.front().moment_us < inputs_[best].lowest.front().moment_us) best = i;
+      if (best == inputs_.size() || inputs_[i].lowest.front().moment_us < inputs_[best].lowest.front().moment_us)
+        best = i;
     }
     return best;
   }
@@ -312,6 +318,8 @@ class InputMerge final : public Operator {
 std::unique_ptr<Operator> NewEventTimeSorter(SchemaRef schema, SchemaRef late_schema) {
   return std::make_unique<EventTimeSorter>(std::move(schema), std::move(late_schema));
 }
-std::unique_ptr<Operator> NewInputMerge(std::vector<SchemaRef> schemas) { return std::make_unique<InputMerge>(std::move(schemas)); }
+std::unique_ptr<Operator> NewInputMerge(std::vector<SchemaRef> schemas) {
+  return std::make_unique<InputMerge>(std::move(schemas));
+}
 
 }  // namespace freshet

@@ -13,8 +13,12 @@ class SimEnv final : public Env {
   int64_t WallMicros() override { return 1700000000000000 + now_us_; }
   int64_t SteadyMicros() override { return now_us_; }
   std::optional<std::string> Variable(const std::string& name) override { return base_->Variable(name); }
-  Result<std::unique_ptr<ReadableFile>> OpenReadable(const std::string& path) override { return base_->OpenReadable(path); }
-  Result<std::unique_ptr<WritableFile>> OpenWritable(const std::string& path, int64_t truncate_to) override { return base_->OpenWritable(path, truncate_to); }
+  Result<std::unique_ptr<ReadableFile>> OpenReadable(const std::string& path) override {
+    return base_->OpenReadable(path);
+  }
+  Result<std::unique_ptr<WritableFile>> OpenWritable(const std::string& path, int64_t truncate_to) override {
+    return base_->OpenWritable(path, truncate_to);
+  }
   Result<FileInfo> Stat(const std::string& path) override { return base_->Stat(path); }
   Status Rename(const std::string& from, const std::string& to) override { return base_->Rename(from, to); }
   Status Remove(const std::string& path) override { return base_->Remove(path); }
@@ -33,7 +37,8 @@ class SimEnv final : public Env {
 /// One life of the job, from (re)start to end or crash.
 class Life final : public Carrier {
  public:
-  Life(const SimOptions& options, SimEnv* env, Rng* rng, SimResult* result) : options_(options), env_(env), rng_(*rng), result_(*result) {}
+  Life(const SimOptions& options, SimEnv* env, Rng* rng, SimResult* result)
+      : options_(options), env_(env), rng_(*rng), result_(*result) {}
   ~Life() override {
     if (job_) job_->DetachAndClose();
   }
@@ -51,7 +56,8 @@ class Life final : public Carrier {
     FRESHET_ASSIGN_OR_RETURN(job_, Job::Make(std::move(spec), job, this));
     if (job_->already_finished()) return Status::Ok();
     queues_.resize(job_->plan().edges.size());
-    for (const auto& driver : job_->drivers()) decoders_.push_back(driver->bound().make_decoder ? driver->bound().make_decoder() : nullptr);
+    for (const auto& driver : job_->drivers())
+      decoders_.push_back(driver->bound().make_decoder ? driver->bound().make_decoder() : nullptr);
     chunks_.resize(job_->drivers().size());
     done_.resize(job_->drivers().size());
     return Status::Ok();
@@ -82,7 +88,8 @@ class Life final : public Carrier {
     // Every possible next event, weighed alike.
     std::vector<std::pair<char, int>> actions;
     for (size_t d = 0; d < done_.size(); ++d) {
-      if (!done_[d] && job_->drivers()[d]->credits().available().any() && chunks_[d].size() < 4) actions.emplace_back('p', d);
+      if (!done_[d] && job_->drivers()[d]->credits().available().any() && chunks_[d].size() < 4)
+        actions.emplace_back('p', d);
       for (size_t c = 0; c < chunks_[d].size(); ++c) actions.emplace_back('d', static_cast<int>(d));
     }
     for (size_t e = 0; e < queues_.size(); ++e)
@@ -92,9 +99,12 @@ class Life final : public Carrier {
     if (actions.empty()) return Fail(Status::Internal("deadlock: nothing can happen and the input has not ended"));
     const auto [what, which] = actions[rng_.Below(actions.size())];
     switch (what) {
-      case 'p': return Poll(static_cast<size_t>(which));
-      case 'd': return Decode(static_cast<size_t>(which));
-      case 'e': return DeliverOne(static_cast<size_t>(which));
+      case 'p':
+        return Poll(static_cast<size_t>(which));
+      case 'd':
+        return Decode(static_cast<size_t>(which));
+      case 'e':
+        return DeliverOne(static_cast<size_t>(which));
       case 'n': {
         nudged_.erase(which);
         job_->cell(which).Run();
@@ -115,10 +125,15 @@ class Life final : public Carrier {
     Status error;
     switch (job_->drivers()[d]->Step(&item, &error)) {
       case SourceDriver::Outcome::kChunk:
-      case SourceDriver::Outcome::kSignal: chunks_[d].push_back(std::move(item)); break;
+      case SourceDriver::Outcome::kSignal:
+        chunks_[d].push_back(std::move(item));
+        break;
       case SourceDriver::Outcome::kNothing:
-      case SourceDriver::Outcome::kRetry: env_->Advance(job_->drivers()[d]->source().retry_after_us()); break;
-      case SourceDriver::Outcome::kNoCredit: break;
+      case SourceDriver::Outcome::kRetry:
+        env_->Advance(job_->drivers()[d]->source().retry_after_us());
+        break;
+      case SourceDriver::Outcome::kNoCredit:
+        break;
       case SourceDriver::Outcome::kDone:
         done_[d] = true;
         if (!error.ok()) return Fail(error);
@@ -155,7 +170,8 @@ class Life final : public Carrier {
       if (Status status = sink->Finish(); !status.ok()) return Fail(status);
     for (const auto& driver : job_->drivers())
       if (driver->credits().rows_in_use() != 0)
-        return Fail(Status::Internal("credits did not come back: " + std::to_string(driver->credits().rows_in_use()) + " rows"));
+        return Fail(Status::Internal("credits did not come back: " + std::to_string(driver->credits().rows_in_use()) +
+                                     " rows"));
     return Step::kFinished;
   }
 
@@ -191,7 +207,8 @@ SimResult RunSimulation(const std::function<GraphSpec()>& make_spec, const SimOp
     Life::Step step = Life::Step::kWorked;
     while (step == Life::Step::kWorked) {
       if (++result.step_count > options.step_count_max) {
-        result.status = Status::Internal("the simulation did not end within " + std::to_string(options.step_count_max) + " steps");
+        result.status =
+            Status::Internal("the simulation did not end within " + std::to_string(options.step_count_max) + " steps");
         return result;
       }
       step = life.Take(result.crash_count < options.crash_count_max);

@@ -14,15 +14,16 @@ struct SinkOpenContext {
   Env* env = nullptr;
   std::string pipeline_name;
   std::string node_id;
-  Epoch restored_epoch;          ///< 0: fresh start
-  std::string committed;         ///< what PrepareCommit returned for the restored epoch; empty at a fresh start
-  bool fresh_forced = false;     ///< --fresh was given: existing output may be replaced
+  Epoch restored_epoch;       ///< 0: fresh start
+  std::string committed;      ///< what PrepareCommit returned for the restored epoch; empty at a fresh start
+  bool fresh_forced = false;  ///< --fresh was given: existing output may be replaced
 };
 
 /// Writes to the outside. One thread at a time; for blocking sinks that is a thread of the sink's own.
-/// Protocol: Open, (Write* PrepareCommit(e) (Commit(e) | Abort(e)))*, Finish, Close. Commit(e) comes once the epoch is durable;
-/// between PrepareCommit(e) and Commit(e) further Writes (of the next epoch) may come. Open with `restored_epoch` > 0 must
-/// bring the outside back to what `committed` describes (the Recover step): truncate, verify, delete newer parts.
+/// Protocol: Open, (Write* PrepareCommit(e) (Commit(e) | Abort(e)))*, Finish, Close. Commit(e) comes once the epoch is
+/// durable; between PrepareCommit(e) and Commit(e) further Writes (of the next epoch) may come. Open with
+/// `restored_epoch` > 0 must bring the outside back to what `committed` describes (the Recover step): truncate, verify,
+/// delete newer parts.
 class Sink {
  public:
   virtual ~Sink() = default;

@@ -14,8 +14,10 @@ Status SinkCell::Open() {
   context.node_id = node_.id;
   context.fresh_forced = environment_.fresh_forced;
   if (environment_.store != nullptr && environment_.restored.number > 0) {
-    FRESHET_ASSIGN_OR_RETURN(const auto committed, environment_.store->Get(kEngineTable, 0, EngineKey("sink", node_.id)));
-    FRESHET_ASSIGN_OR_RETURN(const auto counters, environment_.store->Get(kEngineTable, 0, EngineKey("counters", node_.id)));
+    FRESHET_ASSIGN_OR_RETURN(const auto committed,
+                             environment_.store->Get(kEngineTable, 0, EngineKey("sink", node_.id)));
+    FRESHET_ASSIGN_OR_RETURN(const auto counters,
+                             environment_.store->Get(kEngineTable, 0, EngineKey("counters", node_.id)));
     // A sink that the checkpoint does not know is new: it starts empty, as at a fresh start.
     if (committed) {
       context.committed = *committed;
@@ -74,6 +76,8 @@ Status SinkCell::Snapshot(CellSnapshot* snapshot) {
   return Status::Ok();
 }
 
-void SinkCell::FillPublished(Published* published) const { published->counters.emplace_back(plan_.nodes[0], counters_); }
+void SinkCell::FillPublished(Published* published) const {
+  published->counters.emplace_back(plan_.nodes[0], counters_);
+}
 
 }  // namespace freshet

@@ -8,7 +8,8 @@
 
 namespace freshet {
 
-/// The last cell: writes rows, prepares and commits epochs. For blocking sinks the runtime drives it on a thread of its own.
+/// The last cell: writes rows, prepares and commits epochs. For blocking sinks the runtime drives it on a thread of its
+/// own.
 class SinkCell final : public Cell {
  public:
   SinkCell(const CellEnvironment& environment, const CellPlan& plan);

@@ -24,13 +24,13 @@ struct DeadRecord {
 struct DecodedBlock {
   std::vector<Column> columns;
   int32_t row_count = 0;
-  int64_t record_count = 0;               ///< rows + dead + skipped
-  int64_t line_count = 0;                 ///< newlines in the chunk
-  int64_t skipped = 0;                    ///< blank lines are not records; headers are not either
-  std::vector<int32_t> record_offsets;    ///< per row; empty: row i is record i
+  int64_t record_count = 0;             ///< rows + dead + skipped
+  int64_t line_count = 0;               ///< newlines in the chunk
+  int64_t skipped = 0;                  ///< blank lines are not records; headers are not either
+  std::vector<int32_t> record_offsets;  ///< per row; empty: row i is record i
   std::vector<DeadRecord> dead;
-  /// Optional: per row, where its record lies in the chunk's bytes ([begin, end)), and its line, for dead letters that are
-  /// decided after decoding (timestamps). Empty when the decoder does not know.
+  /// Optional: per row, where its record lies in the chunk's bytes ([begin, end)), and its line, for dead letters that
+  /// are decided after decoding (timestamps). Empty when the decoder does not know.
   std::vector<int32_t> row_begins;
   std::vector<int32_t> row_ends;
   std::vector<int32_t> row_lines;
@@ -39,14 +39,14 @@ struct DecodedBlock {
 /// A piece of input that can be decoded on its own: whole records of one partition.
 struct RawChunk {
   uint32_t partition = 0;
-  BufferRef bytes;                        ///< at least 64 readable bytes follow `size`
+  BufferRef bytes;  ///< at least 64 readable bytes follow `size`
   int64_t size = 0;
   /// Where the partition stands after this chunk: opaque to the engine, given back at a restore.
   std::string position_after;
-  bool partition_end = false;             ///< nothing follows in this partition (bounded inputs)
-  int64_t numbers[2] = {0, 0};            ///< for sources that generate: what to make, e.g. first id and count
-  std::shared_ptr<DecodedBlock> finished; ///< already decoded: then `bytes` is empty and no decoder is asked
-  int64_t row_count_hint = 0;             ///< rows to charge against the row credit; 0: unknown, charged as 1
+  bool partition_end = false;              ///< nothing follows in this partition (bounded inputs)
+  int64_t numbers[2] = {0, 0};             ///< for sources that generate: what to make, e.g. first id and count
+  std::shared_ptr<DecodedBlock> finished;  ///< already decoded: then `bytes` is empty and no decoder is asked
+  int64_t row_count_hint = 0;              ///< rows to charge against the row credit; 0: unknown, charged as 1
 };
 
 /// A partition of a source (a file, a topic partition, a connection), by name, and where it stands.
@@ -58,7 +58,8 @@ struct PartitionPosition {
 
 struct SourceOpenContext {
   Env* env = nullptr;
-  /// Partitions of the restored epoch in ordinal order; empty at a fresh start. The source keeps their ordinals (index).
+  /// Partitions of the restored epoch in ordinal order; empty at a fresh start. The source keeps their ordinals
+  /// (index).
   std::vector<PartitionPosition> restored;
   uint64_t run_seed = 0;
 };
@@ -69,9 +70,9 @@ struct PollBudget {
 };
 
 enum class PollOutcome : uint8_t {
-  kChunk,  ///< `*chunk` is filled
+  kChunk,    ///< `*chunk` is filled
   kNothing,  ///< nothing now: ask again after `retry_after_us`
-  kEnd,    ///< bounded input: all partitions ended
+  kEnd,      ///< bounded input: all partitions ended
 };
 
 /// Reads from the outside. All calls come from one thread of the source's own (never from the arena), except Interrupt.
@@ -93,8 +94,8 @@ class Source {
   virtual void Close() noexcept {}
 };
 
-/// Turns chunks into rows. Instances are used by one thread at a time and may keep scratch memory; results must depend on
-/// the chunk alone. Never fails as a whole: what cannot be used goes to `dead`.
+/// Turns chunks into rows. Instances are used by one thread at a time and may keep scratch memory; results must depend
+/// on the chunk alone. Never fails as a whole: what cannot be used goes to `dead`.
 class Decoder {
  public:
   virtual ~Decoder() = default;

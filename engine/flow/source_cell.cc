@@ -16,7 +16,9 @@ SourceCell::SourceCell(const CellEnvironment& environment, const CellPlan& plan)
       source_(std::get<SourceNode>(environment.spec->nodes[static_cast<size_t>(plan.nodes[0])].kind)),
       time_(&source_.time, source_.bound.bounded) {}
 
-std::unique_ptr<Operator> SourceCell::MakeOperator(int element) { return elements_[static_cast<size_t>(element)].bound->instantiate(); }
+std::unique_ptr<Operator> SourceCell::MakeOperator(int element) {
+  return elements_[static_cast<size_t>(element)].bound->instantiate();
+}
 
 Status SourceCell::Open() {
   FRESHET_RETURN_IF_ERROR(OperatorCell::Open());
@@ -37,7 +39,8 @@ Status SourceCell::Restore() {
     partitions_.push_back(std::move(p));
   }
   sent_.us = source.GetI64();
-  if (!time_.Decode(source, source_.bound.schema)) return Status::DataLoss("the source's position in the checkpoint cannot be read");
+  if (!time_.Decode(source, source_.bound.schema))
+    return Status::DataLoss("the source's position in the checkpoint cannot be read");
   elements_[0].counters.held = time_.waiting_count();
   records_read_ = elements_[0].counters.in;
   return Status::Ok();
@@ -119,7 +122,8 @@ Status SourceCell::Handle(SourceItem& item) {
   }
   if (!item.partitions.empty()) time_.EnsurePartition(static_cast<uint32_t>(item.partitions.size() - 1));
   switch (item.kind) {
-    case SourceItem::Kind::kBlock: return HandleBlock(item);
+    case SourceItem::Kind::kBlock:
+      return HandleBlock(item);
     case SourceItem::Kind::kIdle: {
       std::vector<std::pair<TimeStage::Row, int64_t>> released;
       std::vector<TimeStage::Row> dead;
@@ -133,7 +137,9 @@ Status SourceCell::Handle(SourceItem& item) {
       if (time_.all_idle() && !std::exchange(idle_sent_, true)) outlets_.SendAll(Idle{});
       return Status::Ok();
     }
-    case SourceItem::Kind::kStopped: stopped_ = true; return Status::Ok();
+    case SourceItem::Kind::kStopped:
+      stopped_ = true;
+      return Status::Ok();
     case SourceItem::Kind::kEnd: {
       ended_ = true;
       CellSnapshot snapshot;
@@ -185,7 +191,8 @@ Status SourceCell::HandleRows(SourceItem& item, uint64_t first_record, int64_t f
   if (!block.record_offsets.empty()) {
     meta.ordinals = AllocateBuffer(int64_t{8} * block.row_count);
     for (int32_t i = 0; i < block.row_count; ++i)
-      meta.ordinals.as<uint64_t>()[i] = meta.first_ordinal.value + static_cast<uint64_t>(block.record_offsets[static_cast<size_t>(i)]);
+      meta.ordinals.as<uint64_t>()[i] =
+          meta.first_ordinal.value + static_cast<uint64_t>(block.record_offsets[static_cast<size_t>(i)]);
   }
   const Batch rows(source_.bound.schema, std::move(block.columns), block.row_count, std::move(meta), item.hold);
   return JudgeRows(item, rows, first_record, first_line);
@@ -210,7 +217,8 @@ Status SourceCell::JudgeRows(SourceItem& item, const Batch& rows, uint64_t first
   if (source_.time.evaluate && times.may_have_nulls()) plain = plain && times.CountNulls() == 0;
   const auto line_of = [&](int32_t i) {
     const auto& lines = item.block.row_lines;
-    return first_line + 1 + (lines.empty() ? static_cast<int64_t>(rows.ordinal(i).row() - first_record) : lines[static_cast<size_t>(i)]);
+    return first_line + 1 +
+           (lines.empty() ? static_cast<int64_t>(rows.ordinal(i).row() - first_record) : lines[static_cast<size_t>(i)]);
   };
   if (plain) {
     time_.JudgeSimple(p, time, count, watermark, rows.ordinal(0), line_of(0));
@@ -219,14 +227,16 @@ Status SourceCell::JudgeRows(SourceItem& item, const Batch& rows, uint64_t first
   const auto raw_of = [&](int32_t i) {
     const auto at = static_cast<size_t>(i);
     if (item.block.row_begins.size() <= at || !item.chunk.bytes) return std::string();
-    return std::string(item.chunk.bytes.as<char>() + item.block.row_begins[at], static_cast<size_t>(item.block.row_ends[at] - item.block.row_begins[at]));
+    return std::string(item.chunk.bytes.as<char>() + item.block.row_begins[at],
+                       static_cast<size_t>(item.block.row_ends[at] - item.block.row_begins[at]));
   };
   std::vector<int32_t> accepted;
   std::vector<DeadRecord> dead;
   std::vector<std::pair<TimeStage::Row, int64_t>> released;
   std::vector<TimeStage::Row> waited_dead;
   const auto reject = [&](int32_t i, std::string reason) {
-    dead.push_back({static_cast<int64_t>(rows.ordinal(i).row() - first_record), line_of(i) - first_line - 1, std::move(reason), raw_of(i)});
+    dead.push_back({static_cast<int64_t>(rows.ordinal(i).row() - first_record), line_of(i) - first_line - 1,
+                    std::move(reason), raw_of(i)});
   };
   const auto flush = [&]() -> Status {
     if (accepted.empty()) return Status::Ok();
@@ -244,11 +254,18 @@ Status SourceCell::JudgeRows(SourceItem& item, const Batch& rows, uint64_t first
       continue;
     }
     switch (time_.Judge(p, time[i], rows.ordinal(i), line_of(i), now_us, &watermark[i])) {
-      case TimeStage::Verdict::kAccept: accepted.push_back(i); break;
-      case TimeStage::Verdict::kOutOfRange: reject(i, "timestamp_out_of_range: " + FormatTime({time[i]})); break;
-      case TimeStage::Verdict::kTimestampAhead: reject(i, "timestamp_ahead: " + FormatTime({time[i]}) + " is later than max_future allows"); break;
+      case TimeStage::Verdict::kAccept:
+        accepted.push_back(i);
+        break;
+      case TimeStage::Verdict::kOutOfRange:
+        reject(i, "timestamp_out_of_range: " + FormatTime({time[i]}));
+        break;
+      case TimeStage::Verdict::kTimestampAhead:
+        reject(i, "timestamp_ahead: " + FormatTime({time[i]}) + " is later than max_future allows");
+        break;
       case TimeStage::Verdict::kWait: {
-        time_.Wait(p, {time[i], rows.ordinal(i), line_of(i), raw_of(i), rows.WithMeta(meta).Take(&i, 1).Detached()}, &released, &waited_dead);
+        time_.Wait(p, {time[i], rows.ordinal(i), line_of(i), raw_of(i), rows.WithMeta(meta).Take(&i, 1).Detached()},
+                   &released, &waited_dead);
         if (released.empty() && waited_dead.empty()) break;
         FRESHET_RETURN_IF_ERROR(flush());
         FRESHET_RETURN_IF_ERROR(EmitReleased(released, waited_dead, item.hold));
@@ -262,7 +279,8 @@ Status SourceCell::JudgeRows(SourceItem& item, const Batch& rows, uint64_t first
   return dead.empty() ? Status::Ok() : EmitDead(p, dead, first_record, first_line, item.hold);
 }
 
-Status SourceCell::EmitReleased(std::vector<std::pair<TimeStage::Row, int64_t>>& released, std::vector<TimeStage::Row>& dead, const Batch::Hold& hold) {
+Status SourceCell::EmitReleased(std::vector<std::pair<TimeStage::Row, int64_t>>& released,
+                                std::vector<TimeStage::Row>& dead, const Batch::Hold& hold) {
   for (auto& [row, watermark_us] : released) {
     RowMeta meta = row.batch.meta();
     meta.watermarks = AllocateBuffer(8);
@@ -275,7 +293,9 @@ Status SourceCell::EmitReleased(std::vector<std::pair<TimeStage::Row, int64_t>>&
     FRESHET_RETURN_IF_ERROR(EmitRows(row.batch.WithMeta(std::move(meta)).WithHold(hold)));
   }
   for (const TimeStage::Row& row : dead) {
-    const DeadRecord record{0, 0, "timestamp_ahead: " + FormatTime({row.time_us}) + " is further ahead of the stream than max_jump allows", row.raw};
+    const DeadRecord record{
+        0, 0, "timestamp_ahead: " + FormatTime({row.time_us}) + " is further ahead of the stream than max_jump allows",
+        row.raw};
     FRESHET_RETURN_IF_ERROR(EmitDead(row.ordinal.partition(), {record}, row.ordinal.row(), row.line - 1, hold));
   }
   elements_[0].counters.held = time_.waiting_count();
@@ -290,7 +310,8 @@ Status SourceCell::EmitRows(const Batch& rows) {
   return Status::Ok();
 }
 
-Status SourceCell::EmitDead(uint32_t partition, const std::vector<DeadRecord>& dead, uint64_t first_record, int64_t first_line, const Batch::Hold& hold) {
+Status SourceCell::EmitDead(uint32_t partition, const std::vector<DeadRecord>& dead, uint64_t first_record,
+                            int64_t first_line, const Batch::Hold& hold) {
   NodeCounters& counters = elements_[0].counters;
   const auto count = static_cast<int32_t>(dead.size());
   const std::string& name = partitions_[partition].name;
@@ -299,11 +320,11 @@ Status SourceCell::EmitDead(uint32_t partition, const std::vector<DeadRecord>& d
     return Status::Ok();
   }
   if (source_.on_error == OnError::kFail)
-    return Status::DataLoss(name + " line " + std::to_string(first_line + dead[0].line_offset + 1) + ": " + dead[0].reason +
-                            " (`on_error: fail`; use dead_letter to go on without such records)");
+    return Status::DataLoss(name + " line " + std::to_string(first_line + dead[0].line_offset + 1) + ": " +
+                            dead[0].reason + " (`on_error: fail`; use dead_letter to go on without such records)");
   counters.dead += count;
-  ColumnBuilder node(TypeId::kString, count), file(TypeId::kString, count), line(TypeId::kInt64, count), record(TypeId::kInt64, count),
-      reason(TypeId::kString, count), raw(TypeId::kString, count);
+  ColumnBuilder node(TypeId::kString, count), file(TypeId::kString, count), line(TypeId::kInt64, count),
+      record(TypeId::kInt64, count), reason(TypeId::kString, count), raw(TypeId::kString, count);
   RowMeta meta;
   meta.times = AllocateBuffer(int64_t{8} * count);
   meta.watermark = sent_;
@@ -319,8 +340,9 @@ Status SourceCell::EmitDead(uint32_t partition, const std::vector<DeadRecord>& d
     // Dead letters have no time of their own: they stand at the source's watermark.
     meta.times.as<int64_t>()[i] = sent_.us;
   }
-  const Batch batch(DeadLetterSchema(), {node.Finish(), file.Finish(), line.Finish(), record.Finish(), reason.Finish(), raw.Finish()}, count,
-                    std::move(meta), hold);
+  const Batch batch(DeadLetterSchema(),
+                    {node.Finish(), file.Finish(), line.Finish(), record.Finish(), reason.Finish(), raw.Finish()},
+                    count, std::move(meta), hold);
   outlets_.SendRows(0, 1, batch, 0);
   return Status::Ok();
 }

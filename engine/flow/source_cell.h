@@ -21,11 +21,11 @@ struct SourceItem {
   RawChunk chunk;
   DecodedBlock block;
   Batch::Hold hold;
-  std::vector<std::string> partitions;   ///< all names known, when they changed since the last item
+  std::vector<std::string> partitions;  ///< all names known, when they changed since the last item
 };
 
-/// The first cell of a source: restores the order of decoded blocks by ticket, gives rows their time, runs the operators
-/// fused behind the source, sends watermarks, and injects barriers between two blocks.
+/// The first cell of a source: restores the order of decoded blocks by ticket, gives rows their time, runs the
+/// operators fused behind the source, sends watermarks, and injects barriers between two blocks.
 class SourceCell final : public OperatorCell {
  public:
   SourceCell(const CellEnvironment& environment, const CellPlan& plan);
@@ -55,8 +55,10 @@ class SourceCell final : public OperatorCell {
   Status HandleRows(SourceItem& item, uint64_t first_record, int64_t first_line);
   Status JudgeRows(SourceItem& item, const Batch& rows, uint64_t first_record, int64_t first_line);
   Status EmitRows(const Batch& rows);
-  Status EmitReleased(std::vector<std::pair<TimeStage::Row, int64_t>>& released, std::vector<TimeStage::Row>& dead, const Batch::Hold& hold);
-  Status EmitDead(uint32_t partition, const std::vector<DeadRecord>& dead, uint64_t first_record, int64_t first_line, const Batch::Hold& hold);
+  Status EmitReleased(std::vector<std::pair<TimeStage::Row, int64_t>>& released, std::vector<TimeStage::Row>& dead,
+                      const Batch::Hold& hold);
+  Status EmitDead(uint32_t partition, const std::vector<DeadRecord>& dead, uint64_t first_record, int64_t first_line,
+                  const Batch::Hold& hold);
   Status InjectBarrier(const Barrier& barrier);
   Status SendWatermark();
   Status Restore();

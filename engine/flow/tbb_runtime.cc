@@ -76,8 +76,8 @@ class CellNodeOf final : public CellNode {
   std::vector<Port*> ports_;
 };
 
-/// Cells with more receivers than this (many lanes) put into them directly, from inside the same serial body: the order is the
-/// same, and a node type with hundreds of ports costs minutes of compiling.
+/// Cells with more receivers than this (many lanes) put into them directly, from inside the same serial body: the order
+/// is the same, and a node type with hundreds of ports costs minutes of compiling.
 constexpr size_t kPortCountMax = 8;
 
 template <class Body>
@@ -114,8 +114,10 @@ class TbbRuntime::Impl final : public Carrier {
   void Send(Envelope envelope) override {
     const auto edge = static_cast<size_t>(envelope.edge);
     const EdgePlan& plan = job_->plan().edges[edge];
-    if (port_of_edge_[edge] == kDirect) nodes_[static_cast<size_t>(plan.to)]->Put(std::move(envelope));
-    else nodes_[static_cast<size_t>(plan.from)]->Emit(port_of_edge_[edge], std::move(envelope));
+    if (port_of_edge_[edge] == kDirect)
+      nodes_[static_cast<size_t>(plan.to)]->Put(std::move(envelope));
+    else
+      nodes_[static_cast<size_t>(plan.from)]->Emit(port_of_edge_[edge], std::move(envelope));
   }
   void Nudge(int cell) override {
     if (dead_) return;
@@ -183,7 +185,8 @@ class TbbRuntime::Impl final : public Carrier {
  private:
   struct SinkThread {
     SinkCell* cell = nullptr;
-    SpmcQueue<Envelope> queue;  // pushed by a serial node's body, from whichever worker runs it: one token keeps the order
+    SpmcQueue<Envelope>
+        queue;  // pushed by a serial node's body, from whichever worker runs it: one token keeps the order
     Event event;
     std::atomic<bool> stop{false};
     std::thread thread;
@@ -205,7 +208,8 @@ class TbbRuntime::Impl final : public Carrier {
       graph_ = std::make_unique<flow::graph>();
       port_of_edge_.resize(plan.edges.size());
       std::vector<size_t> port_count(plan.cells.size());
-      for (size_t e = 0; e < plan.edges.size(); ++e) port_of_edge_[e] = port_count[static_cast<size_t>(plan.edges[e].from)]++;
+      for (size_t e = 0; e < plan.edges.size(); ++e)
+        port_of_edge_[e] = port_count[static_cast<size_t>(plan.edges[e].from)]++;
       for (size_t e = 0; e < plan.edges.size(); ++e)
         if (port_count[static_cast<size_t>(plan.edges[e].from)] > kPortCountMax) port_of_edge_[e] = kDirect;
       sink_threads_.resize(plan.cells.size());
@@ -218,21 +222,23 @@ class TbbRuntime::Impl final : public Carrier {
           sink_thread = sink_threads_[static_cast<size_t>(cell.id)].get();
           sink_thread->cell = sink;
         }
-        node = MakeCellNode(*graph_, port_count[static_cast<size_t>(cell.id)], [this, target, sink_thread](const Envelope& e) noexcept {
-          body_count_.fetch_add(1, std::memory_order_relaxed);
-          if (sink_thread != nullptr) {
-            sink_thread->queue.Push(e);
-            sink_thread->event.Notify();
-            return;
-          }
-          target->Deliver(e);
-          target->Run();
-        });
+        node = MakeCellNode(*graph_, port_count[static_cast<size_t>(cell.id)],
+                            [this, target, sink_thread](const Envelope& e) noexcept {
+                              body_count_.fetch_add(1, std::memory_order_relaxed);
+                              if (sink_thread != nullptr) {
+                                sink_thread->queue.Push(e);
+                                sink_thread->event.Notify();
+                                return;
+                              }
+                              target->Deliver(e);
+                              target->Run();
+                            });
         nodes_.push_back(std::move(node));
       }
       for (size_t e = 0; e < plan.edges.size(); ++e)
         if (port_of_edge_[e] != kDirect)
-          nodes_[static_cast<size_t>(plan.edges[e].from)]->Connect(port_of_edge_[e], nodes_[static_cast<size_t>(plan.edges[e].to)]->input());
+          nodes_[static_cast<size_t>(plan.edges[e].from)]->Connect(
+              port_of_edge_[e], nodes_[static_cast<size_t>(plan.edges[e].to)]->input());
       for (auto& driver : job_->drivers()) AddDecodeNode(*driver);
     });
   }
@@ -303,8 +309,12 @@ class TbbRuntime::Impl final : public Carrier {
           decoding.chunks.Push(std::move(item));
           decode_nodes_[index]->try_put(0);
           break;
-        case SourceDriver::Outcome::kNoCredit: driver.credits().WaitAvailable(100000); break;
-        case SourceDriver::Outcome::kNothing: Sleep(driver.source().retry_after_us()); break;
+        case SourceDriver::Outcome::kNoCredit:
+          driver.credits().WaitAvailable(100000);
+          break;
+        case SourceDriver::Outcome::kNothing:
+          Sleep(driver.source().retry_after_us());
+          break;
         case SourceDriver::Outcome::kRetry:
           Log(LogLevel::kWarning, "source failed, trying again", {{"error", error.ToString()}});
           Sleep(driver.retry_wait_us());
@@ -375,7 +385,9 @@ class TbbRuntime::Impl final : public Carrier {
     for (SinkCell* sink : job_->sinks()) {
       if (report.finished && report.status.ok()) report.status = sink->Finish();
       std::string summary = sink->Summary();
-      if (!summary.empty()) report.sink_summaries.emplace_back(job_->spec().nodes[static_cast<size_t>(sink->plan().nodes[0])].id, std::move(summary));
+      if (!summary.empty())
+        report.sink_summaries.emplace_back(job_->spec().nodes[static_cast<size_t>(sink->plan().nodes[0])].id,
+                                           std::move(summary));
     }
     AddLateReport(*job_, &report);
     return report;

@@ -10,15 +10,15 @@
 
 namespace freshet {
 
-/// Runs one job on a oneTBB flow graph: a serial, queueing node per cell; a parallel decode node per source; threads of their
-/// own for connectors (sources and blocking sinks) and for the checkpoint coordinator.
+/// Runs one job on a oneTBB flow graph: a serial, queueing node per cell; a parallel decode node per source; threads of
+/// their own for connectors (sources and blocking sinks) and for the checkpoint coordinator.
 ///
 /// Thread-safety: Start, then any thread may call RequestStop, StopNow and Report; one thread calls Wait and Finish.
 class TbbRuntime final {
  public:
   struct Options {
     JobOptions job;
-    int concurrency = 0;           ///< arena slots; 0: the cores the process may use
+    int concurrency = 0;  ///< arena slots; 0: the cores the process may use
   };
   static Result<std::unique_ptr<TbbRuntime>> Start(GraphSpec spec, const Options& options);
   ~TbbRuntime();

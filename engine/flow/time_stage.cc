@@ -43,7 +43,9 @@ int64_t SaturatingAdd(int64_t a, int64_t b) {
 }  // namespace
 
 TimeStage::TimeStage(const TimeSpec* spec, bool bounded)
-    : spec_(spec), bounded_(bounded), simple_(!spec->max_jump && !spec->max_future && !spec->not_before && !spec->not_after) {}
+    : spec_(spec),
+      bounded_(bounded),
+      simple_(!spec->max_jump && !spec->max_future && !spec->not_before && !spec->not_after) {}
 
 void TimeStage::EnsurePartition(uint32_t partition) {
   if (partition >= partitions_.size()) partitions_.resize(partition + 1);
@@ -70,7 +72,8 @@ void TimeStage::Advance(Partition& p, int64_t time_us, Ordinal ordinal, int64_t 
   }
 }
 
-void TimeStage::JudgeSimple(uint32_t partition, const int64_t* times, int32_t count, int64_t* watermarks, Ordinal first, int64_t first_line) {
+void TimeStage::JudgeSimple(uint32_t partition, const int64_t* times, int32_t count, int64_t* watermarks, Ordinal first,
+                            int64_t first_line) {
   Partition& p = partitions_[partition];
   if (p.idle) {
     p.idle = false;
@@ -107,9 +110,11 @@ void TimeStage::JudgeSimple(uint32_t partition, const int64_t* times, int32_t co
   poisoner_.older_row_count += older;
 }
 
-TimeStage::Verdict TimeStage::Judge(uint32_t partition, int64_t time_us, Ordinal ordinal, int64_t line, int64_t now_us, int64_t* watermark_us) {
+TimeStage::Verdict TimeStage::Judge(uint32_t partition, int64_t time_us, Ordinal ordinal, int64_t line, int64_t now_us,
+                                    int64_t* watermark_us) {
   Partition& p = partitions_[partition];
-  if ((spec_->not_before && time_us < spec_->not_before->us) || (spec_->not_after && time_us > spec_->not_after->us)) return Verdict::kOutOfRange;
+  if ((spec_->not_before && time_us < spec_->not_before->us) || (spec_->not_after && time_us > spec_->not_after->us))
+    return Verdict::kOutOfRange;
   if (spec_->max_future && time_us > SaturatingAdd(now_us, spec_->max_future->us)) return Verdict::kTimestampAhead;
   if (p.idle) {
     p.idle = false;
@@ -118,14 +123,16 @@ TimeStage::Verdict TimeStage::Judge(uint32_t partition, int64_t time_us, Ordinal
       p.started = true;
     }
   }
-  if (spec_->max_jump && (!p.started || time_us > SaturatingAdd(p.frontier_us, spec_->max_jump->us))) return Verdict::kWait;
+  if (spec_->max_jump && (!p.started || time_us > SaturatingAdd(p.frontier_us, spec_->max_jump->us)))
+    return Verdict::kWait;
   *watermark_us = WatermarkOf(p);
   if (time_us < *watermark_us) ++poisoner_.older_row_count;
   Advance(p, time_us, ordinal, line);
   return Verdict::kAccept;
 }
 
-void TimeStage::SettleAt(Partition& p, int64_t start_us, std::vector<std::pair<Row, int64_t>>* released, std::vector<Row>* dead) {
+void TimeStage::SettleAt(Partition& p, int64_t start_us, std::vector<std::pair<Row, int64_t>>* released,
+                         std::vector<Row>* dead) {
   p.started = true;
   p.frontier_us = start_us;
   std::vector<Row> waiting = std::exchange(p.waiting, {});
@@ -142,14 +149,16 @@ void TimeStage::SettleAt(Partition& p, int64_t start_us, std::vector<std::pair<R
   }
 }
 
-void TimeStage::Wait(uint32_t partition, Row row, std::vector<std::pair<Row, int64_t>>* released, std::vector<Row>* dead) {
+void TimeStage::Wait(uint32_t partition, Row row, std::vector<std::pair<Row, int64_t>>* released,
+                     std::vector<Row>* dead) {
   Partition& p = partitions_[partition];
   const int64_t t = row.time_us;
   const int64_t width = spec_->max_jump->us;
   p.waiting.push_back(std::move(row));
   // Only a cluster that contains the new row can be new; look for it among the rows near enough.
   size_t near_count = 0;
-  for (const Row& w : p.waiting) near_count += w.time_us >= SaturatingSub(t, width) && w.time_us <= SaturatingAdd(t, width) ? 1 : 0;
+  for (const Row& w : p.waiting)
+    near_count += w.time_us >= SaturatingSub(t, width) && w.time_us <= SaturatingAdd(t, width) ? 1 : 0;
   if (near_count >= kClusterRowCount) {
     const Cluster cluster = LargestCluster(p.waiting, width);
     if (cluster.size >= kClusterRowCount) return SettleAt(p, cluster.start_us, released, dead);
@@ -202,10 +211,13 @@ std::optional<EventTime> TimeStage::watermark() {
   return merged_;
 }
 
-std::string LateWarning(const std::string& node_id, const std::string& partition, bool bounded, const TimeStage::Poisoner& poisoner) {
-  std::string out = "source `" + node_id + "`: " + FormatCount(poisoner.older_row_count) + " of " + FormatCount(poisoner.row_count) +
-                    " rows are older than the watermark. The row that moved it furthest, by " + FormatDuration({poisoner.jump_us}) + " to " +
-                    FormatTime({poisoner.time_us}) + ", is record " + FormatCount(static_cast<int64_t>(poisoner.ordinal.row()));
+std::string LateWarning(const std::string& node_id, const std::string& partition, bool bounded,
+                        const TimeStage::Poisoner& poisoner) {
+  std::string out = "source `" + node_id + "`: " + FormatCount(poisoner.older_row_count) + " of " +
+                    FormatCount(poisoner.row_count) +
+                    " rows are older than the watermark. The row that moved it furthest, by " +
+                    FormatDuration({poisoner.jump_us}) + " to " + FormatTime({poisoner.time_us}) + ", is record " +
+                    FormatCount(static_cast<int64_t>(poisoner.ordinal.row()));
   if (poisoner.line > 0) out += " (line " + FormatCount(poisoner.line) + " or after)";
   if (!partition.empty()) out += " of " + partition;
   out += ". If it is a stray, set `time: {max_jump: 1h}`" + std::string(bounded ? "" : " or `time: {max_future: 1m}`") +

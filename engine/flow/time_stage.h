@@ -12,9 +12,9 @@
 
 namespace freshet {
 
-/// Gives each row of one source its time and its own watermark, keeps stray timestamps from poisoning time, and knows the
-/// source's watermark (SEMANTICS.md §2). Runs after decode order is restored; one per source; one thread. What it says of a
-/// row depends only on the rows before it in the same partition (and, for `max_future`, on the clock).
+/// Gives each row of one source its time and its own watermark, keeps stray timestamps from poisoning time, and knows
+/// the source's watermark (SEMANTICS.md §2). Runs after decode order is restored; one per source; one thread. What it
+/// says of a row depends only on the rows before it in the same partition (and, for `max_future`, on the clock).
 class TimeStage {
  public:
   explicit TimeStage(const TimeSpec* spec, bool bounded);
@@ -23,20 +23,23 @@ class TimeStage {
   struct Row {
     int64_t time_us = 0;
     Ordinal ordinal;
-    int64_t line = 0;     ///< 1-based; 0 unknown
-    std::string raw;      ///< filled only when it may have to wait
-    Batch batch;          ///< one row, detached; only for waiting rows
+    int64_t line = 0;  ///< 1-based; 0 unknown
+    std::string raw;   ///< filled only when it may have to wait
+    Batch batch;       ///< one row, detached; only for waiting rows
   };
   enum class Verdict : uint8_t { kAccept, kWait, kTimestampAhead, kOutOfRange };
 
   void EnsurePartition(uint32_t partition);
   /// True when rows can be accepted by a plain loop: no max_jump, no bounds.
   bool simple() const { return simple_; }
-  /// The plain loop over one partition's rows: fills `watermarks` (F − lateness before each row) and moves the frontier.
-  void JudgeSimple(uint32_t partition, const int64_t* times, int32_t count, int64_t* watermarks, Ordinal first, int64_t first_line);
+  /// The plain loop over one partition's rows: fills `watermarks` (F − lateness before each row) and moves the
+  /// frontier.
+  void JudgeSimple(uint32_t partition, const int64_t* times, int32_t count, int64_t* watermarks, Ordinal first,
+                   int64_t first_line);
   /// One row in general. On kAccept `*watermark_us` is its own watermark; `now_us` is the wall clock. kWait: the caller
   /// hands the row over with Wait().
-  Verdict Judge(uint32_t partition, int64_t time_us, Ordinal ordinal, int64_t line, int64_t now_us, int64_t* watermark_us);
+  Verdict Judge(uint32_t partition, int64_t time_us, Ordinal ordinal, int64_t line, int64_t now_us,
+                int64_t* watermark_us);
   /// Takes a waiting row; if the frontier settles, the rows released (in source order) and the dead ones are appended.
   void Wait(uint32_t partition, Row row, std::vector<std::pair<Row, int64_t>>* released, std::vector<Row>* dead);
   /// Settles what waits: a bounded partition ended, or the source is idle.
@@ -62,8 +65,8 @@ class TimeStage {
   };
   const Poisoner& poisoner() const { return poisoner_; }
 
-  /// Everything but the clock of `idle`. A partition that was idle stays so until its next row: it would otherwise come back
-  /// behind the merged watermark.
+  /// Everything but the clock of `idle`. A partition that was idle stays so until its next row: it would otherwise come
+  /// back behind the merged watermark.
   void Encode(ByteSink& sink) const;
   bool Decode(ByteSource& source, const SchemaRef& schema);
 
@@ -88,6 +91,7 @@ class TimeStage {
 };
 
 /// The sentence of SEMANTICS.md §2.3: what share is late, which row moved the watermark, what to set.
-std::string LateWarning(const std::string& node_id, const std::string& partition, bool bounded, const TimeStage::Poisoner& poisoner);
+std::string LateWarning(const std::string& node_id, const std::string& partition, bool bounded,
+                        const TimeStage::Poisoner& poisoner);
 
 }  // namespace freshet

@@ -16,13 +16,13 @@ struct ConfigValue {
   struct Entry;
 
   Kind kind = Kind::kNull;
-  SpannedText scalar;                 ///< kScalar; its span is valid for every kind
-  bool quoted = false;                ///< kScalar: written in quotes or as a block, so never a number or a boolean
-  bool secret = false;                ///< kScalar: came from {secret: …}; never print it
-  bool from_environment = false;      ///< kScalar: begins with a variable's value, so as a path it is relative to the cwd
-  bool broken = false;                ///< a problem was already reported here: checks stay silent and take it as absent
-  std::vector<ConfigValue> items;     ///< kSequence
-  std::vector<Entry> entries;         ///< kMap, in file order, keys unique
+  SpannedText scalar;              ///< kScalar; its span is valid for every kind
+  bool quoted = false;             ///< kScalar: written in quotes or as a block, so never a number or a boolean
+  bool secret = false;             ///< kScalar: came from {secret: …}; never print it
+  bool from_environment = false;   ///< kScalar: begins with a variable's value, so as a path it is relative to the cwd
+  bool broken = false;             ///< a problem was already reported here: checks stay silent and take it as absent
+  std::vector<ConfigValue> items;  ///< kSequence
+  std::vector<Entry> entries;      ///< kMap, in file order, keys unique
 
   const SourceSpan& span() const { return scalar.span; }
   bool is_null() const { return kind == Kind::kNull; }

@@ -10,13 +10,14 @@ namespace freshet {
 
 enum class DiagnosticLevel : uint8_t { kError, kWarning };
 
-/// One problem of a pipeline, with its place, a stable code ("FR2003", listed in engine/options/ERRORS.md) and a suggestion.
+/// One problem of a pipeline, with its place, a stable code ("FR2003", listed in engine/options/ERRORS.md) and a
+/// suggestion.
 struct Diagnostic {
   DiagnosticLevel severity = DiagnosticLevel::kError;
   SourceSpan span;
   std::string code;
-  std::string message;      ///< one sentence, no full stop
-  std::string suggestion;   ///< "did you mean `lateness`?", or empty
+  std::string message;     ///< one sentence, no full stop
+  std::string suggestion;  ///< "did you mean `lateness`?", or empty
 };
 
 /// Collects all problems of a pipeline before anything runs. One thread.

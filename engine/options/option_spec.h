@@ -8,8 +8,8 @@ namespace freshet {
 
 /// What an option's value may be. One declaration gives validation, `freshet help TYPE`, `freshet schema` and getters.
 enum class OptionKind : uint8_t {
-  kString,     ///< any text
-  kName,       ///< the name of a column
+  kString,  ///< any text
+  kName,    ///< the name of a column
   kInt,
   kFloat,
   kBool,
@@ -37,14 +37,14 @@ enum class StateEffect : uint8_t { kNone, kCompatible, kBreaking };
 struct OptionSpec {
   std::string name;
   OptionKind kind = OptionKind::kString;
-  std::string doc;                        ///< one or two sentences, with the unit
-  std::string default_text;               ///< as a user would write it; empty: no default (absent unless `required`)
+  std::string doc;           ///< one or two sentences, with the unit
+  std::string default_text;  ///< as a user would write it; empty: no default (absent unless `required`)
   bool required = false;
   StateEffect state = StateEffect::kNone;
   double min = -std::numeric_limits<double>::infinity();  ///< numbers; durations in microseconds; sizes in bytes
   double max = std::numeric_limits<double>::infinity();
-  std::vector<std::string> enum_values;   ///< kEnum; for kExpr: bare words that are taken before expressions
-  std::vector<OptionSpec> fields;         ///< kObject
+  std::vector<std::string> enum_values;  ///< kEnum; for kExpr: bare words that are taken before expressions
+  std::vector<OptionSpec> fields;        ///< kObject
 };
 
 }  // namespace freshet

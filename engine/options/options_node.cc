@@ -99,7 +99,9 @@ const char* WhatIsFound(const ConfigValue& value) {
 [[maybe_unused]] bool IsList(OptionKind kind) {
   return kind == OptionKind::kNameList || kind == OptionKind::kExprList || kind == OptionKind::kPathList;
 }
-[[maybe_unused]] bool IsTextMap(OptionKind kind) { return kind == OptionKind::kExprMap || kind == OptionKind::kStringMap; }
+[[maybe_unused]] bool IsTextMap(OptionKind kind) {
+  return kind == OptionKind::kExprMap || kind == OptionKind::kStringMap;
+}
 
 /// Numbers as they were probably written: 65536 rather than 65536.000000.
 std::string ShowNumber(double value, OptionKind kind) {

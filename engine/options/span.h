@@ -9,7 +9,7 @@ namespace freshet {
 
 /// The text of a pipeline file (or of a `--set` argument), shared by every span into it.
 struct SourceText {
-  std::string name;   ///< as shown to people: the path, or "--set"
+  std::string name;  ///< as shown to people: the path, or "--set"
   std::string bytes;
 };
 
@@ -25,15 +25,15 @@ struct SourceSpan {
   bool known() const { return line > 0; }
 };
 
-/// A scalar's text as the user wrote it plus where it stands, so that an offset inside the value (an expression's error)
-/// can be shown as a place in the file. `line_starts[i]` is the place of the i-th piece of the value, ascending by
-/// `value_offset`: a new piece begins with every line, and after every escape or variable, where the value and the file
-/// run apart. A plain scalar on one line has one entry.
+/// A scalar's text as the user wrote it plus where it stands, so that an offset inside the value (an expression's
+/// error) can be shown as a place in the file. `line_starts[i]` is the place of the i-th piece of the value, ascending
+/// by `value_offset`: a new piece begins with every line, and after every escape or variable, where the value and the
+/// file run apart. A plain scalar on one line has one entry.
 struct SpannedText {
   std::string value;
-  SourceSpan span;                      ///< the whole scalar
+  SourceSpan span;  ///< the whole scalar
   struct LineStart {
-    int32_t value_offset = 0;           ///< where this piece begins in `value`
+    int32_t value_offset = 0;  ///< where this piece begins in `value`
     int32_t line = 0;
     int32_t column = 0;
   };

@@ -24,7 +24,7 @@ struct TableOptions {
 struct StateEntry {
   uint16_t key_group = 0;
   std::string_view key;
-  std::string_view value;   ///< encoded; ignored when `erased`
+  std::string_view value;  ///< encoded; ignored when `erased`
   bool erased = false;
 };
 
@@ -52,7 +52,8 @@ class StateTable {
 /// Reading marks nothing; whoever changes a value through the pointer calls MarkDirty (FindOrCreate does it already).
 /// Erase leaves a tombstone until the next checkpoint.
 ///
-/// Implemented in keyed_table_impl.h (included below): entries at stable addresses, an index of 32-bit hashes beside it.
+/// Implemented in keyed_table_impl.h (included below): entries at stable addresses, an index of 32-bit hashes beside
+/// it.
 template <class V>
 class KeyedTable;
 

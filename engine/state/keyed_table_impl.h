@@ -10,7 +10,9 @@ namespace freshet {
 template <class V>
 class KeyedTable final : public StateTable {
  public:
-  KeyedTable(std::string name, TableOptions options) : name_(std::move(name)), options_(std::move(options)) { Rehash(64); }
+  KeyedTable(std::string name, TableOptions options) : name_(std::move(name)), options_(std::move(options)) {
+    Rehash(64);
+  }
 
   const std::string& name() const override { return name_; }
   const TableOptions& options() const override { return options_; }
@@ -28,8 +30,10 @@ class KeyedTable final : public StateTable {
   V& FindOrCreate(uint32_t hash, std::string_view key, bool* created = nullptr) {
     Entry* e = FindEntry(hash, key);
     const bool is_new = e == nullptr || e->erased;
-    if (e == nullptr) e = &Insert(hash, key);
-    else if (e->erased) Revive(*e);
+    if (e == nullptr)
+      e = &Insert(hash, key);
+    else if (e->erased)
+      Revive(*e);
     if (created != nullptr) *created = is_new;
     MarkDirty(*e);
     return e->value;
@@ -39,8 +43,8 @@ class KeyedTable final : public StateTable {
     Entry* e = FindEntry(hash, key);
     return e != nullptr && !e->erased ? &e->key : nullptr;
   }
-  /// Hints for a batch of look-ups: first the index slots of all rows, some rows ahead the entries, then what these point to.
-  /// Peek gives the value in the hash's own slot without comparing keys: for prefetching only.
+  /// Hints for a batch of look-ups: first the index slots of all rows, some rows ahead the entries, then what these
+  /// point to. Peek gives the value in the hash's own slot without comparing keys: for prefetching only.
   void PrefetchSlot(uint32_t hash) const { __builtin_prefetch(&index_[hash & mask_]); }
   void PrefetchEntry(uint32_t hash) const {
     const Slot& slot = index_[hash & mask_];
@@ -97,7 +101,8 @@ class KeyedTable final : public StateTable {
 
   Status RestoreEntry(uint16_t, std::string_view key, std::string_view value, uint16_t codec) override {
     const uint32_t hash = HashKey(key);
-    if (FindEntry(hash, key) != nullptr) return Status::DataLoss("table `" + name_ + "`: a key stands twice in the checkpoint");
+    if (FindEntry(hash, key) != nullptr)
+      return Status::DataLoss("table `" + name_ + "`: a key stands twice in the checkpoint");
     Entry& e = Insert(hash, key);
     ByteSource source(value);
     if (!e.value.Decode(source, codec) || !source.ok() || !source.exhausted())

@@ -11,27 +11,30 @@ namespace freshet {
 struct EpisodeOptions {
   int64_t for_us = 0;              ///< how long the condition must hold before the episode fires
   int64_t keep_firing_for_us = 0;  ///< how long it must fail before the episode resolves
-  int64_t cooldown_us = 0;         ///< after the end of one episode (when the condition began to fail), how long no other may start
+  int64_t cooldown_us =
+      0;  ///< after the end of one episode (when the condition began to fail), how long no other may start
 };
 
 /// What a row says of its key.
 struct EpisodeInput {
   int64_t time_us = 0;
   bool condition = false;
-  uint8_t severity = 0;       ///< 0 none, 1 low … 4 critical
+  uint8_t severity = 0;         ///< 0 none, 1 low … 4 critical
   std::optional<double> value;  ///< whose largest magnitude is the peak
 };
 
 /// A change worth a row.
 struct EpisodeEvent {
-  bool firing = false;        ///< else resolved
-  int64_t time_us = 0;        ///< when it happened: the row's time, or the deadline
+  bool firing = false;  ///< else resolved
+  int64_t time_us = 0;  ///< when it happened: the row's time, or the deadline
 };
 
-/// The life of one key's condition: idle → pending → firing → idle, in event time. A plain value; knows no runtime type.
+/// The life of one key's condition: idle → pending → firing → idle, in event time. A plain value; knows no runtime
+/// type.
 ///
-/// Rows must come in time order, and OnTime must be called with a row's time before OnRow ("timers first"). Each call makes at
-/// most one event. No two episodes of a key that fired start at one time, whatever the cooldown: an alert is known by its start.
+/// Rows must come in time order, and OnTime must be called with a row's time before OnRow ("timers first"). Each call
+/// makes at most one event. No two episodes of a key that fired start at one time, whatever the cooldown: an alert is
+/// known by its start.
 class Episode {
  public:
   enum class Phase : uint8_t { kIdle = 0, kPending = 1, kFiring = 2 };  // in state: frozen
@@ -63,8 +66,8 @@ class Episode {
   void Look(const EpisodeInput& row);
 
   Phase phase_ = Phase::kIdle;
-  bool failing_ = false;      ///< firing, but the condition has failed since `failed_us_`
-  bool ended_once_ = false;   ///< one has ended, and its cooldown may not be over
+  bool failing_ = false;     ///< firing, but the condition has failed since `failed_us_`
+  bool ended_once_ = false;  ///< one has ended, and its cooldown may not be over
   bool has_peak_ = false;
   uint8_t severity_ = 0;
   int64_t started_us_ = 0;

@@ -22,7 +22,8 @@ int DecimalsOf(std::string_view format) {
 
 }  // namespace
 
-std::optional<MessageTemplate> MessageTemplate::Parse(const SpannedText& text, const Schema& schema, Diagnostics* diagnostics) {
+std::optional<MessageTemplate> MessageTemplate::Parse(const SpannedText& text, const Schema& schema,
+                                                      Diagnostics* diagnostics) {
   MessageTemplate out;
   out.parts_.emplace_back();
   const std::string& s = text.value;
@@ -36,7 +37,8 @@ std::optional<MessageTemplate> MessageTemplate::Parse(const SpannedText& text, c
     }
     const size_t end = s[i] == '{' ? s.find('}', i) : std::string::npos;
     if (end == std::string::npos) {
-      diagnostics->Error("FR3402", text.At(static_cast<int32_t>(i), 1), "a brace without its partner in a message", "write {{ or }} for a brace itself");
+      diagnostics->Error("FR3402", text.At(static_cast<int32_t>(i), 1), "a brace without its partner in a message",
+                         "write {{ or }} for a brace itself");
       return std::nullopt;
     }
     std::string name = s.substr(i + 1, end - i - 1);
@@ -45,8 +47,10 @@ std::optional<MessageTemplate> MessageTemplate::Parse(const SpannedText& text, c
     if (const size_t colon = name.rfind(':'); !column && colon != std::string::npos) {
       part.decimals = DecimalsOf(name.substr(colon + 1));
       if (part.decimals < 0) {
-        diagnostics->Error("FR3405", text.At(static_cast<int32_t>(i + 1 + colon), static_cast<int32_t>(name.size() - colon)),
-                           "`" + name.substr(colon) + "` is no number format of a message", "write for example `:.2f`, with 0 to 17 decimals");
+        diagnostics->Error("FR3405",
+                           text.At(static_cast<int32_t>(i + 1 + colon), static_cast<int32_t>(name.size() - colon)),
+                           "`" + name.substr(colon) + "` is no number format of a message",
+                           "write for example `:.2f`, with 0 to 17 decimals");
         good = false;
       }
       name.resize(colon);
@@ -54,7 +58,8 @@ std::optional<MessageTemplate> MessageTemplate::Parse(const SpannedText& text, c
     }
     if (!column) {
       const std::string nearest = schema.Nearest(name);
-      diagnostics->Error("FR3401", text.At(static_cast<int32_t>(i + 1), static_cast<int32_t>(name.size())), "no column `" + name + "` for the message",
+      diagnostics->Error("FR3401", text.At(static_cast<int32_t>(i + 1), static_cast<int32_t>(name.size())),
+                         "no column `" + name + "` for the message",
                          nearest.empty() ? "columns: " + schema.ToString() : "did you mean `" + nearest + "`?");
       good = false;
     }
@@ -84,21 +89,27 @@ std::string ValueText(const Column& column, int32_t row, int decimals) {
   if (column.IsNull(row)) return "-";
   char text[352];  // 309 digits before the point at most
   switch (column.type()) {
-    case TypeId::kBool: return column.BoolAt(row) ? "true" : "false";
+    case TypeId::kBool:
+      return column.BoolAt(row) ? "true" : "false";
     case TypeId::kInt64: {
       const std::string digits = std::to_string(column.int64s()[row]);
       return decimals > 0 ? digits + "." + std::string(static_cast<size_t>(decimals), '0') : digits;
     }
-    case TypeId::kTimestamp: return FormatTime({column.int64s()[row]});
+    case TypeId::kTimestamp:
+      return FormatTime({column.int64s()[row]});
     case TypeId::kFloat64: {
       const double v = column.float64s()[row];
-      if (decimals >= 0) std::snprintf(text, sizeof text, "%.*f", std::min(decimals, 17), v);
-      else std::snprintf(text, sizeof text, std::abs(v) >= 1e6 && std::abs(v) < 1e15 ? "%.0f" : "%.6g", v);
+      if (decimals >= 0)
+        std::snprintf(text, sizeof text, "%.*f", std::min(decimals, 17), v);
+      else
+        std::snprintf(text, sizeof text, std::abs(v) >= 1e6 && std::abs(v) < 1e15 ? "%.0f" : "%.6g", v);
       return text;
     }
     case TypeId::kString:
-    case TypeId::kJson: return std::string(column.StringAt(row));
-    case TypeId::kListFloat64: return "[" + std::to_string(column.ListAt(row).size()) + " values]";
+    case TypeId::kJson:
+      return std::string(column.StringAt(row));
+    case TypeId::kListFloat64:
+      return "[" + std::to_string(column.ListAt(row).size()) + " values]";
   }
   return {};
 }

@@ -9,8 +9,8 @@
 
 namespace freshet {
 
-/// `"{video_id} has {views} views ({score:.2f})"`: text with columns of a row in braces; `{{` is a brace; `:.Nf` gives a
-/// number N decimals, 0 to 17. Immutable, thread-safe.
+/// `"{video_id} has {views} views ({score:.2f})"`: text with columns of a row in braces; `{{` is a brace; `:.Nf` gives
+/// a number N decimals, 0 to 17. Immutable, thread-safe.
 class MessageTemplate {
  public:
   /// Unknown columns (FR3401), lonely braces (FR3402) and other forms than `:.Nf` (FR3405) are errors at their place.
@@ -21,14 +21,14 @@ class MessageTemplate {
  private:
   struct Part {
     std::string text;
-    int column = -1;     ///< -1: only text
-    int decimals = -1;   ///< -1: see ValueText
+    int column = -1;    ///< -1: only text
+    int decimals = -1;  ///< -1: see ValueText
   };
   std::vector<Part> parts_;
 };
 
-/// A value as people read it: times as RFC 3339, null as "-", numbers with `decimals`, else integers in full and doubles with six
-/// significant digits (from a million on to the unit).
+/// A value as people read it: times as RFC 3339, null as "-", numbers with `decimals`, else integers in full and
+/// doubles with six significant digits (from a million on to the unit).
 std::string ValueText(const Column& column, int32_t row, int decimals = -1);
 
 }  // namespace freshet

@@ -1,5 +1,5 @@
-#include "engine/flow/descriptor.h"
 #include "operators/window/window.h"
+#include "engine/flow/descriptor.h"
 
 #include "engine/base/units.h"
 #include "operators/binding.h"

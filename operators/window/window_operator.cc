@@ -83,14 +83,16 @@ Status WindowOperator::AssignCells(const Batch& in) {
   late_ends_.clear();
   const SliceAssigner& assigner = plan_->assigner;
   SliceAssigner::Slice slice;
-  // Thousands of keys do not fit the inner caches: ask for each row's slot, entry and cell some rows before they are needed.
+  // Thousands of keys do not fit the inner caches: ask for each row's slot, entry and cell some rows before they are
+  // needed.
   constexpr int32_t kEntryAhead = 12;
   constexpr int32_t kCellAhead = 6;
   for (int32_t row = 0; row < rows; ++row) table_->PrefetchSlot(keys_.hash(row));
   for (int32_t row = 0; row < rows; ++row) {
     if (row + kEntryAhead < rows) table_->PrefetchEntry(keys_.hash(row + kEntryAhead));
     if (row + kCellAhead < rows)
-      if (const KeyPanes* ahead = table_->Peek(keys_.hash(row + kCellAhead)); ahead != nullptr) PrefetchCell(ahead->cells);
+      if (const KeyPanes* ahead = table_->Peek(keys_.hash(row + kCellAhead)); ahead != nullptr)
+        PrefetchCell(ahead->cells);
     const int64_t time = in.time(row).us;
     if (time < slice.begin || time >= slice.end) slice = assigner.SliceOf(time);
     int64_t first_end = slice.first_window_end;

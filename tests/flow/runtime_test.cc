@@ -17,7 +17,8 @@ using testing::NumbersOptions;
 /// Sinks by name: what each received.
 using Outputs = std::map<std::string, std::shared_ptr<Collected>>;
 
-/// numbers -> drop (fused) -> {running count by key, by arrival} -> rows; -> window -> panes, late; -> running sum -> sums;
+/// numbers -> drop (fused) -> {running count by key, by arrival} -> rows; -> window -> panes, late; -> running sum ->
+/// sums;
 /// -> by event time count -> sorted; window and sorted merged -> both.
 GraphSpec MakeSpec(const NumbersOptions& numbers, Outputs* outputs, int64_t credit_rows = kSourceCreditRows) {
   GraphSpec spec;
@@ -79,8 +80,8 @@ JobReport RunTbb(const NumbersOptions& numbers, Outputs* outputs, int lanes, int
   return report;
 }
 
-SimResult RunSim(const NumbersOptions& numbers, Outputs* outputs, uint64_t seed, int lanes, int32_t batch_rows, int crashes = 0,
-                 bool before_commit = false) {
+SimResult RunSim(const NumbersOptions& numbers, Outputs* outputs, uint64_t seed, int lanes, int32_t batch_rows,
+                 int crashes = 0, bool before_commit = false) {
   const auto store = NewMemoryStore();
   SimOptions options;
   options.job.store = store.get();
@@ -141,14 +142,17 @@ TEST_CASE("Runtime_WindowsAgainstAPlainLoop_AreEqual") {
     const bool is_late = frontier != INT64_MIN && end <= frontier - 2000000;
     frontier = std::max(frontier, row.at_us);
     if (row.k % 5 == 0) continue;
-    if (is_late) ++late;
-    else ++panes[{end, row.k}];
+    if (is_late)
+      ++late;
+    else
+      ++panes[{end, row.k}];
   }
   REQUIRE(outputs["late"]->lines.size() == static_cast<size_t>(late));
   REQUIRE(outputs["panes"]->lines.size() == panes.size());
   size_t i = 0;
   for (const auto& [key, count] : panes) {
-    const std::string expected = "|" + std::to_string(key.first) + "|" + std::to_string(key.second) + "|" + std::to_string(count) + "|";
+    const std::string expected =
+        "|" + std::to_string(key.first) + "|" + std::to_string(key.second) + "|" + std::to_string(count) + "|";
     CHECK(outputs["panes"]->lines[i++].find(expected) != std::string::npos);
   }
 }
@@ -161,7 +165,8 @@ TEST_CASE("Simulation_CrashesAnywhere_OutputEqualsUndisturbedRun") {
   for (uint64_t seed = 1; seed <= 60; ++seed) {
     CAPTURE(seed);
     Outputs outputs;
-    const SimResult result = RunSim(numbers, &outputs, seed, 1 + static_cast<int>(seed % 4), seed % 3 == 0 ? 7 : 512, 5, seed % 2 == 0);
+    const SimResult result =
+        RunSim(numbers, &outputs, seed, 1 + static_cast<int>(seed % 4), seed % 3 == 0 ? 7 : 512, 5, seed % 2 == 0);
     REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
     crashes += result.crash_count;
     before_commit += result.crash_before_commit_count;
@@ -237,11 +242,12 @@ uint64_t FindBug(PlantedBug bug, uint64_t seeds) {
 }
 
 TEST_CASE("Simulation_PlantedBugs_AreEachFoundWithin1000Seeds") {
-  const std::pair<PlantedBug, std::string> bugs[] = {{PlantedBug::kDropCredit, "drop a credit"},
-                                                     {PlantedBug::kForgetTimer, "forget a timer"},
-                                                     {PlantedBug::kLoseDirtyKey, "lose a dirty key"},
-                                                     {PlantedBug::kCommitPositionsFirst, "commit positions before state"},
-                                                     {PlantedBug::kSwapMessages, "swap two messages"}};
+  const std::pair<PlantedBug, std::string> bugs[] = {
+      {PlantedBug::kDropCredit, "drop a credit"},
+      {PlantedBug::kForgetTimer, "forget a timer"},
+      {PlantedBug::kLoseDirtyKey, "lose a dirty key"},
+      {PlantedBug::kCommitPositionsFirst, "commit positions before state"},
+      {PlantedBug::kSwapMessages, "swap two messages"}};
   for (const auto& [bug, name] : bugs) {
     CAPTURE(name);
     const uint64_t seed = FindBug(bug, 1000);

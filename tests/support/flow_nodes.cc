@@ -80,7 +80,8 @@ class Collector final : public Sink {
     return Status::Ok();
   }
   Status Write(const Batch& batch, int64_t first_ordinal) override {
-    if (static_cast<size_t>(first_ordinal) != into_->lines.size()) return Status::Internal("rows were numbered wrongly at the sink");
+    if (static_cast<size_t>(first_ordinal) != into_->lines.size())
+      return Status::Internal("rows were numbered wrongly at the sink");
     for (int32_t row = 0; row < batch.row_count(); ++row) into_->lines.push_back(RowText(batch, row));
     return Status::Ok();
   }
@@ -105,8 +106,10 @@ class DropMultiplesOperator final : public Operator {
     Selection selection{AllocateBuffer(int64_t{4} * in.physical_row_count()), 0};
     for (int32_t i = 0; i < in.row_count(); ++i) {
       const int32_t row = in.has_selection() ? in.selection().indices.as<int32_t>()[i] : i;
-      if (in.column(1).int64s()[row] % modulus_ != 0) selection.indices.as<int32_t>()[selection.count++] = row;
-      else ++counters_->filtered;
+      if (in.column(1).int64s()[row] % modulus_ != 0)
+        selection.indices.as<int32_t>()[selection.count++] = row;
+      else
+        ++counters_->filtered;
     }
     out.Emit(in.WithSelection(std::move(selection)));
     return Status::Ok();
@@ -136,7 +139,8 @@ class RunningCountOperator final : public Operator {
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
     keys_.Encode(codec_, in);
     ColumnBuilder n(TypeId::kInt64, in.row_count());
-    for (int32_t row = 0; row < in.row_count(); ++row) n.AppendInt64(++cells_->FindOrCreate(keys_.hash(row), keys_.key(row)).n);
+    for (int32_t row = 0; row < in.row_count(); ++row)
+      n.AppendInt64(++cells_->FindOrCreate(keys_.hash(row), keys_.key(row)).n);
     out.Emit(in.WithAppended(schema_, {n.Finish()}));
     return Status::Ok();
   }
@@ -259,7 +263,8 @@ class RunningSumOperator final : public Operator {
   }
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
     ColumnBuilder s(TypeId::kFloat64, in.row_count());
-    for (int32_t row = 0; row < in.row_count(); ++row) s.AppendFloat64(sum_ = sum_ * 0.99 + in.column(2).float64s()[row]);
+    for (int32_t row = 0; row < in.row_count(); ++row)
+      s.AppendFloat64(sum_ = sum_ * 0.99 + in.column(2).float64s()[row]);
     out.Emit(in.WithAppended(schema_, {s.Finish()}));
     return Status::Ok();
   }
@@ -273,7 +278,9 @@ class RunningSumOperator final : public Operator {
   double sum_ = 0;
 };
 
-SchemaRef With(const SchemaRef& schema, std::vector<Field> fields) { return std::make_shared<const Schema>(schema->With(fields)); }
+SchemaRef With(const SchemaRef& schema, std::vector<Field> fields) {
+  return std::make_shared<const Schema>(schema->With(fields));
+}
 
 NodeSpec OperatorSpec(const std::string& id, const char* type, PortRef input, BoundOperator bound) {
   NodeSpec node;
@@ -287,8 +294,8 @@ NodeSpec OperatorSpec(const std::string& id, const char* type, PortRef input, Bo
 }  // namespace
 
 SchemaRef NumbersSchema() {
-  static const SchemaRef schema =
-      std::make_shared<const Schema>(std::vector<Field>{{"at", TypeId::kTimestamp}, {"k", TypeId::kInt64}, {"v", TypeId::kFloat64}});
+  static const SchemaRef schema = std::make_shared<const Schema>(
+      std::vector<Field>{{"at", TypeId::kTimestamp}, {"k", TypeId::kInt64}, {"v", TypeId::kFloat64}});
   return schema;
 }
 
@@ -322,10 +329,14 @@ std::string RowText(const Batch& batch, int32_t row) {
   std::string text = FormatTime(batch.time(row));
   for (const Column& c : batch.columns()) {
     text += '|';
-    if (c.IsNull(row)) text += "null";
-    else if (IsInt64Like(c.type())) text += std::to_string(c.int64s()[row]);
-    else if (IsStringLike(c.type())) text += c.StringAt(row);
-    else if (c.type() == TypeId::kBool) text += c.BoolAt(row) ? "true" : "false";
+    if (c.IsNull(row))
+      text += "null";
+    else if (IsInt64Like(c.type()))
+      text += std::to_string(c.int64s()[row]);
+    else if (IsStringLike(c.type()))
+      text += c.StringAt(row);
+    else if (c.type() == TypeId::kBool)
+      text += c.BoolAt(row) ? "true" : "false";
     else {
       char number[40];
       std::snprintf(number, sizeof number, "%.17g", c.float64s()[row]);
@@ -361,7 +372,8 @@ NodeSpec RunningCount(const std::string& id, PortRef input, SchemaRef schema, In
   BoundOperator bound;
   const SchemaRef out = With(schema, {{id, TypeId::kInt64}});
   bound.outputs = {{"", out, OutputOrder::kInputOrder, {}}};
-  if (order == InputOrder::kByEventTime) bound.outputs.push_back({"late", LateSchema(*schema), OutputOrder::kInputOrder, {}});
+  if (order == InputOrder::kByEventTime)
+    bound.outputs.push_back({"late", LateSchema(*schema), OutputOrder::kInputOrder, {}});
   bound.input_order = order;
   bound.key = std::vector<int>{1};
   bound.instantiate = [schema, out] { return std::make_unique<RunningCountOperator>(schema, out); };
@@ -370,12 +382,14 @@ NodeSpec RunningCount(const std::string& id, PortRef input, SchemaRef schema, In
 
 NodeSpec CountWindow(const std::string& id, PortRef input, SchemaRef schema, Duration width) {
   BoundOperator bound;
-  const auto out = std::make_shared<const Schema>(
-      std::vector<Field>{{"end", TypeId::kTimestamp}, {"k", TypeId::kInt64}, {"n", TypeId::kInt64}, {"sum", TypeId::kFloat64}});
+  const auto out = std::make_shared<const Schema>(std::vector<Field>{
+      {"end", TypeId::kTimestamp}, {"k", TypeId::kInt64}, {"n", TypeId::kInt64}, {"sum", TypeId::kFloat64}});
   bound.outputs = {{"", out, OutputOrder::kByTime, {1}}, {"late", schema, OutputOrder::kInputOrder, {}}};
   bound.node_class = NodeClass::kStateful;
   bound.key = std::vector<int>{1};
-  bound.instantiate = [schema, out, width] { return std::make_unique<CountWindowOperator>(schema, out, schema, width); };
+  bound.instantiate = [schema, out, width] {
+    return std::make_unique<CountWindowOperator>(schema, out, schema, width);
+  };
   return OperatorSpec(id, "window", input, std::move(bound));
 }
 

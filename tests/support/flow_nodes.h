@@ -9,9 +9,9 @@
 
 namespace freshet::testing {
 
-/// A bounded source made of numbers: `partitions` files of `rows` rows each, columns at: timestamp, k: int64, v: float64. Row i
-/// of partition p is a pure function of (seed, p, i): times rise by 100 ms a row with jitter up to `jitter_us` back, so
-/// that some rows are late.
+/// A bounded source made of numbers: `partitions` files of `rows` rows each, columns at: timestamp, k: int64, v:
+/// float64. Row i of partition p is a pure function of (seed, p, i): times rise by 100 ms a row with jitter up to
+/// `jitter_us` back, so that some rows are late.
 struct NumbersOptions {
   uint64_t seed = 1;
   int partitions = 1;
@@ -29,8 +29,8 @@ struct NumbersRow {
 };
 NumbersRow NumbersRowAt(const NumbersOptions& options, int partition, int64_t row);
 
-/// Lines that survive crashes: what a file sink would have on disk. PrepareCommit remembers the length, a reopening sink cuts
-/// to it.
+/// Lines that survive crashes: what a file sink would have on disk. PrepareCommit remembers the length, a reopening
+/// sink cuts to it.
 struct Collected {
   std::vector<std::string> lines;
 };
@@ -42,7 +42,8 @@ std::string RowText(const Batch& batch, int32_t row);
 NodeSpec DropMultiples(const std::string& id, PortRef input, SchemaRef schema, int64_t modulus);
 /// Row-wise, keyed by k: appends n, the number of rows of the key so far.
 NodeSpec RunningCount(const std::string& id, PortRef input, SchemaRef schema, InputOrder order);
-/// Stateful, keyed by k: count and sum of v per tumbling window of `width`; late rows go to port 1. `per_call` rows a batch.
+/// Stateful, keyed by k: count and sum of v per tumbling window of `width`; late rows go to port 1. `per_call` rows a
+/// batch.
 NodeSpec CountWindow(const std::string& id, PortRef input, SchemaRef schema, Duration width);
 /// Row-wise, unkeyed: appends s, the running sum over all rows, kept as model bytes.
 NodeSpec RunningSum(const std::string& id, PortRef input, SchemaRef schema);
