@@ -225,7 +225,9 @@ Status OperatorCell::EmitFrom(size_t i, PortIndex port, Batch batch) {
   if (!batch.hold()) batch = batch.WithHold(outlets_.budget()->Take(outlets_.budget(), batch.ByteSize()));
   if (main && i == 0 && plan_.stamps_ordinals) batch = Stamp(batch.Dense());
   if (main && i + 1 < elements_.size()) return ProcessElement(i + 1, 0, batch);
-  if (!main && late_sample_rows_ < kLateSampleCount && !outlets_.connected(static_cast<int>(i), port)) {
+  const bool late =
+      !main && (plan_.kind == CellKind::kSorter || element.bound->outputs[static_cast<size_t>(port)].name == "late");
+  if (late && late_sample_rows_ < kLateSampleCount && !outlets_.connected(static_cast<int>(i), port)) {
     const Batch dense = batch.Dense();
     const int32_t take = std::min(dense.row_count(), kLateSampleCount - late_sample_rows_);
     late_samples_.push_back(dense.Slice(0, take).Detached());

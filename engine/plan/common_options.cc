@@ -192,6 +192,14 @@ Settings ReadSettings(const OptionsNode& options, const std::string& directory, 
     settings.checkpoint_path =
         ResolvePath(span.text != nullptr ? DirectoryOfSpan(span) : directory, settings.checkpoint_path);
   }
+  // Known names, so that files written for a later version load; but nobody may believe that they do something.
+  const auto without_effect = [&](const OptionsNode& node, const char* option) {
+    if (node.Has(option))
+      diagnostics->Warning("FR2206", node.span(option), "`" + std::string(option) + "` has no effect in this version");
+  };
+  without_effect(options, "memory_limit");
+  without_effect(options, "linger");
+  without_effect(checkpoint, "keep");
   settings.memory_limit = options.FindInt("memory_limit");
   settings.linger = options.GetDuration("linger");
   return settings;
