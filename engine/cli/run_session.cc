@@ -26,7 +26,10 @@ RunSession::RunSession(Pipeline pipeline, Options options)
 Status RunSession::Start() {
   Env* const env = Env::Posix();
   started_us_ = env->SteadyMicros();
-  started_wall_us_ = env->WallMicros();
+  {
+    const std::lock_guard lock(mutex_);
+    started_wall_us_ = env->WallMicros();
+  }
   const Settings& settings = pipeline_.settings();
   TbbRuntime::Options options;
   options.job.env = env;
@@ -110,8 +113,8 @@ PipelineView RunSession::View() const {
   view.name = name();
   view.state_directory = options_.state_directory;
   view.edges = edges_;
-  view.started_wall_us = started_wall_us_;
   const std::lock_guard lock(mutex_);
+  view.started_wall_us = started_wall_us_;
   view.phase = phase_;
   return view;
 }

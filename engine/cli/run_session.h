@@ -54,7 +54,7 @@ class RunSession {
   Pipeline pipeline_;
   const Options options_;
   std::vector<std::pair<std::string, std::string>> edges_;
-  mutable std::mutex mutex_;  // guards runtime_ against View during Finish, and phase_
+  mutable std::mutex mutex_;  // guards runtime_ against View during Finish, phase_ and started_wall_us_
   std::unique_ptr<TbbRuntime> runtime_;
   std::optional<JobReport> final_report_;
   PipelinePhase phase_ = PipelinePhase::kStarting;
