@@ -1,0 +1,161 @@
+// kill -9 in the middle, again and again, and the output is that of a run that nothing happened to, byte for byte.
+//
+// When to kill is drawn from a seed, as a number of bytes written: the output file and the state's log together are how
+// far a run has come, whatever the machine is doing. Short checkpoint intervals give many commits to fall between.
+#include <doctest/doctest.h>
+#include <sched.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+
+#include "engine/base/rng.h"
+#include "tests/pipelines/shipped.h"
+
+using namespace freshet;
+using namespace freshet::testing;
+
+namespace {
+
+constexpr int kRoundCount = 4;    ///< times a pipeline is run from the start
+constexpr int kKillCountMax = 5;  ///< in one round; then it may finish
+constexpr int kPollCountMax = 2'000'000;
+
+struct Subject {
+  std::string file;    ///< the pipeline
+  std::string output;  ///< in the workshop
+  std::string every;   ///< between checkpoints
+};
+
+uint64_t BytesBelow(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return 0;
+  uint64_t bytes = 0;
+  // Files come and go while we look; what cannot be read counts as nothing.
+  for (auto it = fs::recursive_directory_iterator(path, error); !error && it != fs::recursive_directory_iterator();
+       it.increment(error)) {
+    std::error_code gone;
+    const auto size = it->is_regular_file(gone) ? it->file_size(gone) : 0;
+    if (!gone) bytes += size;
+  }
+  return bytes;
+}
+
+uint64_t Progress(const Workshop& shop) { return BytesBelow(shop.Path("out")) + BytesBelow(shop.Path("state")); }
+
+std::vector<std::string> Arguments(const Workshop& shop, const Subject& subject) {
+  return {"run",     subject.file,
+          "--http",  "off",
+          "--state", shop.Path("state"),
+          "--set",   "settings.checkpoint.every=" + subject.every,
+          "--set",   "settings.parallelism=2"};
+}
+
+/// Starts the pipeline and kills it when it has written `bytes`; false when it had ended by then.
+bool KilledAt(const Workshop& shop, const Subject& subject, uint64_t bytes) {
+  Program program(shop, Arguments(shop, subject));
+  for (int polls = 0; polls < kPollCountMax && program.running() && Progress(shop) < bytes; ++polls) sched_yield();
+  program.Signal(SIGKILL);
+  const int code = program.Wait();
+  CHECK_MESSAGE((code == 0 || code == 128 + SIGKILL), program.err());
+  return code == 128 + SIGKILL;
+}
+
+/// Kills `subject` in every round and compares; the number of kills that met a running process.
+int KillAndCompare(const Subject& subject, uint64_t seed) {
+  std::string expected;
+  uint64_t total = 0;
+  {
+    Workshop shop;
+    const OutputFolder folder(shop.Path("out"));
+    const Finished run = RunProgram(shop, Arguments(shop, subject));
+    REQUIRE_MESSAGE(run.code == 0, run.err);
+    expected = shop.Read(subject.output);
+    total = Progress(shop);
+  }
+  REQUIRE(expected.size() > 0);
+  Rng rng(seed);
+  int landed = 0;
+  for (int round = 0; round < kRoundCount; ++round) {
+    CAPTURE(round);
+    Workshop shop;
+    const OutputFolder folder(shop.Path("out"));
+    for (int kill = 0; kill < kKillCountMax; ++kill) {
+      const uint64_t from = std::min(Progress(shop), total - 1);
+      if (!KilledAt(shop, subject, from + rng.Below(total - from))) break;
+      ++landed;
+    }
+    const Finished last = RunProgram(shop, Arguments(shop, subject));
+    REQUIRE_MESSAGE(last.code == 0, last.err);
+    const bool same = shop.Read(subject.output) == expected;
+    CHECK_MESSAGE(same, "the output differs, " << shop.Read(subject.output).size() << " bytes instead of "
+                                               << expected.size() << "; seed " << seed << "; the last run said:\n"
+                                               << last.err);
+  }
+  return landed;
+}
+
+void Check(const std::string& name, const Subject& subject, uint64_t seed) {
+  const int landed = KillAndCompare(subject, seed);
+  std::printf("%s: %d kills landed in %d rounds, seed %llu\n", name.c_str(), landed, kRoundCount,
+              static_cast<unsigned long long>(seed));
+  CHECK(landed > 0);
+}
+
+constexpr char kGenerated[] = R"(name: killed
+sources:
+  events:
+    type: generate
+    seed: 3
+    events: 60000
+    time: {field: at, lateness: 5s}
+operators:
+  per_video:
+    type: window
+    inputs: [events]
+    window: {tumbling: 10m}
+    key: [channel, video_id]
+    aggregates:
+      views: count(*) filter (where kind = 'view')
+      watched: sum(watch_seconds)
+      people: count_distinct(user)
+sinks:
+  out:
+    type: file
+    inputs: [per_video]
+    path: ${FRESHET_OUT}/rows.ndjson
+    format: ndjson
+)";
+
+}  // namespace
+
+TEST_CASE("WikipediaEdits_KilledAgainAndAgain_WritesTheSameBytes") {
+  Check("wikipedia_edits", {PipelineFile("wikipedia_edits"), "out/minutes.csv", "2ms"}, 41);
+}
+
+TEST_CASE("ContentPerformance_KilledAgainAndAgain_WritesTheSameBytes") {
+  Check("content_performance", {PipelineFile("content_performance"), "out/alerts.ndjson", "2ms"}, 42);
+}
+
+TEST_CASE("GeneratedStream_KilledAgainAndAgain_WritesTheSameBytes") {
+  Workshop shop;
+  Check("generate, window, file", {shop.Write("killed.yaml", kGenerated), "out/rows.ndjson", "20ms"}, 43);
+}
+
+// The narrowest place to die: the last checkpoint is committed and says "finished", the file is not yet named.
+// may_fail: a known defect today, a finished state returns before the sinks are opened (Job::Open).
+TEST_CASE("FileSink_KilledBetweenTheLastCommitAndItsName_IsNamedByTheNextRun" * doctest::may_fail()) {
+  Workshop shop;
+  const OutputFolder folder(shop.Path("out"));
+  const Subject subject = {PipelineFile("content_performance"), "out/alerts.ndjson", "10s"};
+  REQUIRE(RunProgram(shop, Arguments(shop, subject)).code == 0);
+  const std::string expected = shop.Read(subject.output);
+  REQUIRE(!expected.empty());
+  std::filesystem::rename(shop.Path(subject.output), shop.Path(subject.output + ".part"));
+  const Finished again = RunProgram(shop, Arguments(shop, subject));
+  CHECK_MESSAGE(again.code == 0, again.err);
+  const bool same = shop.Read(subject.output) == expected;
+  CHECK_MESSAGE(same, "the rows lie in " << subject.output << ".part, and the run said: " << again.err);
+}
