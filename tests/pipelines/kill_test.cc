@@ -18,7 +18,7 @@ using namespace freshet::testing;
 
 namespace {
 
-constexpr int kRoundCount = 4;    ///< times a pipeline is run from the start
+constexpr int kRoundCount = 3;    ///< times a pipeline is run from the start
 constexpr int kKillCountMax = 5;  ///< in one round; then it may finish
 constexpr int kPollCountMax = 2'000'000;
 
@@ -26,6 +26,7 @@ struct Subject {
   std::string file;    ///< the pipeline
   std::string output;  ///< in the workshop
   std::string every;   ///< between checkpoints
+  std::string also;    ///< one more setting
 };
 
 uint64_t BytesBelow(const std::string& path) {
@@ -46,11 +47,19 @@ uint64_t BytesBelow(const std::string& path) {
 uint64_t Progress(const Workshop& shop) { return BytesBelow(shop.Path("out")) + BytesBelow(shop.Path("state")); }
 
 std::vector<std::string> Arguments(const Workshop& shop, const Subject& subject) {
-  return {"run",     subject.file,
-          "--http",  "off",
-          "--state", shop.Path("state"),
-          "--set",   "settings.checkpoint.every=" + subject.every,
-          "--set",   "settings.parallelism=2"};
+  std::vector<std::string> arguments = {"run", subject.file, "--http", "off", "--state", shop.Path("state")};
+  for (const std::string& setting :
+       {"settings.checkpoint.every=" + subject.every, std::string("settings.parallelism=2"), subject.also}) {
+    if (setting.empty()) continue;
+    arguments.emplace_back("--set");
+    arguments.push_back(setting);
+  }
+  return arguments;
+}
+
+/// Some rows of the output are on disk, committed or not.
+bool HasRows(const Workshop& shop, const Subject& subject) {
+  return !shop.Read(subject.output).empty() || !shop.Read(subject.output + ".part").empty();
 }
 
 /// Starts the pipeline and kills it when it has written `bytes`; false when it had ended by then.
@@ -63,8 +72,14 @@ bool KilledAt(const Workshop& shop, const Subject& subject, uint64_t bytes) {
   return code == 128 + SIGKILL;
 }
 
-/// Kills `subject` in every round and compares; the number of kills that met a running process.
-int KillAndCompare(const Subject& subject, uint64_t seed) {
+struct Kills {
+  int landed = 0;     ///< met a running process
+  int with_rows = 0;  ///< rows lay in the output by then
+  int resumed = 0;    ///< the next run had a checkpoint to go on from
+};
+
+/// Kills `subject` in every round and compares.
+Kills KillAndCompare(const Subject& subject, uint64_t seed) {
   std::string expected;
   uint64_t total = 0;
   {
@@ -77,7 +92,7 @@ int KillAndCompare(const Subject& subject, uint64_t seed) {
   }
   REQUIRE(expected.size() > 0);
   Rng rng(seed);
-  int landed = 0;
+  Kills kills;
   for (int round = 0; round < kRoundCount; ++round) {
     CAPTURE(round);
     Workshop shop;
@@ -85,7 +100,9 @@ int KillAndCompare(const Subject& subject, uint64_t seed) {
     for (int kill = 0; kill < kKillCountMax; ++kill) {
       const uint64_t from = std::min(Progress(shop), total - 1);
       if (!KilledAt(shop, subject, from + rng.Below(total - from))) break;
-      ++landed;
+      ++kills.landed;
+      kills.with_rows += HasRows(shop, subject) ? 1 : 0;
+      kills.resumed += std::filesystem::exists(shop.Path(subject.output)) ? 1 : 0;
     }
     const Finished last = RunProgram(shop, Arguments(shop, subject));
     REQUIRE_MESSAGE(last.code == 0, last.err);
@@ -94,14 +111,15 @@ int KillAndCompare(const Subject& subject, uint64_t seed) {
                                                << expected.size() << "; seed " << seed << "; the last run said:\n"
                                                << last.err);
   }
-  return landed;
+  return kills;
 }
 
 void Check(const std::string& name, const Subject& subject, uint64_t seed) {
-  const int landed = KillAndCompare(subject, seed);
-  std::printf("%s: %d kills landed in %d rounds, seed %llu\n", name.c_str(), landed, kRoundCount,
+  const Kills kills = KillAndCompare(subject, seed);
+  std::printf("%s: %d kills landed in %d rounds, %d with rows in the output, %d behind a checkpoint; seed %llu\n",
+              name.c_str(), kills.landed, kRoundCount, kills.with_rows, kills.resumed,
               static_cast<unsigned long long>(seed));
-  CHECK(landed > 0);
+  CHECK(kills.landed > 0);
 }
 
 constexpr char kGenerated[] = R"(name: killed
@@ -132,16 +150,20 @@ sinks:
 }  // namespace
 
 TEST_CASE("WikipediaEdits_KilledAgainAndAgain_WritesTheSameBytes") {
-  Check("wikipedia_edits", {PipelineFile("wikipedia_edits"), "out/minutes.csv", "2ms"}, 41);
+  Check("wikipedia_edits", {PipelineFile("wikipedia_edits"), "out/minutes.csv", "2ms", ""}, 41);
 }
 
 TEST_CASE("ContentPerformance_KilledAgainAndAgain_WritesTheSameBytes") {
-  Check("content_performance", {PipelineFile("content_performance"), "out/alerts.ndjson", "2ms"}, 42);
+  Check("content_performance", {PipelineFile("content_performance"), "out/alerts.ndjson", "2ms", ""}, 42);
+}
+
+TEST_CASE("Quickstart_KilledAgainAndAgain_WritesTheSameBytes") {
+  Check("quickstart", {PipelineFile("quickstart"), "out/alerts.ndjson", "20ms", "sources.events.events=60000"}, 44);
 }
 
 TEST_CASE("GeneratedStream_KilledAgainAndAgain_WritesTheSameBytes") {
   Workshop shop;
-  Check("generate, window, file", {shop.Write("killed.yaml", kGenerated), "out/rows.ndjson", "20ms"}, 43);
+  Check("generate, window, file", {shop.Write("killed.yaml", kGenerated), "out/rows.ndjson", "20ms", ""}, 43);
 }
 
 // The narrowest place to die: the last checkpoint is committed and says "finished", the file is not yet named.
@@ -149,7 +171,7 @@ TEST_CASE("GeneratedStream_KilledAgainAndAgain_WritesTheSameBytes") {
 TEST_CASE("FileSink_KilledBetweenTheLastCommitAndItsName_IsNamedByTheNextRun" * doctest::may_fail()) {
   Workshop shop;
   const OutputFolder folder(shop.Path("out"));
-  const Subject subject = {PipelineFile("content_performance"), "out/alerts.ndjson", "10s"};
+  const Subject subject = {PipelineFile("content_performance"), "out/alerts.ndjson", "10s", ""};
   REQUIRE(RunProgram(shop, Arguments(shop, subject)).code == 0);
   const std::string expected = shop.Read(subject.output);
   REQUIRE(!expected.empty());
