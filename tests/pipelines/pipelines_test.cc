@@ -147,5 +147,7 @@ TEST_CASE("WikipediaEdits_RealDay_AccountsForEveryRow") {
   REQUIRE_MESSAGE(run.code == 0, run.err);
   CHECK(Contains(run.err, "read 39,244 = emitted 39,203 + dead 41"));
   CHECK(Contains(run.err, "in 39,203 = absorbed 39,199 + late 4"));
+  // The one that is worth a message: four busy minutes from 08:04 on.
+  CHECK(CountOf(run.out, "\"state\":\"firing\"") == 1);
   CHECK(CountOf(run.out, "\"started_at\":\"2015-09-12T08:04:59.999999Z\"") == 2);
 }
