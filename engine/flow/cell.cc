@@ -289,8 +289,7 @@ Status Cell::Process(Envelope& envelope) {
   if (std::holds_alternative<Idle>(envelope.message)) {
     in.idle = true;
     MergeWatermark();
-    const bool all = std::all_of(inputs_.begin(), inputs_.end(), [](const Input& i) { return i.idle || i.ended; });
-    if (all && !std::exchange(idle_sent_, true)) outlets_.SendAll(Idle{});
+    ForwardIdleIfAll();
     return Status::Ok();
   }
   if (const auto* mark = std::get_if<Mark>(&envelope.message)) {
@@ -312,11 +311,17 @@ Status Cell::Process(Envelope& envelope) {
   const bool all_ended = std::all_of(inputs_.begin(), inputs_.end(), [](const Input& i) { return i.ended; });
   if (!all_ended) {
     MergeWatermark();
+    ForwardIdleIfAll();
     return Status::Ok();
   }
   target_ = EventTime::Max();
   continuation_ = merged_ == EventTime::Max() ? Continuation::kEnd : Continuation::kWatermark;
   return Status::Ok();
+}
+
+void Cell::ForwardIdleIfAll() {
+  const bool all = std::all_of(inputs_.begin(), inputs_.end(), [](const Input& i) { return i.idle || i.ended; });
+  if (all && !std::exchange(idle_sent_, true)) outlets_.SendAll(Idle{});
 }
 
 void Cell::MergeWatermark() {

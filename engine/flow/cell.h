@@ -208,6 +208,8 @@ class Cell {
   Status Process(Envelope& envelope);
   Status Continue();
   void MergeWatermark();
+  /// When every input that has not ended is idle.
+  void ForwardIdleIfAll();
   Status CompleteBarrierIfAligned();
   Status FinishIfEnded();
 

@@ -183,6 +183,7 @@ Status Job::Open() {
       restored_manifest_ = *manifest;
       if (!restartable || owned_store_ == nullptr) {
         already_finished_ = true;
+        FinishSinksAgain();
         return Status::Ok();
       }
       // Only sinks that keep nothing: a new generation starts over.
@@ -199,7 +200,25 @@ Status Job::Open() {
   next_epoch_ = {environment_.restored.number + 1};
   plan_ = PlanGraph(spec_, options_.lane_count);
   environment_.plan = &plan_;
+  FRESHET_RETURN_IF_ERROR(ReadRowsBefore());
   return MakeCells();
+}
+
+void Job::FinishSinksAgain() {
+  // The run before may have died after its last commit and before a sink gave its output a name. Output that has been
+  // moved away since is no reason to fail: everything was written.
+  environment_.restored = restored_manifest_.epoch;
+  plan_ = PlanGraph(spec_, options_.lane_count);
+  environment_.plan = &plan_;
+  for (const CellPlan& plan : plan_.cells) {
+    if (plan.kind != CellKind::kSink) continue;
+    SinkCell cell(environment_, plan);
+    Status status = cell.Open();
+    if (status.ok()) status = cell.Finish();
+    if (!status.ok())
+      Log(LogLevel::kWarning, "the output of the finished run is not as it was left", {{"reason", status.ToString()}});
+    cell.Close();
+  }
 }
 
 Status Job::MakeCells() {
@@ -359,16 +378,38 @@ NodeClass Job::ClassOf(int node) const {
   return NodeClass::kSink;
 }
 
+int64_t Job::RowsSentTo(const NodeSpec& node, const std::vector<NodeCounters>& counters) const {
+  int64_t sent = 0;
+  for (const PortRef& input : node.inputs)
+    sent +=
+        PortRows(spec_.nodes[static_cast<size_t>(input.node)], counters[static_cast<size_t>(input.node)], input.port);
+  return sent;
+}
+
+/// A node that is new, or reads from another one than before, has not had what its inputs sent until then.
+Status Job::ReadRowsBefore() {
+  rows_before_.assign(spec_.nodes.size(), 0);
+  if (environment_.store == nullptr || environment_.restored.number == 0) return Status::Ok();
+  std::vector<NodeCounters> counters(spec_.nodes.size());
+  for (size_t n = 0; n < counters.size(); ++n) {
+    FRESHET_ASSIGN_OR_RETURN(const auto bytes,
+                             environment_.store->Get(kEngineTable, 0, EngineKey("counters", spec_.nodes[n].id)));
+    if (!bytes) continue;
+    ByteSource source(*bytes);
+    if (!DecodeCounters(source, &counters[n])) return Status::DataLoss("the counters in the checkpoint cannot be read");
+  }
+  for (size_t n = 0; n < counters.size(); ++n)
+    if (!spec_.nodes[n].inputs.empty()) rows_before_[n] = RowsSentTo(spec_.nodes[n], counters) - counters[n].in;
+  return Status::Ok();
+}
+
 Status Job::CheckLaws(const std::vector<NodeCounters>& counters) const {
   for (size_t n = 0; n < spec_.nodes.size(); ++n) {
     const NodeSpec& node = spec_.nodes[n];
     const std::string law = CheckConservation(ClassOf(static_cast<int>(n)), counters[n]);
     if (!law.empty()) return Status::Internal("rows are not accounted for: " + law).WithNode(node.id);
     if (node.inputs.empty()) continue;
-    int64_t sent = 0;
-    for (const PortRef& input : node.inputs)
-      sent +=
-          PortRows(spec_.nodes[static_cast<size_t>(input.node)], counters[static_cast<size_t>(input.node)], input.port);
+    const int64_t sent = RowsSentTo(node, counters) - rows_before_[n];
     if (sent != counters[n].in)
       return Status::Internal("rows are not accounted for: " + std::to_string(sent) + " were sent to it, " +
                               std::to_string(counters[n].in) + " came in")
@@ -419,11 +460,11 @@ Status Job::CommitReady() {
       ++totals_.checkpoint_count;
       totals_.checkpoint_last_us = options_.env->SteadyMicros() - began_us_;
       totals_.checkpoint_last_wall_us = options_.env->WallMicros();
-      if (last)
-        finished_ = true;
-      else
-        CheckComplete();
+      if (last) finished_ = true;
     }
+    last_skipped_ = skipped;
+    // After a skipped one too: with all cells ended nothing else would bring the last epoch up again.
+    if (!finished_) CheckComplete();
   }
   for (SinkCell* sink : sinks_) sink->PostCommit(manifest.epoch, !skipped);
   return Status::Ok();

@@ -142,6 +142,8 @@ class Job final : public CellListener {
   /// nudge.
   Status CommitReady();
   bool all_ended() const;
+  /// The last CommitReady left its epoch out because the store asked for time; its rows go into the next one.
+  bool last_skipped() const { return last_skipped_.load(); }
   bool finished() const { return finished_.load(); }
   /// All source cells have stopped or ended after a stop request.
   bool sources_at_rest() const;
@@ -161,11 +163,15 @@ class Job final : public CellListener {
  private:
   Job(GraphSpec spec, const JobOptions& options, Carrier* carrier);
   Status Open();
+  void FinishSinksAgain();
   Status MakeCells();
   void CheckComplete();
   void HoldBackState(EpochRows* rows);
   Status CheckLaws(const std::vector<NodeCounters>& counters) const;
   std::vector<NodeCounters> SumCounters() const;
+  /// Rows that the inputs of a node have sent by all that is counted.
+  int64_t RowsSentTo(const NodeSpec& node, const std::vector<NodeCounters>& counters) const;
+  Status ReadRowsBefore();
   NodeClass ClassOf(int node) const;
 
   GraphSpec spec_;
@@ -195,6 +201,8 @@ class Job final : public CellListener {
   std::vector<std::vector<std::pair<int, NodeCounters>>> next_cell_counters_;  ///< of cells ended since
   int64_t began_us_ = 0;
   Epoch committed_;
+  std::vector<int64_t> rows_before_;  ///< per node: rows its inputs had sent when it was not there yet to take them
+  std::atomic<bool> last_skipped_{false};
   JobReport totals_;  ///< checkpoint figures only
   std::atomic<bool> finished_{false};
   std::atomic<bool> has_failed_{false};

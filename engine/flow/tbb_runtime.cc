@@ -79,6 +79,8 @@ class CellNodeOf final : public CellNode {
 /// Cells with more receivers than this (many lanes) put into them directly, from inside the same serial body: the order
 /// is the same, and a node type with hundreds of ports costs minutes of compiling.
 constexpr size_t kPortCountMax = 8;
+/// How long the coordinator leaves a store alone that asked for time.
+constexpr int64_t kSkippedWaitUs = 50000;
 
 template <class Body>
 std::unique_ptr<CellNode> MakeCellNode(flow::graph& graph, size_t ports, Body body) {
@@ -150,6 +152,7 @@ class TbbRuntime::Impl final : public Carrier {
       joined_ = true;
       coordinator_.join();
       for (auto& driver : job_->drivers()) driver->RequestStop();
+      WakeSleepers();
       for (std::thread& t : source_threads_) t.join();
       for (auto& thread : sink_threads_) {
         if (!thread) continue;
@@ -160,6 +163,9 @@ class TbbRuntime::Impl final : public Carrier {
       graph_->release_wait();
       owner_.join();
       dead_ = true;
+      // The nudge for the last commit may have come after its thread had stopped.
+      for (auto& thread : sink_threads_)
+        if (thread) thread->cell->Run();
       final_report_ = MakeFinalReport();
       for (auto& cell : job_->cells()) cell->Detach();
       arena_.execute([&] {
@@ -332,13 +338,19 @@ class TbbRuntime::Impl final : public Carrier {
     sleep_condition_.wait_for(lock, std::chrono::microseconds(us), [&] { return stop_requested_ || stop_now_; });
   }
 
+  /// Under the lock: else one that has just looked at the flags would sleep on.
+  void WakeSleepers() {
+    const std::lock_guard lock(sleep_mutex_);
+    sleep_condition_.notify_all();
+  }
+
   void CoordinatorLoop() {
     Env* env = options_.job.env;
     int64_t next_us = env->SteadyMicros() + options_.job.checkpoint_every.us;
     bool final_begun = false;
     Status status;
     for (;;) {
-      if (stop_requested_ || stop_now_) sleep_condition_.notify_all();
+      if (stop_requested_ || stop_now_) WakeSleepers();
       if (stop_now_ || job_->failed()) break;
       if (job_->commit_ready()) {
         const bool was_final = final_begun;
@@ -346,6 +358,12 @@ class TbbRuntime::Impl final : public Carrier {
         if (!status.ok()) break;
         NudgeSinks();
         next_us = env->SteadyMicros() + options_.job.checkpoint_every.us;
+        if (job_->last_skipped()) {
+          // The store is still merging. What must not be left out, a run's last epoch, is tried again.
+          final_begun = false;
+          coordinator_event_.Wait(kSkippedWaitUs);
+          continue;
+        }
         if (job_->finished() || (was_final && !job_->epoch_under_way())) break;
         continue;
       }
