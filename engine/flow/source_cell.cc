@@ -141,6 +141,16 @@ Status SourceCell::Handle(SourceItem& item) {
       stopped_ = true;
       return Status::Ok();
     case SourceItem::Kind::kEnd: {
+      // Partitions that did not say that they end, end here: what waits is settled.
+      std::vector<std::pair<TimeStage::Row, int64_t>> released;
+      std::vector<TimeStage::Row> dead;
+      for (uint32_t p = 0; p < partitions_.size(); ++p) {
+        if (partitions_[p].ended) continue;
+        time_.Settle(p, &released, &dead);
+        time_.EndPartition(p);
+        partitions_[p].ended = true;
+      }
+      FRESHET_RETURN_IF_ERROR(EmitReleased(released, dead, {}));
       ended_ = true;
       CellSnapshot snapshot;
       snapshot.cell = plan_.id;

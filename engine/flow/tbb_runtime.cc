@@ -187,6 +187,15 @@ class TbbRuntime::Impl final : public Carrier {
   }
   Job& job() { return *job_; }
   int64_t body_count() const { return body_count_.load(); }
+  int OccupyArena(const std::shared_ptr<std::atomic<bool>>& release, const std::shared_ptr<std::atomic<int>>& started) {
+    for (int i = 0; i < concurrency_; ++i) {
+      arena_.enqueue([release, started] {
+        started->fetch_add(1);
+        while (!release->load()) std::this_thread::yield();
+      });
+    }
+    return concurrency_;
+  }
 
  private:
   struct SinkThread {
@@ -457,5 +466,8 @@ JobReport TbbRuntime::Report() const { return impl_->Report(); }
 void TbbRuntime::RequestCheckpoint() { impl_->RequestCheckpoint(); }
 Job& TbbRuntime::job() { return impl_->job(); }
 int64_t TbbRuntime::body_count() const { return impl_->body_count(); }
+int TbbRuntime::OccupyArena(std::shared_ptr<std::atomic<bool>> release, std::shared_ptr<std::atomic<int>> started) {
+  return impl_->OccupyArena(release, started);
+}
 
 }  // namespace freshet

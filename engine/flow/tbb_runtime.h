@@ -38,6 +38,9 @@ class TbbRuntime final {
 
   /// How many tasks of the graph ran; for tests that see that it is oneTBB that works.
   int64_t body_count() const;
+  /// Fills every slot of the arena with a task that spins until `*release`; `*started` counts them. For the test that
+  /// sees that nothing moves without the arena. Returns the number of slots.
+  int OccupyArena(std::shared_ptr<std::atomic<bool>> release, std::shared_ptr<std::atomic<int>> started);
 
  private:
   class Impl;

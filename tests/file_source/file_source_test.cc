@@ -355,7 +355,7 @@ TEST_CASE("FileSource_RealFiles_GiveTheirKnownCounts") {
   Reading multiline({root + "/youtube/trending_us_2020_multiline.csv.gz"}, videos);
   multiline.All();
   CHECK(multiline.transcript.records() == 874);  // with the header
-  CHECK(multiline.transcript.rows() == 872);  // the file is cut inside its last record
+  CHECK(multiline.transcript.rows() == 872);     // the file is cut inside its last record
   const SourceFormat old =
       CsvFormat({{"video_id", TypeId::kString}, {"views", TypeId::kInt64}, {"date", TypeId::kString}});
   Reading trending({root + "/youtube/trending_us_2017.csv.gz"}, old);

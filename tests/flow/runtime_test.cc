@@ -1,6 +1,7 @@
 // The same pipelines on both runtimes, at several lane counts and batch sizes, with and without crashes: one answer.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <map>
 
 #include "engine/flow/planted_bugs.h"
@@ -222,6 +223,35 @@ TEST_CASE("Simulation_CreditOfOneRowAndTinyEdgeBudget_NoDeadlock") {
     REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
     CheckSame(expected, outputs);
   }
+}
+
+TEST_CASE("TbbRuntime_ArenaOccupied_NothingMovesUntilItIsFree") {
+  NumbersOptions numbers = Disorderly(51);
+  numbers.rows = 200000;
+  Outputs outputs;
+  TbbRuntime::Options options;
+  options.job.env = Env::Posix();
+  options.job.checkpoint_every = Duration::Seconds(1);
+  options.concurrency = 1;
+  auto runtime = TbbRuntime::Start(MakeSpec(numbers, &outputs), options);
+  REQUIRE(runtime.ok());
+  const auto release = std::make_shared<std::atomic<bool>>(false);
+  const auto started = std::make_shared<std::atomic<int>>(0);
+  const int slots = (*runtime)->OccupyArena(release, started);
+  for (int i = 0; i < 60000 && started->load() < slots; ++i) (*runtime)->Wait(Duration::Millis(1));
+  REQUIRE(started->load() == slots);
+  const int64_t bodies = (*runtime)->body_count();
+  const size_t rows = outputs["rows"]->lines.size();
+  CHECK(!(*runtime)->Wait(Duration::Millis(100)));
+  CHECK((*runtime)->body_count() == bodies);
+  CHECK(outputs["rows"]->lines.size() == rows);
+  CHECK(rows < 300000);
+  release->store(true);
+  while (!(*runtime)->Wait(Duration::Seconds(60))) {
+  }
+  const JobReport report = (*runtime)->Finish();
+  CHECK(report.finished);
+  CHECK((*runtime)->body_count() > bodies);
 }
 
 /// The first seed at which a planted mistake shows, or 0.

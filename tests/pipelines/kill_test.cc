@@ -167,8 +167,7 @@ TEST_CASE("GeneratedStream_KilledAgainAndAgain_WritesTheSameBytes") {
 }
 
 // The narrowest place to die: the last checkpoint is committed and says "finished", the file is not yet named.
-// may_fail: a known defect today, a finished state returns before the sinks are opened (Job::Open).
-TEST_CASE("FileSink_KilledBetweenTheLastCommitAndItsName_IsNamedByTheNextRun" * doctest::may_fail()) {
+TEST_CASE("FileSink_KilledBetweenTheLastCommitAndItsName_IsNamedByTheNextRun") {
   Workshop shop;
   const OutputFolder folder(shop.Path("out"));
   const Subject subject = {PipelineFile("content_performance"), "out/alerts.ndjson", "10s", ""};

@@ -1,3 +1,5 @@
+#pragma once
+
 // The kernel itself, compiled once per instruction set: the including file defines FRESHET_ISA_NAMESPACE and
 // FRESHET_ISA_ARCH. Only xsimd and <cstdint> may be included here (LIBRARIES.md): no template of std may end up in an
 // object for a newer processor.
