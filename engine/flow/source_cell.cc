@@ -179,6 +179,7 @@ Status SourceCell::HandleBlock(SourceItem& item) {
   if (!block.dead.empty()) FRESHET_RETURN_IF_ERROR(EmitDead(p, block.dead, first_record, first_line, item.hold));
   if (block.row_count > 0) {
     idle_sent_ = false;
+    partitions_[p].ended = false;  // it grew since
     FRESHET_RETURN_IF_ERROR(HandleRows(item, first_record, first_line));
   }
   partitions_[p].position = item.chunk.position_after;

@@ -72,16 +72,18 @@ void TimeStage::Advance(Partition& p, int64_t time_us, Ordinal ordinal, int64_t 
   }
 }
 
+void TimeStage::Join(Partition& p) {
+  p.idle = false;
+  p.ended = false;
+  if (merged_ == EventTime::Min()) return;
+  p.frontier_us = std::max(p.started ? p.frontier_us : INT64_MIN, SaturatingAdd(merged_.us, spec_->lateness.us));
+  p.started = true;
+}
+
 void TimeStage::JudgeSimple(uint32_t partition, const int64_t* times, int32_t count, int64_t* watermarks, Ordinal first,
                             int64_t first_line) {
   Partition& p = partitions_[partition];
-  if (p.idle) {
-    p.idle = false;
-    if (merged_ != EventTime::Min()) {
-      p.frontier_us = std::max(p.started ? p.frontier_us : INT64_MIN, SaturatingAdd(merged_.us, spec_->lateness.us));
-      p.started = true;
-    }
-  }
+  if (p.idle || p.ended || !p.started) Join(p);
   int32_t i = 0;
   if (!p.started && count > 0) {
     watermarks[0] = INT64_MIN;
@@ -116,13 +118,7 @@ TimeStage::Verdict TimeStage::Judge(uint32_t partition, int64_t time_us, Ordinal
   if ((spec_->not_before && time_us < spec_->not_before->us) || (spec_->not_after && time_us > spec_->not_after->us))
     return Verdict::kOutOfRange;
   if (spec_->max_future && time_us > SaturatingAdd(now_us, spec_->max_future->us)) return Verdict::kTimestampAhead;
-  if (p.idle) {
-    p.idle = false;
-    if (merged_ != EventTime::Min()) {
-      p.frontier_us = std::max(p.started ? p.frontier_us : INT64_MIN, SaturatingAdd(merged_.us, spec_->lateness.us));
-      p.started = true;
-    }
-  }
+  if (p.idle || p.ended || !p.started) Join(p);
   if (spec_->max_jump && (!p.started || time_us > SaturatingAdd(p.frontier_us, spec_->max_jump->us)))
     return Verdict::kWait;
   *watermark_us = WatermarkOf(p);

@@ -78,6 +78,9 @@ class TimeStage {
     int64_t frontier_us = 0;
     std::vector<Row> waiting;
   };
+  /// A partition that was idle, comes later than others or grew after its end has nothing to say about the time that
+  /// has passed without it: windows up to the merged watermark may be closed.
+  void Join(Partition& p);
   void Advance(Partition& p, int64_t time_us, Ordinal ordinal, int64_t line);
   void SettleAt(Partition& p, int64_t start_us, std::vector<std::pair<Row, int64_t>>* released, std::vector<Row>* dead);
   int64_t WatermarkOf(const Partition& p) const;

@@ -338,6 +338,39 @@ TEST_CASE("TimeStage_IdlePartitionReturns_JoinsAtTheMergedWatermark") {
   }
 }
 
+TEST_CASE("TimeStage_PartitionComesLaterOrGrowsAfterItsEnd_JoinsAtTheMergedWatermark") {
+  const TimeSpec spec = Spec(10);
+  for (const bool simple : {false, true}) {
+    CAPTURE(simple);
+    TimeStage stage(&spec, false);
+    const auto judge = [&](uint32_t p, int64_t t) {
+      int64_t watermark = 0;
+      if (simple) {
+        stage.JudgeSimple(p, &t, 1, &watermark, Ordinal::Of(p, 0), 0);
+      } else {
+        REQUIRE(stage.Judge(p, t, Ordinal::Of(p, 0), 0, 0, &watermark) == TimeStage::Verdict::kAccept);
+      }
+      return watermark;
+    };
+    stage.EnsurePartition(0);
+    judge(0, 100);
+    CHECK(stage.watermark() == EventTime{90});
+    // A file that a pattern found later: windows up to 90 may be closed.
+    stage.EnsurePartition(1);
+    CHECK(judge(1, 60) == 90);
+    CHECK(judge(1, 200) == 90);
+    CHECK(judge(1, 200) == 190);
+    judge(0, 300);
+    CHECK(stage.watermark() == EventTime{190});
+    stage.EndPartition(1);
+    CHECK(stage.watermark() == EventTime{290});
+    // It grew after its end, and holds time back again.
+    CHECK(judge(1, 210) == 290);
+    judge(0, 500);
+    CHECK(stage.watermark() == EventTime{290});
+  }
+}
+
 TEST_CASE("TimeStage_MergedWatermark_IsTheLowestOfLivePartitionsAndNeverFalls") {
   const TimeSpec spec = Spec(5);
   for (uint64_t seed = 1; seed <= 50; ++seed) {
