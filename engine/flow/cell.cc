@@ -263,6 +263,20 @@ Status Cell::Step(bool* blocked) {
   return Process(envelope);
 }
 
+namespace {
+/// The batch with no row's watermark below `lowest`.
+Batch WithWatermarksFrom(const Batch& batch, EventTime lowest) {
+  RowMeta meta = batch.meta();
+  meta.watermark = std::max(meta.watermark, lowest);
+  if (meta.watermarks) {
+    meta.watermarks = AllocateBuffer(int64_t{8} * (meta.offset + batch.row_count()));
+    for (int32_t i = 0; i < batch.row_count(); ++i)
+      meta.watermarks.as<int64_t>()[meta.offset + i] = std::max(batch.row_watermark(i), lowest).us;
+  }
+  return batch.WithMeta(std::move(meta));
+}
+}  // namespace
+
 Status Cell::Process(Envelope& envelope) {
   const InputIndex index = environment_.plan->edges[static_cast<size_t>(envelope.edge)].input;
   Input& in = inputs_[static_cast<size_t>(index)];
@@ -273,6 +287,8 @@ Status Cell::Process(Envelope& envelope) {
   if (auto* batch = std::get_if<Batch>(&envelope.message)) {
     in.idle = false;
     idle_sent_ = false;
+    // Only after it was idle is an input behind the merged watermark: it joins there (SEMANTICS.md §2.4).
+    if (in.watermark < merged_) *batch = WithWatermarksFrom(*batch, merged_);
     FRESHET_RETURN_IF_ERROR(HandleBatch(index, *batch, envelope.exchange_sequence));
     continuation_ = Continuation::kPump;
     return Status::Ok();

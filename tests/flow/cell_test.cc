@@ -1,0 +1,68 @@
+// One cell by itself, its messages written by hand.
+#include "engine/flow/cell.h"
+
+#include <doctest/doctest.h>
+
+namespace freshet {
+namespace {
+
+class Probe final : public Cell, public Carrier, public CellListener {
+ public:
+  explicit Probe(const CellEnvironment& environment, const CellPlan& plan) : Cell(environment, plan) {}
+  Status Open() override { return Status::Ok(); }
+  void Send(Envelope) override {}
+  void Nudge(int) override {}
+  void OnSnapshot(Epoch, CellSnapshot) override {}
+  void OnEnded(CellSnapshot) override {}
+  void OnFailure(int, Status) override {}
+  std::vector<int64_t> watermarks;
+
+ protected:
+  Status HandleBatch(InputIndex, const Batch& batch, uint64_t) override {
+    for (int32_t i = 0; i < batch.row_count(); ++i) watermarks.push_back(batch.row_watermark(i).us);
+    return Status::Ok();
+  }
+  Result<Progress> HandleWatermark(EventTime) override { return Progress::kDone; }
+  Result<Progress> HandleEnd() override { return Progress::kDone; }
+  Status Snapshot(CellSnapshot*) override { return Status::Ok(); }
+  void FillPublished(Published*) const override {}
+};
+
+TEST_CASE("Cell_InputReturnsFromIdleBehindTheOthers_ItsRowsJoinAtTheMergedWatermark") {
+  GraphPlan plan;
+  plan.cells.emplace_back();
+  plan.cells[0].id = 0;
+  plan.cells[0].nodes = {0};
+  plan.cells[0].input_count = 2;
+  plan.edges = {{-1, 0, 0}, {-1, 0, 1}};
+  GraphSpec spec;
+  spec.nodes.emplace_back();
+  CellEnvironment environment;
+  environment.plan = &plan;
+  environment.spec = &spec;
+  Probe probe(environment, plan.cells[0]);
+  uint64_t sent[2] = {0, 0};
+  const auto give = [&](int edge, Message message) {
+    probe.Deliver({edge, sent[edge]++, std::move(message), 0});
+    probe.Run();
+  };
+  const auto rows = [&](std::vector<int64_t> own) {
+    RowMeta meta;
+    meta.watermarks = AllocateBuffer(static_cast<int64_t>(8 * own.size()));
+    for (size_t i = 0; i < own.size(); ++i) meta.watermarks.as<int64_t>()[i] = own[i];
+    return Batch(std::make_shared<const Schema>(), {}, static_cast<int32_t>(own.size()), std::move(meta));
+  };
+  give(0, Watermark{{10}});
+  give(1, Watermark{{20}});
+  give(1, rows({25}));
+  give(0, Idle{});
+  give(1, Watermark{{100}});
+  give(0, rows({15, 120}));
+  CHECK(probe.watermarks == std::vector<int64_t>{25, 100, 120});
+  give(0, Watermark{{150}});
+  give(0, rows({150}));
+  CHECK(probe.watermarks.back() == 150);
+}
+
+}  // namespace
+}  // namespace freshet
