@@ -232,7 +232,7 @@ TEST_CASE("TbbRuntime_ArenaOccupied_NothingMovesUntilItIsFree") {
   TbbRuntime::Options options;
   options.job.env = Env::Posix();
   options.job.checkpoint_every = Duration::Seconds(1);
-  options.concurrency = 1;
+  options.concurrency = 2;  // of one slot oneTBB makes two for enqueued tasks
   auto runtime = TbbRuntime::Start(MakeSpec(numbers, &outputs), options);
   REQUIRE(runtime.ok());
   const auto release = std::make_shared<std::atomic<bool>>(false);
