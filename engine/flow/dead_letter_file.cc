@@ -63,7 +63,7 @@ class DeadLetterFile final : public Sink {
     env_ = ctx.env;
     if (ctx.restored_epoch.number == 0) return Status::Ok();
     ByteSource source(ctx.committed);
-    const int64_t committed = source.GetI64();
+    const int64_t committed = committed_size_ = source.GetI64();
     count_ = source.GetI64();
     const Result<FileInfo> info = env_->Stat(path_);
     // Rows written after the committed epoch will be written again.
@@ -94,13 +94,15 @@ class DeadLetterFile final : public Sink {
     if (file_->size() < kDeadLetterRingBytes / 2) return Status::Ok();
     FRESHET_RETURN_IF_ERROR(file_->Close());
     file_.reset();
+    committed_size_ = 0;
     return env_->Rename(path_, path_ + ".1");
   }
 
   Result<std::string> PrepareCommit(Epoch) override {
     if (file_) FRESHET_RETURN_IF_ERROR(file_->Sync());
     ByteSink sink;
-    sink.PutI64(file_ ? file_->size() : INT64_MAX);
+    if (file_) committed_size_ = file_->size();
+    sink.PutI64(committed_size_);
     sink.PutI64(count_);
     return sink.Take();
   }
@@ -121,6 +123,7 @@ class DeadLetterFile final : public Sink {
   Env* env_ = nullptr;
   std::unique_ptr<WritableFile> file_;
   int64_t count_ = 0;
+  int64_t committed_size_ = 0;  ///< bytes that the last epoch covers
 };
 
 }  // namespace

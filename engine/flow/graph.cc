@@ -131,7 +131,8 @@ class Planner {
         if (op.outputs[static_cast<size_t>(p)].name == "late") SetOutlet(n, p, {sorter, 0, 1});
       counted = true;
     }
-    const int lanes = op.key ? plan_.lane_count : 1;
+    // Several live inputs have no common numbering to put lanes in order again by: one lane then.
+    const int lanes = op.key && inputs.size() == 1 ? plan_.lane_count : 1;
     std::vector<int> lane_cells;
     for (int lane = 0; lane < lanes; ++lane) {
       const int c = AddCell(CellKind::kChain, n);

@@ -116,7 +116,8 @@ SourceDriver::Outcome SourceDriver::Step(SourceItem* item, Status* error) {
       RawChunk& chunk = item->chunk;
       const int64_t rows = std::max<int64_t>(1, chunk.finished ? chunk.finished->row_count : chunk.row_count_hint);
       item->hold = credits_->Take(rows, std::max<int64_t>(1, chunk.size));
-      if (left_ >= 0) left_ = std::max<int64_t>(0, left_ - rows);
+      if (left_ >= 0 && (chunk.finished || chunk.size > 0 || chunk.numbers[1] > 0))
+        left_ = std::max<int64_t>(0, left_ - rows);
       quiet_since_us_ = -1;
       idle_told_ = false;
       const std::lock_guard lock(progress_mutex_);

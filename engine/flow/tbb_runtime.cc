@@ -166,7 +166,11 @@ class TbbRuntime::Impl final : public Carrier {
       // The nudge for the last commit may have come after its thread had stopped.
       for (auto& thread : sink_threads_)
         if (thread) thread->cell->Run();
-      final_report_ = MakeFinalReport();
+      JobReport report = MakeFinalReport();
+      {
+        const std::lock_guard lock(over_mutex_);
+        final_report_ = std::move(report);
+      }
       for (auto& cell : job_->cells()) cell->Detach();
       arena_.execute([&] {
         decode_nodes_.clear();
@@ -179,7 +183,10 @@ class TbbRuntime::Impl final : public Carrier {
   }
 
   JobReport Report() const {
-    if (final_report_) return *final_report_;
+    {
+      const std::lock_guard lock(over_mutex_);
+      if (final_report_) return *final_report_;
+    }
     JobReport report = job_->Report();
     const std::lock_guard lock(over_mutex_);
     if (report.status.ok()) report.status = coordinator_status_;
