@@ -158,7 +158,13 @@ std::string SummaryText(const RunSession& session) {
     text += LateSamples(report);
   }
   for (const std::string& warning : report.warnings) text += "warning: " + warning + "\n";
-  if (!report.status.ok()) text += "freshet: " + session.name() + ": " + report.status.ToString() + "\n";
+  if (!report.status.ok()) {
+    text += "freshet: " + session.name() + ": " + report.status.ToString() + "\n";
+    if (report.status.code() == StatusCode::kNoSpace)
+      text +=
+          "  Free some space there and give the same command again: it goes on from the last checkpoint, nothing is "
+          "lost.\n";
+  }
   return text;
 }
 
