@@ -6,11 +6,11 @@
 #include <memory>
 #include <variant>
 
-#include "engine/state/keyed_table.h"
 #include "operators/binding.h"
 #include "operators/detector_columns.h"
 #include "operators/isolation_forest/online_forest.h"
 #include "operators/isolation_forest/rolling_forest.h"
+#include "operators/keyed_models.h"
 #include "operators/outlier/tail_calibrator.h"
 
 namespace freshet {
@@ -107,85 +107,35 @@ class Model {
   TailCalibrator calibrator_;
 };
 
-/// A key's model; as bytes from the checkpoint until its first row after a restart.
-struct ForestCell {
-  std::unique_ptr<Model> model;
-  std::string bytes;
-  void Encode(ByteSink& sink) const {
-    if (model)
-      model->Encode(sink);
-    else
-      sink.PutBytes(bytes);
-  }
-  bool Decode(ByteSource& source, uint16_t) {
-    bytes = source.GetBytes(source.remaining());
-    return source.ok();
-  }
-};
-
 class IsolationForest final : public Operator {
  public:
   explicit IsolationForest(std::shared_ptr<const ForestPlan> plan)
-      : plan_(std::move(plan)), x_(plan_->features.size()), parts_(plan_->features.size()) {}
+      : plan_(std::move(plan)), models_(plan_.get()), x_(plan_->features.size()), parts_(plan_->features.size()) {}
 
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
-    if (plan_->key) {
-      FRESHET_ASSIGN_OR_RETURN(cells_, ctx.state().OpenKeyed<ForestCell>("forests", {kCodec, plan_->fingerprint}));
-      return Status::Ok();
-    }
-    global_ = std::make_unique<Model>(*plan_);
-    if (ctx.state().extra().empty()) return Status::Ok();
-    ByteSource source(ctx.state().extra());
-    if (source.GetString() != plan_->fingerprint)
-      return Status::InvalidArgument(
-          "the forest kept in the state was made with other features or settings; undo the change, rename the id to "
-          "start it empty, or start over with --fresh");
-    return global_->Decode(source);
+    return models_.Open(ctx, "forests", kCodec);
   }
 
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
     std::vector<Column> features;
     for (const BoundExpr& f : plan_->features) features.push_back(f.Evaluate(in, &counters_->nulled));
-    if (plan_->key) keys_.Encode(*plan_->key, in);
+    models_.StartBatch(in);
     DetectorColumns columns(kColumns, in.row_count());
     for (int32_t row = 0; row < in.row_count(); ++row) {
       for (size_t f = 0; f < features.size(); ++f) x_[f] = NumberAt(features[f], row);
-      Model* model = global_.get();
-      if (plan_->key) {
-        ForestCell& cell = cells_->FindOrCreate(keys_.hash(row), keys_.key(row));
-        FRESHET_RETURN_IF_ERROR(Wake(&cell));
-        model = cell.model.get();
-      }
+      FRESHET_ASSIGN_OR_RETURN(Model* const model, models_.At(row));
       columns.Add(model->ScoreAndLearn(x_.data(), *plan_, parts_));
     }
     out.Emit(in.WithAppended(plan_->output, columns.Finish()));
     return Status::Ok();
   }
 
-  Status SnapshotExtra(ByteSink& sink) override {
-    if (!global_) return Status::Ok();
-    sink.PutString(plan_->fingerprint);
-    global_->Encode(sink);
-    return Status::Ok();
-  }
+  Status SnapshotExtra(ByteSink& sink) override { return models_.SnapshotExtra(sink); }
 
  private:
-  Status Wake(ForestCell* cell) {
-    if (cell->model) return Status::Ok();
-    cell->model = std::make_unique<Model>(*plan_);
-    if (cell->bytes.empty()) return Status::Ok();
-    ByteSource source(cell->bytes);
-    FRESHET_RETURN_IF_ERROR(cell->model->Decode(source));
-    cell->bytes.clear();
-    cell->bytes.shrink_to_fit();
-    return Status::Ok();
-  }
-
   const std::shared_ptr<const ForestPlan> plan_;
-  std::unique_ptr<Model> global_;
-  KeyedTable<ForestCell>* cells_ = nullptr;
-  EncodedKeys keys_;
+  KeyedModels<Model, ForestPlan> models_;
   std::vector<double> x_;
   std::vector<double> parts_;
   NodeCounters* counters_ = nullptr;

@@ -6,9 +6,9 @@
 #include <memory>
 #include <variant>
 
-#include "engine/state/keyed_table.h"
 #include "operators/binding.h"
 #include "operators/detector_columns.h"
+#include "operators/keyed_models.h"
 #include "operators/outlier/ewma_zscore.h"
 #include "operators/outlier/rolling_mad.h"
 #include "operators/outlier/tail_calibrator.h"
@@ -98,72 +98,32 @@ class Model {
   TailCalibrator calibrator_;
 };
 
-/// A key's model; as bytes from the checkpoint until its first row after a restart.
-struct OutlierCell {
-  std::unique_ptr<Model> model;
-  std::string bytes;
-  void Encode(ByteSink& sink) const {
-    if (model)
-      model->Encode(sink);
-    else
-      sink.PutBytes(bytes);
-  }
-  bool Decode(ByteSource& source, uint16_t) {
-    bytes = source.GetBytes(source.remaining());
-    return source.ok();
-  }
-};
-
 class StatisticalOutlier final : public Operator {
  public:
-  explicit StatisticalOutlier(std::shared_ptr<const OutlierPlan> plan) : plan_(std::move(plan)) {}
+  explicit StatisticalOutlier(std::shared_ptr<const OutlierPlan> plan) : plan_(std::move(plan)), models_(plan_.get()) {}
 
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
-    if (plan_->key) {
-      FRESHET_ASSIGN_OR_RETURN(cells_, ctx.state().OpenKeyed<OutlierCell>("outliers", {kCodec, plan_->fingerprint}));
-      return Status::Ok();
-    }
-    global_.model = std::make_unique<Model>(*plan_);
-    if (ctx.state().extra().empty()) return Status::Ok();
-    ByteSource source(ctx.state().extra());
-    if (source.GetString() != plan_->fingerprint)
-      return Status::InvalidArgument(
-          "the model kept in the state was made with another metric or settings; undo the change, rename the id to "
-          "start it empty, or start over with --fresh");
-    return global_.model->Decode(source);
+    return models_.Open(ctx, "outliers", kCodec);
   }
 
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
     const Column metric = plan_->metric.Evaluate(in, &counters_->nulled);
-    if (plan_->key) keys_.Encode(*plan_->key, in);
+    models_.StartBatch(in);
     DetectorColumns columns(kColumns, in.row_count());
     for (int32_t row = 0; row < in.row_count(); ++row) {
-      OutlierCell& cell = plan_->key ? cells_->FindOrCreate(keys_.hash(row), keys_.key(row)) : global_;
-      if (!cell.model) {
-        cell.model = std::make_unique<Model>(*plan_);
-        ByteSource source(cell.bytes);
-        if (!cell.bytes.empty()) FRESHET_RETURN_IF_ERROR(cell.model->Decode(source));
-        cell.bytes.clear();
-      }
-      columns.Add(cell.model->ScoreAndLearn(NumberAt(metric, row), *plan_));
+      FRESHET_ASSIGN_OR_RETURN(Model* const model, models_.At(row));
+      columns.Add(model->ScoreAndLearn(NumberAt(metric, row), *plan_));
     }
     out.Emit(in.WithAppended(plan_->output, columns.Finish()));
     return Status::Ok();
   }
 
-  Status SnapshotExtra(ByteSink& sink) override {
-    if (plan_->key) return Status::Ok();
-    sink.PutString(plan_->fingerprint);
-    global_.Encode(sink);
-    return Status::Ok();
-  }
+  Status SnapshotExtra(ByteSink& sink) override { return models_.SnapshotExtra(sink); }
 
  private:
   const std::shared_ptr<const OutlierPlan> plan_;
-  OutlierCell global_;
-  KeyedTable<OutlierCell>* cells_ = nullptr;
-  EncodedKeys keys_;
+  KeyedModels<Model, OutlierPlan> models_;
   NodeCounters* counters_ = nullptr;
 };
 

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "engine/flow/cell.h"
-#include "engine/flow/credits.h"
 #include "engine/flow/sink_cell.h"
 #include "engine/flow/source_cell.h"
+#include "engine/flow/source_driver.h"
 
 namespace freshet {
 
@@ -61,54 +61,6 @@ class Job;
 /// Adds late samples and, where more than 1 % of a source's rows (and at least 100) were older than their watermark,
 /// the warning of SEMANTICS.md §2.3 to a report. Only when nothing runs any more.
 void AddLateReport(const Job& job, JobReport* report);
-
-/// Reads one source: polls within the credits, numbers what it gets, and hands it on. Knows no thread: a connector
-/// thread or a simulator calls Step.
-class SourceDriver {
- public:
-  SourceDriver(Env* env, SourceCell* cell, const NodeSpec* node);
-  Status Open();
-  enum class Outcome : uint8_t {
-    kChunk,   ///< `*item` is filled: decode it (unless finished), then SourceCell::Push
-    kSignal,  ///< `*item` is filled and needs no decoding
-    kNoCredit,
-    kNothing,  ///< ask again after retry_after_us
-    kRetry,    ///< a passing failure: ask again later; `last_error` says what
-    kDone,
-  };
-  /// One poll. After kDone or Stop()'s signal nothing follows.
-  Outcome Step(SourceItem* item, Status* error);
-  /// The next Step gives a kStopped item, then kDone. Any thread.
-  void RequestStop();
-  SourceCell& cell() { return *cell_; }
-  CreditPool& credits() { return *credits_; }
-  Source& source() { return *source_; }
-  const BoundSource& bound() const { return bound_; }
-  int64_t retry_wait_us() const { return retry_wait_us_; }
-  std::optional<double> progress() const;
-  void Close();
-
- private:
-  Outcome Give(SourceItem* item, SourceItem::Kind kind);
-
-  Env* env_;
-  SourceCell* cell_;
-  const NodeSpec* node_;
-  const SourceNode& spec_;
-  const BoundSource& bound_;
-  std::unique_ptr<Source> source_;
-  std::shared_ptr<CreditPool> credits_;
-  std::atomic<bool> stop_{false};
-  uint64_t next_ticket_ = 0;
-  size_t partitions_told_ = 0;
-  int64_t quiet_since_us_ = -1;
-  bool idle_told_ = false;
-  bool done_ = false;
-  int64_t left_ = -1;
-  int64_t retry_wait_us_ = 20000;
-  mutable std::mutex progress_mutex_;
-  std::optional<double> progress_;
-};
 
 /// One run of a pipeline: the graph's cells, the checkpoint coordinator and what restores them. Runtimes move the
 /// messages.
