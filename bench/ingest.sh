@@ -2,12 +2,12 @@
 # Freshet's whole ingest path (a process from start to end: it reads the file, keeps state, takes checkpoints) against a bare
 # simdjson on-demand loop over the same file, on one core, interleaved. The loop's first figure is processor time with the file
 # already in its memory, the strictest rival; the second adds what reading the file costs.
-#   bench/ingest.sh [RECORDS] [ROUNDS]        (default 8,000,000 records, 5 rounds)
+#   bench/ingest.sh [RECORDS] [ROUNDS]        (default 20,000,000 records, 3.2 GB, 5 rounds)
 # Needs the release preset: cmake --preset release && cmake --build --preset release
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 bin="${FRESHET_BIN_DIR:-$root/build/release/bin}"
-records="${1:-8000000}"
+records="${1:-20000000}"
 rounds="${2:-5}"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT

@@ -69,7 +69,8 @@ std::optional<BoundOperator> MakeSelect(const OptionsNode& options, const BindCo
   std::vector<BoundExpr> exprs;
   bool ok = true;
   for (const auto& [name, text] : *columns) {
-    if (std::any_of(fields.begin(), fields.end(), [&](const Field& f) { return f.name == name.value; })) {
+    const std::string& column_name = name.value;  // Clang 14 captures no structured bindings
+    if (std::any_of(fields.begin(), fields.end(), [&](const Field& f) { return f.name == column_name; })) {
       bind.diagnostics->Error("FR3212", name.span, "`" + name.value + "` is selected twice");
       ok = false;
       continue;

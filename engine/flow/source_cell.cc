@@ -14,7 +14,7 @@ constexpr int64_t kTimeMaxUs = int64_t{1} << 62;
 SourceCell::SourceCell(const CellEnvironment& environment, const CellPlan& plan)
     : OperatorCell(environment, plan),
       source_(std::get<SourceNode>(environment.spec->nodes[static_cast<size_t>(plan.nodes[0])].kind)),
-      time_(&source_.time, source_.bound.bounded) {}
+      time_(&source_.time) {}
 
 std::unique_ptr<Operator> SourceCell::MakeOperator(int element) {
   return elements_[static_cast<size_t>(element)].bound->instantiate();

@@ -42,10 +42,8 @@ int64_t SaturatingAdd(int64_t a, int64_t b) {
 
 }  // namespace
 
-TimeStage::TimeStage(const TimeSpec* spec, bool bounded)
-    : spec_(spec),
-      bounded_(bounded),
-      simple_(!spec->max_jump && !spec->max_future && !spec->not_before && !spec->not_after) {}
+TimeStage::TimeStage(const TimeSpec* spec)
+    : spec_(spec), simple_(!spec->max_jump && !spec->max_future && !spec->not_before && !spec->not_after) {}
 
 void TimeStage::EnsurePartition(uint32_t partition) {
   if (partition >= partitions_.size()) partitions_.resize(partition + 1);

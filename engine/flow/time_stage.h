@@ -17,7 +17,7 @@ namespace freshet {
 /// says of a row depends only on the rows before it in the same partition (and, for `max_future`, on the clock).
 class TimeStage {
  public:
-  explicit TimeStage(const TimeSpec* spec, bool bounded);
+  explicit TimeStage(const TimeSpec* spec);
 
   /// A row on its way through.
   struct Row {
@@ -86,7 +86,6 @@ class TimeStage {
   int64_t WatermarkOf(const Partition& p) const;
 
   const TimeSpec* spec_;
-  bool bounded_;
   bool simple_;
   std::vector<Partition> partitions_;
   EventTime merged_ = EventTime::Min();

@@ -42,9 +42,7 @@ TimeStage::Row WaitingRow(int64_t time_us, uint64_t row) {
 /// One partition through a TimeStage, as the source cell drives it.
 class Driver {
  public:
-  Driver(const TimeSpec& spec, bool bounded) : spec_(&spec), bounded_(bounded), stage_(spec_, bounded) {
-    stage_.EnsurePartition(0);
-  }
+  explicit Driver(const TimeSpec& spec) : spec_(&spec), stage_(spec_) { stage_.EnsurePartition(0); }
 
   void Row(int64_t time_us, int64_t now_us = 0) {
     const uint64_t row = next_++;
@@ -78,7 +76,7 @@ class Driver {
     ByteSink sink;
     stage_.Encode(sink);
     const std::string bytes = sink.Take();
-    stage_ = TimeStage(spec_, bounded_);
+    stage_ = TimeStage(spec_);
     ByteSource source(bytes);
     REQUIRE(stage_.Decode(source, std::make_shared<const Schema>()));
     REQUIRE(source.remaining() == 0);
@@ -98,7 +96,6 @@ class Driver {
     for (const TimeStage::Row& row : dead) out_.push_back({row.ordinal.value, Fate::kAhead, 0});
   }
   const TimeSpec* spec_;
-  bool bounded_;
   TimeStage stage_;
   uint64_t next_ = 0;
   std::vector<Judged> out_;
@@ -175,7 +172,7 @@ TEST_CASE("TimeStage_RandomRows_EqualTheSlowOracle") {
     const int64_t lateness = static_cast<int64_t>(rng.Below(120)) * kSecond;
     const std::optional<int64_t> jump = seed % 5 == 0 ? std::nullopt : std::optional<int64_t>(kHour);
     const TimeSpec spec = Spec(lateness, jump);
-    Driver driver(spec, true);
+    Driver driver(spec);
     for (const int64_t t : times) {
       if (rng.Below(50) == 0) driver.Reload();
       driver.Row(t);
@@ -202,7 +199,7 @@ TEST_CASE("TimeStage_PlainLoop_EqualsJudge") {
     Rng rng(seed);
     const std::vector<int64_t> times = RandomTimes(rng, 500, true);
     const TimeSpec spec = Spec(30 * kSecond);
-    TimeStage plain(&spec, true), general(&spec, true);
+    TimeStage plain(&spec), general(&spec);
     plain.EnsurePartition(0);
     general.EnsurePartition(0);
     REQUIRE(plain.simple());
@@ -233,7 +230,7 @@ TEST_CASE("TimeStage_PlainLoop_EqualsJudge") {
 
 TEST_CASE("TimeStage_MaxJumpAtTheStart_ThirtyTwoRowsSettle") {
   const TimeSpec spec = Spec(60 * kSecond, kHour);
-  Driver driver(spec, true);
+  Driver driver(spec);
   driver.Row(500 * kHour);
   for (int i = 0; i < 31; ++i) driver.Row(100 * kHour + i * kSecond);
   CHECK(driver.out().empty());
@@ -250,7 +247,7 @@ TEST_CASE("TimeStage_MaxJumpAtTheStart_ThirtyTwoRowsSettle") {
 
 TEST_CASE("TimeStage_MaxJumpInTheMiddle_AcceptedRowsPassWaitingOnes") {
   const TimeSpec spec = Spec(0, kHour);
-  Driver driver(spec, true);
+  Driver driver(spec);
   for (int i = 0; i < 32; ++i) driver.Row(i * kSecond);
   REQUIRE(driver.out().size() == 32);
   driver.Row(9 * kHour);
@@ -267,7 +264,7 @@ TEST_CASE("TimeStage_MaxJumpInTheMiddle_AcceptedRowsPassWaitingOnes") {
 
 TEST_CASE("TimeStage_FullBuffer_SettlesByTheLargestCluster") {
   const TimeSpec spec = Spec(0, kHour);
-  Driver driver(spec, true);
+  Driver driver(spec);
   // Strays two hours apart, and five rows that belong together.
   for (int i = 0; i < 1023; ++i) driver.Row(i % 200 == 100 ? 7001 * kHour + i * kSecond : i * 2 * kHour);
   CHECK(driver.stage().waiting_count() == 1023);
@@ -283,7 +280,7 @@ TEST_CASE("TimeStage_Bounds_AreInclusive") {
   spec.not_before = EventTime{10};
   spec.not_after = EventTime{20};
   spec.max_future = Duration{5};
-  Driver driver(spec, false);
+  Driver driver(spec);
   driver.Row(9, 100);
   driver.Row(10, 100);
   driver.Row(20, 15);
@@ -301,7 +298,7 @@ TEST_CASE("TimeStage_IdlePartitionReturns_JoinsAtTheMergedWatermark") {
   const TimeSpec spec = Spec(10);
   for (const bool restart : {false, true}) {
     CAPTURE(restart);
-    TimeStage stage(&spec, false);
+    TimeStage stage(&spec);
     stage.EnsurePartition(1);
     int64_t watermark = 0;
     const auto judge = [&](uint32_t p, int64_t t) {
@@ -321,7 +318,7 @@ TEST_CASE("TimeStage_IdlePartitionReturns_JoinsAtTheMergedWatermark") {
       ByteSink sink;
       stage.Encode(sink);
       const std::string bytes = sink.Take();
-      stage = TimeStage(&spec, false);
+      stage = TimeStage(&spec);
       ByteSource source(bytes);
       REQUIRE(stage.Decode(source, std::make_shared<const Schema>()));
       CHECK(stage.watermark() == EventTime{290});
@@ -342,7 +339,7 @@ TEST_CASE("TimeStage_PartitionComesLaterOrGrowsAfterItsEnd_JoinsAtTheMergedWater
   const TimeSpec spec = Spec(10);
   for (const bool simple : {false, true}) {
     CAPTURE(simple);
-    TimeStage stage(&spec, false);
+    TimeStage stage(&spec);
     const auto judge = [&](uint32_t p, int64_t t) {
       int64_t watermark = 0;
       if (simple) {
@@ -376,7 +373,7 @@ TEST_CASE("TimeStage_MergedWatermark_IsTheLowestOfLivePartitionsAndNeverFalls") 
   for (uint64_t seed = 1; seed <= 50; ++seed) {
     CAPTURE(seed);
     Rng rng(seed);
-    TimeStage stage(&spec, true);
+    TimeStage stage(&spec);
     const auto partitions = static_cast<uint32_t>(1 + rng.Below(4));
     stage.EnsurePartition(partitions - 1);
     std::vector<int64_t> frontier(partitions, INT64_MIN);
@@ -411,7 +408,7 @@ TEST_CASE("TimeStage_MergedWatermark_IsTheLowestOfLivePartitionsAndNeverFalls") 
 
 TEST_CASE("TimeStage_PartitionThatComesLater_DoesNotTurnTimeBack") {
   const TimeSpec spec = Spec(5);
-  TimeStage stage(&spec, false);
+  TimeStage stage(&spec);
   stage.EnsurePartition(0);
   int64_t watermark = 0;
   REQUIRE(stage.Judge(0, 100, {}, 0, 0, &watermark) == TimeStage::Verdict::kAccept);
@@ -422,7 +419,7 @@ TEST_CASE("TimeStage_PartitionThatComesLater_DoesNotTurnTimeBack") {
 
 TEST_CASE("TimeStage_TwoClustersOfOneSizeAtTheEnd_TheEarlierIsTaken") {
   const TimeSpec spec = Spec(0, kHour);
-  Driver driver(spec, true);
+  Driver driver(spec);
   for (int i = 0; i < 5; ++i) {
     driver.Row(90 * kHour + i);
     driver.Row(10 * kHour + i);
@@ -434,13 +431,13 @@ TEST_CASE("TimeStage_TwoClustersOfOneSizeAtTheEnd_TheEarlierIsTaken") {
 
 TEST_CASE("TimeStage_CutBytes_AreRefused") {
   const TimeSpec spec = Spec(0, kHour);
-  Driver driver(spec, true);
+  Driver driver(spec);
   for (int i = 0; i < 20; ++i) driver.Row(i * 5 * kHour);
   ByteSink sink;
   driver.stage().Encode(sink);
   const std::string bytes = sink.Take();
   for (size_t size = 0; size < bytes.size(); ++size) {
-    TimeStage stage(&spec, true);
+    TimeStage stage(&spec);
     ByteSource source(std::string_view(bytes).substr(0, size));
     REQUIRE_FALSE(stage.Decode(source, std::make_shared<const Schema>()));
   }
@@ -495,14 +492,14 @@ TEST_CASE("TimeStage_WikipediaEdits_HasTheNumbersOfTheContract") {
                          [&](const Judged& j) { return j.fate == Fate::kAccepted && times[j.row] < j.watermark_us; });
   };
   const TimeSpec with = Spec(60 * kSecond, kHour);
-  Driver driver(with, true);
+  Driver driver(with);
   for (const int64_t t : times) driver.Row(t);
   driver.Settle();
   CHECK(driver.Count(Fate::kAccepted) == 39203);
   CHECK(driver.Count(Fate::kAhead) == 41);
   CHECK(late(driver.out()) == 4);
   const TimeSpec without = Spec(60 * kSecond);
-  Driver plain(without, true);
+  Driver plain(without);
   for (const int64_t t : times) plain.Row(t);
   CHECK(late(plain.out()) == 39202);
   CHECK(plain.stage().poisoner().older_row_count == 39202);
