@@ -14,6 +14,7 @@ trap 'rm -rf "$work"' EXIT
 file="$work/records.ndjson"
 "$bin/ingest_decode_bench" --generate "$file" "$records"
 cp "$root/bench/ingest.yaml" "$work/ingest.yaml"
+sync "$file"  # else the kernel writes the file out during the first rounds
 cat "$file" > /dev/null
 
 : > "$work/ours"
