@@ -13,7 +13,7 @@ enum class CellKind : uint8_t {
   kSource,  ///< a source's rows after decode, in order; fused stateless operators behind it
   kChain,   ///< one operator, or several stateless ones fused
   kSorter,  ///< holds rows until the watermark passes; sorted by (event time, ordinal)
-  kMerge,   ///< several bounded inputs merged by (event time, input, order of arrival)
+  kMerge,   ///< several bounded inputs merged by (place in event time, input): ordering.cc
   kGather,  ///< puts the lanes' rows of one port in order again
   kSink,
 };
