@@ -1,6 +1,7 @@
 #include "engine/base/cpu.h"
 
 #include <sched.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -119,6 +120,11 @@ int AvailableCores(Env* env, const std::string& root) {
 int64_t MemoryLimitBytes(Env* env, const std::string& root) {
   const int64_t ram = int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGESIZE);
   return std::min(ram, CgroupMemoryLimitBytes(env, root));
+}
+
+int64_t ThreadCpuMicros() {
+  timespec t{};
+  return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0 ? int64_t{1000000} * t.tv_sec + t.tv_nsec / 1000 : 0;
 }
 
 }  // namespace freshet

@@ -14,6 +14,9 @@ int AvailableCores(Env* env = Env::Posix(), const std::string& root = "");
 /// Bytes of memory this process may use: the smaller of the machine's RAM and its control group's limit.
 int64_t MemoryLimitBytes(Env* env = Env::Posix(), const std::string& root = "");
 
+/// CPU time that the calling thread has used, in microseconds.
+int64_t ThreadCpuMicros();
+
 /// Only the control groups' part of the above: INT64_MAX where there is no limit; cores in thousandths.
 int64_t CgroupCpuLimitMilli(Env* env, const std::string& root);
 int64_t CgroupMemoryLimitBytes(Env* env, const std::string& root);

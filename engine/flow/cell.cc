@@ -219,7 +219,32 @@ Cell::Cell(const CellEnvironment& environment, const CellPlan& plan)
     : environment_(environment),
       plan_(plan),
       outlets_(environment, plan),
-      inputs_(static_cast<size_t>(plan.input_count)) {}
+      inputs_(static_cast<size_t>(plan.input_count)),
+      meters_(std::max<size_t>(1, plan.nodes.size())) {}
+
+void Cell::Work(Envelope envelope) noexcept {
+  mark_us_ = environment_.env->SteadyMicros();
+  metered_ = 0;
+  meters_[0].EndBlocked(mark_us_);
+  Deliver(std::move(envelope));
+  Run();
+  SwitchMeter(0);
+  if (blocked_) meters_[0].BeginBlocked(mark_us_);
+  mark_us_ = -1;
+}
+
+size_t Cell::SwitchMeter(size_t element) {
+  if (mark_us_ < 0) return element;
+  const int64_t now = environment_.env->SteadyMicros();
+  meters_[metered_].AddBusy(now - std::exchange(mark_us_, now));
+  return std::exchange(metered_, element);
+}
+
+std::vector<Activity> Cell::activity() const {
+  std::vector<Activity> all;
+  for (const ActivityMeter& meter : meters_) all.push_back(meter.Read(environment_.env->SteadyMicros()));
+  return all;
+}
 
 void Cell::Deliver(Envelope envelope) {
   if (envelope.edge < 0) return;  // a nudge
@@ -238,9 +263,11 @@ void Cell::Run() noexcept {
   if (failed_) return;
   try {
     bool blocked = false;
+    blocked_ = false;
     while (!failed_ && !blocked && (continuation_ != Continuation::kNone || !inbox_.empty())) {
       if (Status status = Step(&blocked); !status.ok()) Fail(std::move(status));
     }
+    blocked_ = blocked;
   } catch (const std::bad_alloc&) {
     Fail(Status::Internal("out of memory"));
   } catch (const std::exception& e) {

@@ -10,6 +10,7 @@
 
 #include "engine/base/status.h"
 #include "engine/batch/key_codec.h"
+#include "engine/flow/activity.h"
 #include "engine/flow/graph.h"
 #include "engine/flow/message.h"
 #include "engine/flow/operator.h"
@@ -150,6 +151,8 @@ class Cell {
   void Deliver(Envelope envelope);
   /// Works while there is something to do and the egress budget allows. noexcept: errors go to the listener.
   virtual void Run() noexcept;
+  /// Deliver and Run, with an eye on the clock: what a runtime with real time calls.
+  void Work(Envelope envelope) noexcept;
   virtual void Close() noexcept {}
   void Detach() { outlets_.budget()->Detach(); }
 
@@ -160,9 +163,12 @@ class Cell {
     int64_t queued = 0;
     int64_t blocked_count = 0;
     int64_t state_bytes = 0;
+    int64_t state_keys = 0;
     bool ended = false;
   };
   Published published() const;
+  /// Where the time of the chain's elements went. Any thread.
+  std::vector<Activity> activity() const;
   bool failed() const { return failed_; }
 
  protected:
@@ -181,6 +187,9 @@ class Cell {
 
   void Fail(Status status);
   void Publish();
+  /// From now on time counts for this element of the chain; returns the one it counted for before.
+  size_t SwitchMeter(size_t element);
+  ActivityMeter& meter(size_t element) { return meters_[element]; }
   /// The barrier being completed; its epoch is 0 at the end of input.
   Epoch snapshot_epoch() const { return barrier_open_ ? barrier_.epoch : Epoch{}; }
   EventTime merged_watermark() const { return merged_; }
@@ -216,6 +225,10 @@ class Cell {
   std::deque<Envelope> inbox_;
   std::deque<Envelope> parked_;
   std::vector<Input> inputs_;
+  std::vector<ActivityMeter> meters_;  // per element of the chain
+  size_t metered_ = 0;
+  int64_t mark_us_ = -1;  // since when time counts for `metered_`; -1: not at work
+  bool blocked_ = false;
   Continuation continuation_ = Continuation::kNone;
   EventTime merged_ = EventTime::Min();
   EventTime target_ = EventTime::Min();

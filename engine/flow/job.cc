@@ -53,7 +53,8 @@ int64_t PortRows(const NodeSpec& node, const NodeCounters& counters, PortIndex p
 
 }  // namespace
 
-Job::Job(GraphSpec spec, const JobOptions& options, Carrier* carrier) : spec_(std::move(spec)), options_(options) {
+Job::Job(GraphSpec spec, const JobOptions& options, Carrier* carrier)
+    : spec_(std::move(spec)), options_(options), made_us_(options.env->SteadyMicros()) {
   environment_.env = options.env;
   environment_.spec = &spec_;
   environment_.carrier = carrier;
@@ -347,6 +348,7 @@ Status Job::CommitReady() {
     manifest.finished = last;
     manifest.tables = tables_.tables();
     totals_.checkpoint_last_rows = static_cast<int64_t>(rows.count());
+    totals_.checkpoint_last_bytes = rows.byte_size();
   }
   if (IsPlanted(PlantedBug::kCommitPositionsFirst)) HoldBackState(&rows);
   Status status = environment_.store != nullptr ? environment_.store->Commit(manifest, std::move(rows)) : Status::Ok();
@@ -365,6 +367,8 @@ Status Job::CommitReady() {
       ++totals_.checkpoint_count;
       totals_.checkpoint_last_us = options_.env->SteadyMicros() - began_us_;
       totals_.checkpoint_last_wall_us = options_.env->WallMicros();
+      checkpoints_->duration_us.Observe(totals_.checkpoint_last_us);
+      checkpoints_->bytes.Observe(totals_.checkpoint_last_bytes);
       if (last) finished_ = true;
     }
     last_skipped_ = skipped;
@@ -404,6 +408,9 @@ JobReport Job::Report() const {
     report.status = failure_;
   }
   report.finished = finished_;
+  report.checkpoints = checkpoints_;
+  const int64_t now_us = options_.env->SteadyMicros();
+  report.running_us = now_us - made_us_;
   std::map<int, size_t> at;
   for (size_t n = 0; n < spec_.nodes.size(); ++n) {
     NodeReport node;
@@ -417,8 +424,11 @@ JobReport Job::Report() const {
     const Cell::Published published = cell->published();
     for (const auto& [n, counters] : published.counters)
       AddCounters(&report.nodes[static_cast<size_t>(n)].counters, counters);
-    for (const int n : cell->plan().nodes) {
+    const std::vector<Activity> activity = cell->activity();
+    for (size_t element = 0; element < cell->plan().nodes.size(); ++element) {
+      const int n = cell->plan().nodes[element];
       NodeReport& node = report.nodes[static_cast<size_t>(n)];
+      node.activity.push_back(activity[element]);
       EventTime watermark = published.watermark;
       if (const auto* source = dynamic_cast<const SourceCell*>(cell.get())) watermark = source->watermark();
       node.watermark = std::min(node.watermark, watermark);
@@ -426,7 +436,14 @@ JobReport Job::Report() const {
       node.queued += published.queued;
       node.blocked_count += published.blocked_count;
       node.state_bytes += published.state_bytes;
+      node.state_keys += published.state_keys;
     }
+  }
+  for (const auto& driver : drivers_) {
+    NodeReport& node = report.nodes[static_cast<size_t>(driver->cell().plan().nodes[0])];
+    node.activity.push_back(driver->read_meter().Read(now_us));
+    node.activity.push_back(driver->decode_meter().Read(now_us));
+    node.activity.back().worker_count = std::max(1, options_.decoder_count);
   }
   for (NodeReport& node : report.nodes) node.law = CheckConservation(node.node_class, node.counters);
   double progress = 0;

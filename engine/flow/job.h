@@ -13,6 +13,7 @@
 #include "engine/flow/sink_cell.h"
 #include "engine/flow/source_cell.h"
 #include "engine/flow/source_driver.h"
+#include "engine/metrics/metrics.h"
 
 namespace freshet {
 
@@ -23,6 +24,7 @@ struct JobOptions {
   CheckpointStore* store = nullptr;  ///< for tests and simulations; not owned
   Duration checkpoint_every = Duration::Seconds(10);
   int lane_count = 1;
+  int decoder_count = 1;  ///< how many chunks of a source may be decoded at once; for the report
   int32_t batch_row_count_max = kBatchRowCountMax;
   int64_t edge_budget_bytes = kEdgeBudgetBytes;
   bool fresh = false;  ///< --fresh: forget state, replace output
@@ -38,7 +40,15 @@ struct NodeReport {
   int64_t queued = 0;
   int64_t blocked_count = 0;
   int64_t state_bytes = 0;
+  int64_t state_keys = 0;
+  /// One per lane, and per helper of the node (sorter, gather; a source's thread and decoders).
+  std::vector<Activity> activity;
   std::string law;  ///< "" or the broken equation
+};
+/// Distributions over the checkpoints of a run. Thread-safe.
+struct CheckpointFigures {
+  Histogram duration_us;  ///< barrier to durable
+  Histogram bytes;        ///< keys and values that went to the store
 };
 struct JobReport {
   std::vector<NodeReport> nodes;
@@ -46,10 +56,14 @@ struct JobReport {
   Epoch committed;
   int64_t checkpoint_count = 0;
   int64_t checkpoint_skipped_count = 0;
+  int64_t checkpoint_failed_count = 0;  ///< given up
   int64_t checkpoint_last_us = 0;       ///< duration of the last one, barrier to durable
   int64_t checkpoint_last_wall_us = 0;  ///< when it became durable
   int64_t checkpoint_last_rows = 0;
-  bool finished = false;  ///< all input came and everything is committed
+  int64_t checkpoint_last_bytes = 0;
+  std::shared_ptr<const CheckpointFigures> checkpoints;
+  int64_t running_us = 0;  ///< since the job was made
+  bool finished = false;   ///< all input came and everything is committed
   Status status;
   std::vector<std::string> warnings;
   std::vector<std::pair<std::string, std::string>> sink_summaries;
@@ -156,6 +170,8 @@ class Job final : public CellListener {
   std::vector<int64_t> rows_before_;  ///< per node: rows its inputs had sent when it was not there yet to take them
   std::atomic<bool> last_skipped_{false};
   JobReport totals_;  ///< checkpoint figures only
+  const std::shared_ptr<CheckpointFigures> checkpoints_ = std::make_shared<CheckpointFigures>();
+  const int64_t made_us_;
   std::atomic<bool> finished_{false};
   std::atomic<bool> has_failed_{false};
   Status failure_;

@@ -59,6 +59,11 @@ class OperatorCell::State final : public StateContext {
     for (const auto& t : tables_) bytes += t->memory_bytes();
     return bytes;
   }
+  int64_t key_count() const {
+    int64_t keys = 0;
+    for (const auto& t : tables_) keys += t->size();
+    return keys;
+  }
 
  protected:
   Status Adopt(std::unique_ptr<StateTable> table) override {
@@ -200,12 +205,17 @@ void OperatorCell::Close() noexcept {
 Status OperatorCell::ProcessElement(size_t i, InputIndex input, const Batch& batch) {
   if (batch.empty()) return Status::Ok();
   Element& element = elements_[i];
-  if (element.counts_in) element.counters.in += batch.row_count();
+  if (element.counts_in) {
+    element.counters.in += batch.row_count();
+    meter(i).AddBytes(batch.ByteSize(), 0);
+  }
   ElementEmitter emitter(*this, i);
+  const size_t metered = SwitchMeter(i);
   const bool selection_ok =
       element.bound != nullptr && element.bound->accepts_selection && plan_.kind != CellKind::kSorter;
-  FRESHET_RETURN_IF_ERROR(
-      element.op->ProcessBatch(input, selection_ok ? batch : batch.Dense(), emitter).WithNode(node_of(i).id));
+  Status status = element.op->ProcessBatch(input, selection_ok ? batch : batch.Dense(), emitter);
+  SwitchMeter(metered);
+  FRESHET_RETURN_IF_ERROR(std::move(status).WithNode(node_of(i).id));
   return emitter.TakeStatus();
 }
 
@@ -220,9 +230,12 @@ Batch OperatorCell::Stamp(Batch batch) {
 Status OperatorCell::EmitFrom(size_t i, PortIndex port, Batch batch) {
   Element& element = elements_[i];
   const bool main = port == 0;
-  if (main && plan_.kind != CellKind::kSorter && plan_.kind != CellKind::kMerge)
+  const int64_t bytes = batch.ByteSize();
+  if (main && plan_.kind != CellKind::kSorter && plan_.kind != CellKind::kMerge) {
     element.counters.out += batch.row_count();
-  if (!batch.hold()) batch = batch.WithHold(outlets_.budget()->Take(outlets_.budget(), batch.ByteSize()));
+    meter(i).AddBytes(0, bytes);
+  }
+  if (!batch.hold()) batch = batch.WithHold(outlets_.budget()->Take(outlets_.budget(), bytes));
   if (main && i == 0 && plan_.stamps_ordinals) batch = Stamp(batch.Dense());
   if (main && i + 1 < elements_.size()) return ProcessElement(i + 1, 0, batch);
   const bool late =
@@ -285,7 +298,9 @@ Status OperatorCell::Snapshot(CellSnapshot* snapshot) {
 void OperatorCell::FillPublished(Published* published) const {
   for (const Element& element : elements_) {
     published->counters.emplace_back(element.node, element.counters);
-    if (element.state) published->state_bytes += element.state->memory_bytes();
+    if (!element.state) continue;
+    published->state_bytes += element.state->memory_bytes();
+    published->state_keys += element.state->key_count();
   }
 }
 

@@ -61,6 +61,7 @@ void SinkCell::Run() noexcept {
 
 Status SinkCell::HandleBatch(InputIndex, const Batch& batch, uint64_t) {
   if (batch.empty()) return Status::Ok();
+  meter(0).AddBytes(batch.ByteSize(), 0);
   FRESHET_RETURN_IF_ERROR(sink_->Write(batch.Dense(), counters_.out));
   if (plan_.counts_in) counters_.in += batch.row_count();
   counters_.out += batch.row_count();

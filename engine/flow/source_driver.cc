@@ -66,6 +66,7 @@ SourceDriver::Outcome SourceDriver::Step(SourceItem* item, Status* error) {
     case PollOutcome::kChunk: {
       RawChunk& chunk = item->chunk;
       const int64_t rows = std::max<int64_t>(1, chunk.finished ? chunk.finished->row_count : chunk.row_count_hint);
+      read_meter_.AddBytes(chunk.size, 0);
       item->hold = credits_->Take(rows, std::max<int64_t>(1, chunk.size));
       if (left_ >= 0 && (chunk.finished || chunk.size > 0 || chunk.numbers[1] > 0))
         left_ = std::max<int64_t>(0, left_ - rows);

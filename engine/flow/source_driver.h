@@ -5,6 +5,7 @@
 #include <mutex>
 #include <optional>
 
+#include "engine/flow/activity.h"
 #include "engine/flow/credits.h"
 #include "engine/flow/source_cell.h"
 
@@ -35,6 +36,9 @@ class SourceDriver {
   int64_t retry_wait_us() const { return retry_wait_us_; }
   std::optional<double> progress() const;
   void Close();
+  /// Time of the connector's thread and of decoding, kept by the runtime; bytes read by Step.
+  ActivityMeter& read_meter() { return read_meter_; }
+  ActivityMeter& decode_meter() { return decode_meter_; }
 
  private:
   Outcome Give(SourceItem* item, SourceItem::Kind kind);
@@ -54,6 +58,8 @@ class SourceDriver {
   bool done_ = false;
   int64_t left_ = -1;
   int64_t retry_wait_us_ = 20000;
+  ActivityMeter read_meter_;
+  ActivityMeter decode_meter_;
   mutable std::mutex progress_mutex_;
   std::optional<double> progress_;
 };

@@ -5,9 +5,11 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <deque>
 #include <mutex>
 
 #include "engine/base/cpu.h"
+#include "engine/base/event.h"
 #include "engine/base/log.h"
 #include "engine/base/queue.h"
 #include "engine/base/units.h"
@@ -16,29 +18,6 @@ namespace freshet {
 namespace {
 
 namespace flow = oneapi::tbb::flow;
-
-/// Wakes a thread that waits for work; a Notify before a Wait is not lost.
-class Event {
- public:
-  void Notify() {
-    {
-      const std::lock_guard lock(mutex_);
-      set_ = true;
-    }
-    condition_.notify_one();
-  }
-  /// Returns when notified, or after `us` microseconds.
-  void Wait(int64_t us) {
-    std::unique_lock lock(mutex_);
-    condition_.wait_for(lock, std::chrono::microseconds(us), [&] { return set_; });
-    set_ = false;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable condition_;
-  bool set_ = false;
-};
 
 template <size_t... I>
 auto EnvelopeTuple(std::index_sequence<I...>) -> std::tuple<decltype((void)I, Envelope())...>;
@@ -104,7 +83,9 @@ class TbbRuntime::Impl final : public Carrier {
   }
 
   Status Start(GraphSpec spec) {
-    FRESHET_ASSIGN_OR_RETURN(job_, Job::Make(std::move(spec), options_.job, this));
+    JobOptions options = options_.job;
+    options.decoder_count = concurrency_;
+    FRESHET_ASSIGN_OR_RETURN(job_, Job::Make(std::move(spec), options, this));
     if (job_->already_finished()) return Status::Ok();
     job_->on_change = [this] { coordinator_event_.Notify(); };
     BuildGraph();
@@ -116,6 +97,7 @@ class TbbRuntime::Impl final : public Carrier {
   void Send(Envelope envelope) override {
     const auto edge = static_cast<size_t>(envelope.edge);
     const EdgePlan& plan = job_->plan().edges[edge];
+    under_way_[static_cast<size_t>(plan.to)].fetch_add(1, std::memory_order_relaxed);
     if (port_of_edge_[edge] == kDirect)
       nodes_[static_cast<size_t>(plan.to)]->Put(std::move(envelope));
     else
@@ -188,6 +170,7 @@ class TbbRuntime::Impl final : public Carrier {
       if (final_report_) return *final_report_;
     }
     JobReport report = job_->Report();
+    AddQueues(&report);
     const std::lock_guard lock(over_mutex_);
     if (report.status.ok()) report.status = coordinator_status_;
     return report;
@@ -216,6 +199,7 @@ class TbbRuntime::Impl final : public Carrier {
   struct Decoding {
     SourceDriver* driver = nullptr;
     MpmcQueue<SourceItem> chunks;
+    std::atomic<int64_t> chunk_count{0};
     MpmcQueue<Decoder*> idle_decoders;
     std::vector<std::unique_ptr<Decoder>> decoders;
     std::mutex mutex;
@@ -229,6 +213,7 @@ class TbbRuntime::Impl final : public Carrier {
     arena_.execute([&] {
       graph_ = std::make_unique<flow::graph>();
       port_of_edge_.resize(plan.edges.size());
+      under_way_.resize(plan.cells.size());
       std::vector<size_t> port_count(plan.cells.size());
       for (size_t e = 0; e < plan.edges.size(); ++e)
         port_of_edge_[e] = port_count[static_cast<size_t>(plan.edges[e].from)]++;
@@ -252,8 +237,7 @@ class TbbRuntime::Impl final : public Carrier {
                                 sink_thread->event.Notify();
                                 return;
                               }
-                              target->Deliver(e);
-                              target->Run();
+                              Hand(*target, e);
                             });
         nodes_.push_back(std::move(node));
       }
@@ -265,6 +249,12 @@ class TbbRuntime::Impl final : public Carrier {
     });
   }
 
+  /// Gives a cell its next message, or a nudge.
+  void Hand(Cell& cell, Envelope e) noexcept {
+    if (e.edge >= 0) under_way_[static_cast<size_t>(cell.id())].fetch_sub(1, std::memory_order_relaxed);
+    cell.Work(std::move(e));
+  }
+
   /// Parallel: any free worker takes the next chunk. The source cell puts the blocks back in order by ticket.
   void AddDecodeNode(SourceDriver& driver) {
     auto decoding = std::make_unique<Decoding>();
@@ -274,6 +264,7 @@ class TbbRuntime::Impl final : public Carrier {
     auto node = std::make_unique<DecodeNode>(*graph_, flow::unlimited, [this, d](Token) noexcept {
       SourceItem item;
       if (d->chunks.TryPop(item)) {
+        d->chunk_count.fetch_sub(1, std::memory_order_relaxed);
         if (item.kind == SourceItem::Kind::kBlock && !item.chunk.finished) DecodeItem(*d, item);
         d->driver->cell().Push(std::move(item));
       }
@@ -291,7 +282,9 @@ class TbbRuntime::Impl final : public Carrier {
       const std::lock_guard lock(d.mutex);
       d.decoders.push_back(std::move(fresh));
     }
+    const int64_t began_us = options_.job.env->SteadyMicros();
     decoder->Decode(item.chunk, &item.block);
+    d.driver->decode_meter().AddBusyShared(options_.job.env->SteadyMicros() - began_us);
     d.idle_decoders.Push(decoder);
   }
 
@@ -309,8 +302,7 @@ class TbbRuntime::Impl final : public Carrier {
       Envelope e;
       bool any = false;
       while (t.queue.TryPop(e)) {
-        t.cell->Deliver(std::move(e));
-        t.cell->Run();
+        Hand(*t.cell, std::move(e));
         any = true;
       }
       if (any) continue;
@@ -322,17 +314,26 @@ class TbbRuntime::Impl final : public Carrier {
   void SourceLoop(size_t index) {
     SourceDriver& driver = *job_->drivers()[index];
     Decoding& decoding = *decoding_[index];
+    ActivityMeter& meter = driver.read_meter();
+    Env* env = options_.job.env;
     while (!stop_now_) {
       SourceItem item;
       Status error;
-      switch (driver.Step(&item, &error)) {
+      // Time on the core: waiting for the outside is no work.
+      const int64_t began_us = ThreadCpuMicros();
+      const SourceDriver::Outcome outcome = driver.Step(&item, &error);
+      meter.AddBusy(ThreadCpuMicros() - began_us);
+      switch (outcome) {
         case SourceDriver::Outcome::kChunk:
         case SourceDriver::Outcome::kSignal:
+          decoding.chunk_count.fetch_add(1, std::memory_order_relaxed);
           decoding.chunks.Push(std::move(item));
           decode_nodes_[index]->try_put(0);
           break;
         case SourceDriver::Outcome::kNoCredit:
+          meter.BeginBlocked(env->SteadyMicros());
           driver.credits().WaitAvailable(100000);
+          meter.EndBlocked(env->SteadyMicros());
           break;
         case SourceDriver::Outcome::kNothing:
           Sleep(driver.source().retry_after_us());
@@ -413,6 +414,17 @@ class TbbRuntime::Impl final : public Carrier {
     for (SinkCell* sink : job_->sinks()) Nudge(sink->id());
   }
 
+  /// What is on its way to a cell, and what waits for a decoder.
+  void AddQueues(JobReport* report) const {
+    for (size_t c = 0; c < under_way_.size(); ++c) {
+      NodeReport& node = report->nodes[static_cast<size_t>(job_->plan().cells[c].nodes[0])];
+      node.queued += under_way_[c].load(std::memory_order_relaxed);
+    }
+    for (const auto& d : decoding_)
+      report->nodes[static_cast<size_t>(d->driver->cell().plan().nodes[0])].queued +=
+          d->chunk_count.load(std::memory_order_relaxed);
+  }
+
   JobReport MakeFinalReport() {
     JobReport report = job_->Report();
     if (report.status.ok()) report.status = coordinator_status_;
@@ -434,6 +446,7 @@ class TbbRuntime::Impl final : public Carrier {
   std::unique_ptr<flow::graph> graph_;
   std::vector<std::unique_ptr<CellNode>> nodes_;
   std::vector<size_t> port_of_edge_;
+  std::deque<std::atomic<int64_t>> under_way_;  ///< per cell: messages sent to it that it has not taken
   std::vector<std::unique_ptr<DecodeNode>> decode_nodes_;
   std::vector<std::unique_ptr<Decoding>> decoding_;
   std::vector<std::unique_ptr<SinkThread>> sink_threads_;
