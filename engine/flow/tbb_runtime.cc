@@ -70,12 +70,41 @@ std::unique_ptr<CellNode> MakeCellNode(flow::graph& graph, size_t ports, Body bo
 
 }  // namespace
 
+class TbbArena::Impl {
+ public:
+  explicit Impl(int concurrency) : concurrency_(concurrency), arena_(concurrency, 1) {
+    arena_.execute([this] {
+      kept_open_ = std::make_unique<flow::graph>();
+      kept_open_->reserve_wait();
+    });
+    owner_ = std::thread([this] { arena_.execute([this] { kept_open_->wait_for_all(); }); });
+  }
+  ~Impl() {
+    kept_open_->release_wait();
+    owner_.join();
+    arena_.execute([this] { kept_open_.reset(); });
+  }
+  int concurrency() const { return concurrency_; }
+  oneapi::tbb::task_arena& arena() { return arena_; }
+
+ private:
+  const int concurrency_;
+  oneapi::tbb::task_arena arena_;
+  std::unique_ptr<flow::graph> kept_open_;  ///< an empty graph that never ends: what the owner waits for
+  std::thread owner_;
+};
+
+TbbArena::TbbArena(int concurrency)
+    : impl_(std::make_unique<Impl>(std::max(1, concurrency > 0 ? concurrency : AvailableCores()))) {}
+TbbArena::~TbbArena() = default;
+int TbbArena::concurrency() const { return impl_->concurrency(); }
+
 class TbbRuntime::Impl final : public Carrier {
  public:
   explicit Impl(const Options& options)
       : options_(options),
-        concurrency_(std::max(1, options.concurrency > 0 ? options.concurrency : AvailableCores())),
-        arena_(concurrency_, 1) {}
+        shared_(options.arena ? options.arena : std::make_shared<TbbArena>(options.concurrency)),
+        arena_(shared_->impl_->arena()) {}
 
   ~Impl() override {
     StopNow();
@@ -84,7 +113,7 @@ class TbbRuntime::Impl final : public Carrier {
 
   Status Start(GraphSpec spec) {
     JobOptions options = options_.job;
-    options.decoder_count = concurrency_;
+    options.decoder_count = shared_->concurrency();
     FRESHET_ASSIGN_OR_RETURN(job_, Job::Make(std::move(spec), options, this));
     if (job_->already_finished()) return Status::Ok();
     job_->on_change = [this] { coordinator_event_.Notify(); };
@@ -142,8 +171,9 @@ class TbbRuntime::Impl final : public Carrier {
         thread->event.Notify();
         thread->thread.join();
       }
+      // Everything that was sent is taken: bodies of this graph have run when this returns.
       graph_->release_wait();
-      owner_.join();
+      arena_.execute([&] { graph_->wait_for_all(); });
       dead_ = true;
       // The nudge for the last commit may have come after its thread had stopped.
       for (auto& thread : sink_threads_)
@@ -178,13 +208,13 @@ class TbbRuntime::Impl final : public Carrier {
   Job& job() { return *job_; }
   int64_t body_count() const { return body_count_.load(); }
   int OccupyArena(const std::shared_ptr<std::atomic<bool>>& release, const std::shared_ptr<std::atomic<int>>& started) {
-    for (int i = 0; i < concurrency_; ++i) {
+    for (int i = 0; i < shared_->concurrency(); ++i) {
       arena_.enqueue([release, started] {
         started->fetch_add(1);
         while (!release->load()) std::this_thread::yield();
       });
     }
-    return concurrency_;
+    return shared_->concurrency();
   }
 
  private:
@@ -290,7 +320,6 @@ class TbbRuntime::Impl final : public Carrier {
 
   void StartThreads() {
     graph_->reserve_wait();
-    owner_ = std::thread([this] { arena_.execute([&] { graph_->wait_for_all(); }); });
     for (auto& thread : sink_threads_)
       if (thread) thread->thread = std::thread([this, t = thread.get()] { SinkLoop(*t); });
     for (size_t i = 0; i < job_->drivers().size(); ++i) source_threads_.emplace_back([this, i] { SourceLoop(i); });
@@ -440,8 +469,8 @@ class TbbRuntime::Impl final : public Carrier {
   }
 
   const Options options_;
-  const int concurrency_;
-  oneapi::tbb::task_arena arena_;
+  const std::shared_ptr<TbbArena> shared_;
+  oneapi::tbb::task_arena& arena_;
   std::unique_ptr<Job> job_;
   std::unique_ptr<flow::graph> graph_;
   std::vector<std::unique_ptr<CellNode>> nodes_;
@@ -451,7 +480,6 @@ class TbbRuntime::Impl final : public Carrier {
   std::vector<std::unique_ptr<Decoding>> decoding_;
   std::vector<std::unique_ptr<SinkThread>> sink_threads_;
   std::vector<std::thread> source_threads_;
-  std::thread owner_;
   std::thread coordinator_;
   Event coordinator_event_;
   std::mutex sleep_mutex_;

@@ -10,6 +10,22 @@
 
 namespace freshet {
 
+/// The workers that graphs run on: one arena, and one owner thread that sits in it, which is the executor where there
+/// is one core only. Several runtimes of a process share it; whoever comes first is served first, and a source's
+/// credits bound how much of one pipeline can stand before another's next message. Thread-safe. Outlives its runtimes.
+class TbbArena final {
+ public:
+  /// `concurrency` slots; 0: the cores the process may use.
+  explicit TbbArena(int concurrency = 0);
+  ~TbbArena();
+  int concurrency() const;
+
+ private:
+  friend class TbbRuntime;
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
 /// Runs one job on a oneTBB flow graph: a serial, queueing node per cell; a parallel decode node per source; threads of
 /// their own for connectors (sources and blocking sinks) and for the checkpoint coordinator.
 ///
@@ -18,7 +34,8 @@ class TbbRuntime final {
  public:
   struct Options {
     JobOptions job;
-    int concurrency = 0;  ///< arena slots; 0: the cores the process may use
+    std::shared_ptr<TbbArena> arena;  ///< null: one of its own, with `concurrency` slots
+    int concurrency = 0;              ///< 0: the cores the process may use
   };
   static Result<std::unique_ptr<TbbRuntime>> Start(GraphSpec spec, const Options& options);
   ~TbbRuntime();
