@@ -37,6 +37,7 @@ Status RunSession::Start() {
   options.job.checkpoint_every = settings.checkpoint_every;
   options.job.lane_count = settings.parallelism > 0 ? settings.parallelism : AvailableCores();
   options.job.fresh = options_.fresh;
+  options.arena = options_.arena;
   options.concurrency = settings.parallelism;
   GraphSpec spec = pipeline_.graph;
   if (options_.limit >= 0)

@@ -19,6 +19,7 @@ class RunSession {
     std::string state_directory;
     bool fresh = false;
     int64_t limit = -1;  ///< records per source; -1: all
+    std::shared_ptr<TbbArena> arena;
   };
   RunSession(Pipeline pipeline, Options options);
 

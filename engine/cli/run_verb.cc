@@ -1,9 +1,11 @@
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <thread>
 
+#include "engine/base/cpu.h"
 #include "engine/base/log.h"
 #include "engine/base/units.h"
 #include "engine/cli/exit_codes.h"
@@ -143,10 +145,18 @@ int Explain(const Status& status, int exit_code) {
 Sessions MakeSessions(const RunArguments& arguments, std::vector<Pipeline> pipelines) {
   Sessions sessions;
   const bool several = pipelines.size() > 1;
+  // All share the cores; one that asks for all of them gets them.
+  int concurrency = 1;
+  for (const Pipeline& pipeline : pipelines) {
+    const int asked = pipeline.settings().parallelism;
+    concurrency = std::max(concurrency, asked > 0 ? asked : AvailableCores());
+  }
+  const auto arena = std::make_shared<TbbArena>(concurrency);
   for (Pipeline& pipeline : pipelines) {
     RunSession::Options options;
     options.fresh = arguments.fresh;
     options.limit = arguments.limit;
+    options.arena = arena;
     options.state_directory = pipeline.settings().checkpoint_path;
     if (!arguments.state.empty())
       options.state_directory = several ? arguments.state + "/" + pipeline.name() : arguments.state;
