@@ -12,6 +12,7 @@
 #include "engine/base/env.h"
 #include "engine/base/status.h"
 #include "engine/base/time.h"
+#include "engine/state/outbox_store.h"
 
 namespace freshet {
 
@@ -119,6 +120,8 @@ class CheckpointStore {
       TableId table, uint16_t first_key_group, uint16_t last_key_group,
       const std::function<Status(uint16_t key_group, std::string_view key, std::string_view value)>& visit) = 0;
   virtual Result<std::optional<std::string>> Get(TableId table, uint16_t key_group, std::string_view key) = 0;
+  /// What waits to leave by network; null if this store has no place for it.
+  virtual OutboxStore* outbox() { return nullptr; }
   /// Bytes on disk, now. Thread-safe.
   virtual int64_t disk_bytes() const { return 0; }
 };

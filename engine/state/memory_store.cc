@@ -52,7 +52,10 @@ class MemoryStore final : public CheckpointStore {
     return std::optional<std::string>(value);
   }
 
+  OutboxStore* outbox() override { return outbox_.get(); }
+
  private:
+  const std::unique_ptr<OutboxStore> outbox_ = NewMemoryOutbox();
   std::map<std::string, std::string, std::less<>> rows_;
   Epoch committed_;
 };

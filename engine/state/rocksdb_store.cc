@@ -10,10 +10,13 @@
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
+#include <atomic>
+#include <shared_mutex>
 #include <utility>
 
 #include "engine/base/limits.h"
 #include "engine/state/checkpoint_store.h"
+#include "engine/state/rocksdb_outbox.h"
 #include "engine/state/rocksdb_store_testing.h"
 #include "engine/state/row_format.h"
 
@@ -72,6 +75,7 @@ rocksdb::Options MakeOptions(rocksdb::Env* env) {
   rocksdb::Options options;
   options.env = env;
   options.create_if_missing = true;
+  options.create_missing_column_families = true;  // a directory of an older Freshet has no outbox yet
   options.info_log = std::make_shared<SilentLogger>();
   options.listeners.push_back(std::make_shared<NoAutomaticRecovery>());
   options.max_bgerror_resume_count = 0;
@@ -111,18 +115,20 @@ class RocksDbStore final : public CheckpointStore {
         directory_(std::move(directory)),
         lock_(std::move(lock)),
         own_env_(std::move(own_env)),
-        options_(MakeOptions(own_env_ ? own_env_.get() : rocksdb::Env::Default())) {}
-  ~RocksDbStore() override {
-    if (db_) (void)db_->Close();
-  }
+        options_(MakeOptions(own_env_ ? own_env_.get() : rocksdb::Env::Default())),
+        outbox_(NewRocksDbOutbox([this](const auto& body) { return WithOutbox(body); })) {}
+  ~RocksDbStore() override { CloseDatabase(); }
 
   /// Opens the database, or closes and opens it again.
   Status Open() {
-    if (db_) (void)db_->Close();
-    db_.reset();
+    CloseDatabase();
     rocksdb::DB* db = nullptr;
-    const rocksdb::Status s = rocksdb::DB::Open(options_, directory_ + kDatabase, &db);
+    std::vector<rocksdb::ColumnFamilyHandle*> families;
+    const rocksdb::Status s =
+        rocksdb::DB::Open(options_, directory_ + kDatabase,
+                          {{rocksdb::kDefaultColumnFamilyName, options_}, {kOutboxFamily, options_}}, &families, &db);
     db_.reset(db);
+    for (rocksdb::ColumnFamilyHandle* family : families) families_.emplace_back(family);
     if (s.IsInvalidArgument() && s.ToString().find("olumn famil") != std::string::npos)
       return Status::Unsupported("the state in " + directory_ +
                                  " was written by a newer Freshet: run that one, or start over with `--fresh`");
@@ -153,7 +159,8 @@ class RocksDbStore final : public CheckpointStore {
     if (manifest.epoch <= committed_)
       return Status::Internal("epoch " + std::to_string(manifest.epoch.number) + " after epoch " +
                               std::to_string(committed_.number));
-    if (failed_) FRESHET_RETURN_IF_ERROR(Recover());
+    FRESHET_RETURN_IF_ERROR(RecoverIfFailed());
+    const std::shared_lock lock(database_mutex_);
     if (L0FileCount() >= kL0FileCountMax)
       return Status::Unavailable("the store is still merging earlier checkpoints: this one is skipped");
     // The manifest is one more row: whatever makes the rows visible makes it visible.
@@ -162,7 +169,8 @@ class RocksDbStore final : public CheckpointStore {
     const bool small =
         static_cast<int64_t>(sorted.size()) <= kWriteBatchKeyCountMax && rows.byte_size() <= kWriteBatchBytesMax;
     const rocksdb::Status s = small ? WriteRows(sorted, rows.byte_size()) : IngestRows(sorted);
-    failed_ = !s.ok();
+    if (!s.ok()) failed_ = true;
+    if (!s.ok() && !small) ingest_failed_ = true;
     FRESHET_RETURN_IF_ERROR(StatusOf(s, directory_));
     committed_ = manifest.epoch;
     rows = EpochRows();
@@ -171,6 +179,8 @@ class RocksDbStore final : public CheckpointStore {
 
   Status Scan(TableId table, uint16_t first_key_group, uint16_t last_key_group,
               const std::function<Status(uint16_t, std::string_view, std::string_view)>& visit) override {
+    if (failed_) FRESHET_RETURN_IF_ERROR(OpenIfClosed());
+    const std::shared_lock lock(database_mutex_);
     if (!db_) return Status::Io("the state in " + directory_ + " could not be opened again after an error");
     const std::string end = RowKeyAfter(table, last_key_group);
     const rocksdb::Slice end_slice(end);
@@ -189,8 +199,12 @@ class RocksDbStore final : public CheckpointStore {
   }
 
   Result<std::optional<std::string>> Get(TableId table, uint16_t key_group, std::string_view key) override {
+    if (failed_) FRESHET_RETURN_IF_ERROR(OpenIfClosed());
+    const std::shared_lock lock(database_mutex_);
     return GetRow(EncodeRowKey(table, key_group, key));
   }
+
+  OutboxStore* outbox() override { return outbox_.get(); }
 
   int64_t disk_bytes() const override {
     int64_t bytes = 0;
@@ -208,9 +222,46 @@ class RocksDbStore final : public CheckpointStore {
   /// After a failure. Resume writes a new version file: the old one may name a sorted file whose ingestion failed at
   /// the last moment and which RocksDB has deleted. Opening anew then, because an ingest right after Resume can hit an
   /// assertion inside RocksDB 7.8.
-  Status Recover() {
-    if (db_) FRESHET_RETURN_IF_ERROR(StatusOf(db_->Resume(), directory_));
-    return Open();
+  Status RecoverIfFailed() {
+    if (!failed_) return Status::Ok();
+    const std::unique_lock lock(database_mutex_);
+    if (!failed_) return Status::Ok();
+    if (db_) {
+      // A Resume that was tried while the disk was full leaves the database unable to resume for good.
+      const rocksdb::Status resumed = db_->Resume();
+      if (!resumed.ok() && ingest_failed_) return StatusOf(resumed, directory_);
+    }
+    // An epoch whose commit failed is tried again, even if it is found committed now.
+    const Epoch committed = committed_;
+    FRESHET_RETURN_IF_ERROR(Open());
+    committed_ = committed;
+    ingest_failed_ = false;
+    failed_ = false;
+    return Status::Ok();
+  }
+
+  /// For readers: what has failed can be read, unless it could not be opened since.
+  Status OpenIfClosed() {
+    {
+      const std::shared_lock lock(database_mutex_);
+      if (db_) return Status::Ok();
+    }
+    return RecoverIfFailed();
+  }
+
+  Status WithOutbox(const std::function<rocksdb::Status(rocksdb::DB*, rocksdb::ColumnFamilyHandle*)>& body) {
+    FRESHET_RETURN_IF_ERROR(RecoverIfFailed());
+    const std::shared_lock lock(database_mutex_);
+    if (!db_) return Status::Io("the state in " + directory_ + " could not be opened again after an error");
+    const rocksdb::Status s = body(db_.get(), families_[1].get());
+    if (!s.ok()) failed_ = true;
+    return StatusOf(s, directory_);
+  }
+
+  void CloseDatabase() {
+    families_.clear();
+    if (db_) (void)db_->Close();
+    db_.reset();
   }
 
   uint64_t L0FileCount() const {
@@ -270,9 +321,14 @@ class RocksDbStore final : public CheckpointStore {
   const std::unique_ptr<FileLock> lock_;
   const std::unique_ptr<rocksdb::Env> own_env_;
   const rocksdb::Options options_;
+  const std::unique_ptr<OutboxStore> outbox_;
+  /// Shared by those who use the database, alone for those who open it anew.
+  std::shared_mutex database_mutex_;
   std::unique_ptr<rocksdb::DB> db_;
+  std::vector<std::unique_ptr<rocksdb::ColumnFamilyHandle>> families_;  ///< default, outbox
   Epoch committed_;
-  bool failed_ = false;
+  std::atomic<bool> failed_{false};
+  bool ingest_failed_ = false;  ///< the version file may name a file that is gone
 };
 
 /// RocksDB would take a directory without its CURRENT file for a new database, and bury what is there.
