@@ -16,7 +16,7 @@
 #include "engine/cli/signals.h"
 #include "engine/cli/summary.h"
 #include "engine/cli/verbs.h"
-#include "engine/serve/metrics_text.h"
+#include "engine/serve/process_figures.h"
 
 namespace freshet::cli {
 namespace {

@@ -13,8 +13,8 @@ std::string PortName(const GraphSpec& spec, const PortRef& port) {
   return node.id + ".dead_letter";
 }
 
-std::vector<std::pair<std::string, std::string>> EdgesOf(const GraphSpec& spec) {
-  std::vector<std::pair<std::string, std::string>> edges;
+NodeEdges EdgesOf(const GraphSpec& spec) {
+  NodeEdges edges;
   for (const NodeSpec& node : spec.nodes)
     for (const PortRef& input : node.inputs) edges.emplace_back(PortName(spec, input), node.id);
   return edges;
@@ -115,9 +115,16 @@ PipelineView RunSession::View() const {
   view.state_directory = options_.state_directory;
   view.edges = edges_;
   const std::lock_guard lock(mutex_);
+  view.load = window_.Measure(view.report, edges_);
   view.started_wall_us = started_wall_us_;
   view.phase = phase_;
   return view;
+}
+
+void RunSession::Observe() {
+  const JobReport report = Report();
+  const std::lock_guard lock(mutex_);
+  window_.Add(report);
 }
 
 int RunSession::exit_code() const {

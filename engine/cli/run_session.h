@@ -32,6 +32,9 @@ class RunSession {
   void Finish();
 
   PipelineView View() const;
+  /// Looks at how busy the nodes are; call about once a second.
+  void Observe();
+  const NodeEdges& edges() const { return edges_; }
   JobReport Report() const;
 
   const std::string& name() const { return pipeline_.name(); }
@@ -54,7 +57,8 @@ class RunSession {
 
   Pipeline pipeline_;
   const Options options_;
-  std::vector<std::pair<std::string, std::string>> edges_;
+  NodeEdges edges_;
+  LoadWindow window_;
   mutable std::mutex mutex_;  // guards runtime_ against View during Finish, phase_ and started_wall_us_
   std::unique_ptr<TbbRuntime> runtime_;
   std::optional<JobReport> final_report_;
@@ -72,6 +76,6 @@ class RunSession {
 /// "reads.dead_letter" for a port as `inputs:` names it.
 std::string PortName(const GraphSpec& spec, const PortRef& port);
 /// Which node feeds which, by the names of `inputs:`.
-std::vector<std::pair<std::string, std::string>> EdgesOf(const GraphSpec& spec);
+NodeEdges EdgesOf(const GraphSpec& spec);
 
 }  // namespace freshet::cli

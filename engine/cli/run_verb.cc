@@ -21,6 +21,7 @@ namespace freshet::cli {
 namespace {
 
 constexpr Duration kLookEvery = Duration::Millis(20);
+constexpr Duration kObserveEvery = Duration::Millis(250);
 
 struct RunArguments {
   LoadRequest load;
@@ -84,6 +85,7 @@ class RunLoop {
       if (waited_for == nullptr) return killed_;
       HandleSignals();
       StopIdle();
+      Observe();
       progress_.Update(sessions_);
     }
   }
@@ -100,6 +102,14 @@ class RunLoop {
       killed_ = true;
       for (auto& session : sessions_) session->StopNow();
     }
+  }
+
+  void Observe() {
+    const int64_t now_us = Env::Posix()->SteadyMicros();
+    if (now_us < next_look_us_) return;
+    next_look_us_ = now_us + kObserveEvery.us;
+    for (auto& session : sessions_)
+      if (!session->over()) session->Observe();
   }
 
   void StopIdle() {
@@ -123,6 +133,7 @@ class RunLoop {
   bool killed_ = false;
   int64_t last_records_ = -1;
   int64_t quiet_since_us_ = -1;
+  int64_t next_look_us_ = 0;
 };
 
 void PrintSummaries(const RunArguments& arguments, const Sessions& sessions, int exit_code) {

@@ -6,7 +6,7 @@
 
 #include "connectors/format/row_writer.h"
 #include "engine/base/units.h"
-#include "engine/serve/metrics_text.h"
+#include "engine/serve/process_figures.h"
 
 namespace freshet::cli {
 namespace {
@@ -62,6 +62,17 @@ std::string CheckpointLine(const JobReport& report) {
                      FormatDuration(Duration::Millis(report.checkpoint_last_us / 1000));
   if (report.checkpoint_skipped_count > 0) text += "; " + FormatCount(report.checkpoint_skipped_count) + " put off";
   return text + "\n";
+}
+
+/// When it was a sink that the whole run waited for.
+std::string LimitLine(const JobReport& report, const NodeEdges& edges) {
+  const PipelineLoad load = MeasureLoad(JobReport(), report, edges);
+  if (load.bottleneck < 0) return {};
+  const auto n = static_cast<size_t>(load.bottleneck);
+  if (report.nodes[n].node_class != NodeClass::kSink) return {};
+  char share[64];
+  std::snprintf(share, sizeof share, "%.0f %% of the time", load.nodes[n].busy * 100);
+  return "  limited by " + Label(report.nodes[n]) + ", which was writing " + share + " while the sources waited\n";
 }
 
 std::string DeadLetterPath(const RunSession& session, const std::string& node) {
@@ -148,6 +159,7 @@ std::string SummaryText(const RunSession& session) {
       if (!IsDeadLetterFile(node)) width = std::max(width, Label(node).size());
     for (const NodeReport& node : report.nodes)
       if (!IsDeadLetterFile(node)) text += "  " + ConservationLine(node, width) + "\n";
+    text += LimitLine(report, session.edges());
     text += CheckpointLine(report);
     for (const auto& [node, sentence] : report.sink_summaries)
       if (!node.ends_with(".dead_letter")) text += "  " + node + "  " + sentence + "\n";
@@ -182,8 +194,10 @@ void WriteSummaryJson(const RunSession& session, JsonWriter& json) {
   WriteCheckpointJson(report, json);
   json.Key("nodes").BeginArray();
   for (const NodeReport& node : report.nodes)
-    if (!IsDeadLetterFile(node)) WriteNodeJson(node, json);
-  json.EndArray().Key("sinks").BeginObject();
+    if (!IsDeadLetterFile(node)) WriteNodeJson(node, nullptr, json);
+  json.EndArray().Key("bottleneck");
+  WriteBottleneckJson(report, MeasureLoad(JobReport(), report, session.edges()), json);
+  json.Key("sinks").BeginObject();
   for (const auto& [node, sentence] : report.sink_summaries)
     if (!node.ends_with(".dead_letter")) json.Field(node, sentence);
   json.EndObject().Key("dead_letters").BeginObject();

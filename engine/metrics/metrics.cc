@@ -61,21 +61,21 @@ void PutSample(std::string& out, std::string_view name, std::string_view suffix,
 }
 
 void PutHistogram(std::string& out, std::string_view name, const std::string& labels, const Histogram& h,
-                  double scale) {
+                  const HistogramShape& shape) {
   const std::string start = labels.empty() ? "le=\"" : labels + ",le=\"";
   int64_t below = 0;
-  int64_t shown = 0;
+  int power = shape.first_power;
   for (int bucket = 0; bucket < Histogram::kBucketCount; ++bucket) {
     below += h.bucket_count(bucket);
     const int64_t bound = Histogram::UpperBound(bucket);
-    const bool power_ends = std::has_single_bit(static_cast<uint64_t>(bound) + 1);
-    if (!power_ends || below == shown) continue;
-    PutSample(out, name, "_bucket", start + Number(static_cast<double>(bound) / scale) + "\"", std::to_string(below));
-    shown = below;
+    if (power > shape.last_power || static_cast<uint64_t>(bound) + 1 != uint64_t{1} << power) continue;
+    PutSample(out, name, "_bucket", start + Number(static_cast<double>(bound) / shape.scale) + "\"",
+              std::to_string(below));
+    ++power;
   }
   // All three from the same reading: +Inf must equal _count though others go on counting.
   PutSample(out, name, "_bucket", start + "+Inf\"", std::to_string(below));
-  PutSample(out, name, "_sum", labels, Number(static_cast<double>(h.sum()) / scale));
+  PutSample(out, name, "_sum", labels, Number(static_cast<double>(h.sum()) / shape.scale));
   PutSample(out, name, "_count", labels, std::to_string(below));
 }
 
@@ -128,12 +128,13 @@ struct MetricRegistry::Series {
   Counter counter;
   Gauge gauge;
   std::unique_ptr<Histogram> histogram;
+  std::shared_ptr<const Histogram> published;  ///< shown in its place
 };
 
 struct MetricRegistry::Family {
   std::string help;
   int kind = kCounter;
-  double scale = 1;
+  HistogramShape shape;
   std::map<std::string, std::unique_ptr<Series>> series;
 };
 
@@ -141,14 +142,14 @@ MetricRegistry::MetricRegistry() = default;
 MetricRegistry::~MetricRegistry() = default;
 
 MetricRegistry::Series& MetricRegistry::Find(std::string_view name, std::string_view help, int kind,
-                                             const MetricLabels& labels, double scale) {
+                                             const MetricLabels& labels, const HistogramShape& shape) {
   const std::lock_guard lock(mutex_);
   auto found = families_.find(name);
   if (found == families_.end()) {
     auto family = std::make_unique<Family>();
     family->help = help;
     family->kind = kind;
-    family->scale = scale;
+    family->shape = shape;
     found = families_.emplace(std::string(name), std::move(family)).first;
   }
   Family& family = *found->second;
@@ -161,17 +162,23 @@ MetricRegistry::Series& MetricRegistry::Find(std::string_view name, std::string_
   return *series;
 }
 
-Counter* MetricRegistry::GetCounter(std::string_view name, std::string_view help, const MetricLabels& labels) {
-  return &Find(name, help, kCounter, labels, 1).counter;
+Counter* MetricRegistry::GetCounter(std::string_view name, std::string_view help, const MetricLabels& labels,
+                                    double scale) {
+  return &Find(name, help, kCounter, labels, {scale}).counter;
 }
 
 Gauge* MetricRegistry::GetGauge(std::string_view name, std::string_view help, const MetricLabels& labels) {
-  return &Find(name, help, kGauge, labels, 1).gauge;
+  return &Find(name, help, kGauge, labels, {}).gauge;
 }
 
 Histogram* MetricRegistry::GetHistogram(std::string_view name, std::string_view help, const MetricLabels& labels,
-                                        double scale) {
-  return Find(name, help, kHistogram, labels, scale).histogram.get();
+                                        const HistogramShape& shape) {
+  return Find(name, help, kHistogram, labels, shape).histogram.get();
+}
+
+void MetricRegistry::PublishHistogram(std::string_view name, std::string_view help, const MetricLabels& labels,
+                                      const HistogramShape& shape, std::shared_ptr<const Histogram> histogram) {
+  Find(name, help, kHistogram, labels, shape).published = std::move(histogram);
 }
 
 std::string MetricRegistry::RenderPrometheus() const {
@@ -184,13 +191,16 @@ std::string MetricRegistry::RenderPrometheus() const {
     for (const auto& [labels, series] : family->series) {
       switch (family->kind) {
         case kCounter:
-          PutSample(out, name, "", labels, std::to_string(series->counter.value()));
+          PutSample(out, name, "", labels,
+                    family->shape.scale == 1
+                        ? std::to_string(series->counter.value())
+                        : Number(static_cast<double>(series->counter.value()) / family->shape.scale));
           break;
         case kGauge:
           PutSample(out, name, "", labels, Number(series->gauge.value()));
           break;
         default:
-          PutHistogram(out, name, labels, *series->histogram, family->scale);
+          PutHistogram(out, name, labels, series->published ? *series->published : *series->histogram, family->shape);
       }
     }
   }

@@ -69,12 +69,20 @@ class Histogram {
   std::atomic<int64_t> max_{0};
 };
 
+/// How a histogram is shown: values divided by `scale` (1e6 for microseconds under a name in `_seconds`), one bucket
+/// for each power of two from 2^first_power to 2^last_power, always the same ones, and +Inf.
+struct HistogramShape {
+  double scale = 1;
+  int first_power = 0;
+  int last_power = 20;
+};
+
 /// All series of one engine, by (name, labels). Asking for a series that exists gives the same object; objects live as
 /// long as the registry. Thread-safe. Ask once and keep the pointer: the look-up takes a lock, the update does not.
 ///
-/// Names follow Prometheus: `freshet_` first, base units, counters end in `_total`. `help` and `scale` of the first
-/// caller win. A name is used for one kind only: asking for another kind gives an object of that kind that is rendered
-/// nowhere.
+/// Names follow Prometheus: `freshet_` first, base units, counters end in `_total`. `help`, `scale` and `shape` of the
+/// first caller win. A name is used for one kind only: asking for another kind gives an object of that kind that is
+/// rendered nowhere.
 class MetricRegistry {
  public:
   MetricRegistry();
@@ -82,20 +90,23 @@ class MetricRegistry {
   MetricRegistry(const MetricRegistry&) = delete;
   MetricRegistry& operator=(const MetricRegistry&) = delete;
 
-  Counter* GetCounter(std::string_view name, std::string_view help, const MetricLabels& labels = {});
+  /// `scale` divides what is counted when it is shown: 1e6 for microseconds under a name in `_seconds_total`.
+  Counter* GetCounter(std::string_view name, std::string_view help, const MetricLabels& labels = {}, double scale = 1);
   Gauge* GetGauge(std::string_view name, std::string_view help, const MetricLabels& labels = {});
-  /// `scale` divides what is observed when it is shown: 1e6 for microseconds under a name in `_seconds`.
   Histogram* GetHistogram(std::string_view name, std::string_view help, const MetricLabels& labels = {},
-                          double scale = 1);
+                          const HistogramShape& shape = {});
+  /// Shows a histogram that somebody else keeps.
+  void PublishHistogram(std::string_view name, std::string_view help, const MetricLabels& labels,
+                        const HistogramShape& shape, std::shared_ptr<const Histogram> histogram);
 
-  /// Prometheus text format 0.0.4: families by name, series by labels, each family with # HELP and # TYPE. Histograms
-  /// show a bucket per power of two that holds something, and +Inf.
+  /// Prometheus text format 0.0.4: families by name, series by labels, each family with # HELP and # TYPE.
   std::string RenderPrometheus() const;
 
  private:
   struct Family;
   struct Series;
-  Series& Find(std::string_view name, std::string_view help, int kind, const MetricLabels& labels, double scale);
+  Series& Find(std::string_view name, std::string_view help, int kind, const MetricLabels& labels,
+               const HistogramShape& shape);
   mutable std::mutex mutex_;
   std::map<std::string, std::unique_ptr<Family>, std::less<>> families_;
   std::vector<std::unique_ptr<Series>> misfits_;

@@ -154,7 +154,7 @@ class HttpServer::Impl {
     server_.Get("/api/v1/pipeline", [this](const Request&, Response& r) {
       JsonWriter json;
       json.BeginObject().Field("version", FRESHET_VERSION).Key("pipelines").BeginArray();
-      for (const PipelineView& view : options_.snapshot()) WritePipelineJson(view, json);
+      for (const PipelineView& view : options_.snapshot()) WritePipelineJson(view, options_.now_wall_us(), json);
       json.EndArray().EndObject();
       Answer(r, 200, json.text() + "\n", "application/json");
     });

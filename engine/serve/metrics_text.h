@@ -8,13 +8,8 @@
 
 namespace freshet {
 
-/// What /metrics answers: Prometheus text 0.0.4. Per node `freshet_rows_in_total{pipeline,node}` and its siblings,
-/// watermark and checkpoint figures per pipeline, memory and CPU of the process. Counters go on over a restart, as the
-/// checkpoint keeps them.
+/// What /metrics answers: Prometheus text 0.0.4; README.md lists the names. Counters of rows go on over a restart, as
+/// the checkpoint keeps them; those of time, bytes and checkpoints begin at 0 with each run.
 std::string RenderMetrics(const std::vector<PipelineView>& views, int64_t now_wall_us);
-
-/// Bytes of this process in memory now, and the most there ever were; 0 when /proc does not say.
-int64_t ResidentBytes();
-int64_t PeakResidentBytes();
 
 }  // namespace freshet

@@ -1,5 +1,7 @@
 #include "engine/serve/pipeline_view.h"
 
+#include <cmath>
+
 #include "engine/base/units.h"
 
 namespace freshet {
@@ -66,7 +68,22 @@ std::vector<std::pair<const char*, int64_t>> NamedCounters(NodeClass node_class,
   return {};
 }
 
-void WriteNodeJson(const NodeReport& node, JsonWriter& json) {
+Activity SumActivity(const NodeReport& node) {
+  Activity sum;
+  for (const Activity& a : node.activity) {
+    sum.busy_us += a.busy_us;
+    sum.blocked_us += a.blocked_us;
+    sum.bytes_in += a.bytes_in;
+    sum.bytes_out += a.bytes_out;
+  }
+  return sum;
+}
+
+namespace {
+double Rounded(double value, double steps) { return std::round(value * steps) / steps; }
+}  // namespace
+
+void WriteNodeJson(const NodeReport& node, const NodeLoad* load, JsonWriter& json) {
   json.BeginObject().Field("id", node.id).Field("type", node.type).Field("class", NodeClassName(node.node_class));
   json.Key("rows").BeginObject();
   for (const auto& [name, value] : NamedCounters(node.node_class, node.counters)) json.Field(name, value);
@@ -78,8 +95,33 @@ void WriteNodeJson(const NodeReport& node, JsonWriter& json) {
   else
     json.String(FormatTime(node.watermark));
   json.Key("ended").Bool(node.watermark == EventTime::Max());
-  json.Field("queued", node.queued).Field("blocked", node.blocked_count).Field("state_bytes", node.state_bytes);
+  json.Field("queued", node.queued).Field("blocked", node.blocked_count);
+  json.Field("state_bytes", node.state_bytes).Field("state_keys", node.state_keys);
+  const Activity sum = SumActivity(node);
+  json.Field("bytes_in", sum.bytes_in).Field("bytes_out", sum.bytes_out);
+  json.Field("busy_us", sum.busy_us).Field("backpressured_us", sum.blocked_us);
+  if (load != nullptr) {
+    json.Key("load").BeginObject();
+    json.Key("busy_ratio").Double(Rounded(load->busy, 1e4));
+    json.Key("backpressured_ratio").Double(Rounded(load->backpressured, 1e4));
+    json.Key("idle_ratio").Double(Rounded(load->idle, 1e4));
+    json.Key("rows_in_per_second").Double(Rounded(load->rows_in_per_second, 10));
+    json.Key("rows_out_per_second").Double(Rounded(load->rows_out_per_second, 10));
+    json.Key("bytes_in_per_second").Double(Rounded(load->bytes_in_per_second, 10));
+    json.Key("bytes_out_per_second").Double(Rounded(load->bytes_out_per_second, 10));
+    json.EndObject();
+  }
   json.EndObject();
+}
+
+void WriteBottleneckJson(const JobReport& report, const PipelineLoad& load, JsonWriter& json) {
+  if (load.bottleneck < 0) {
+    json.Null();
+    return;
+  }
+  const auto n = static_cast<size_t>(load.bottleneck);
+  json.BeginObject().Field("node", report.nodes[n].id);
+  json.Key("busy_ratio").Double(Rounded(load.nodes[n].busy, 1e4)).EndObject();
 }
 
 void WriteCheckpointJson(const JobReport& report, JsonWriter& json) {
@@ -88,8 +130,10 @@ void WriteCheckpointJson(const JobReport& report, JsonWriter& json) {
       .Field("committed_epoch", static_cast<int64_t>(report.committed.number))
       .Field("count", report.checkpoint_count)
       .Field("skipped", report.checkpoint_skipped_count)
+      .Field("failed", report.checkpoint_failed_count)
       .Field("last_duration_us", report.checkpoint_last_us)
-      .Field("last_rows", report.checkpoint_last_rows);
+      .Field("last_rows", report.checkpoint_last_rows)
+      .Field("last_bytes", report.checkpoint_last_bytes);
   json.Key("last_at");
   if (report.checkpoint_last_wall_us == 0)
     json.Null();
@@ -98,7 +142,7 @@ void WriteCheckpointJson(const JobReport& report, JsonWriter& json) {
   json.EndObject();
 }
 
-void WritePipelineJson(const PipelineView& view, JsonWriter& json) {
+void WritePipelineJson(const PipelineView& view, int64_t now_wall_us, JsonWriter& json) {
   json.BeginObject().Field("name", view.name).Field("phase", PipelinePhaseName(view.phase));
   json.Field("state_directory", view.state_directory).Field("started_at", FormatTime(EventTime{view.started_wall_us}));
   json.Key("progress");
@@ -106,10 +150,15 @@ void WritePipelineJson(const PipelineView& view, JsonWriter& json) {
     json.Double(*view.report.progress);
   else
     json.Null();
+  json.Field("now", FormatTime(EventTime{now_wall_us})).Field("running_us", view.report.running_us);
+  json.Field("reloads", view.reload_count).Field("reloads_refused", view.reload_refused_count);
   json.Key("checkpoint");
   WriteCheckpointJson(view.report, json);
+  json.Field("window_us", view.load.window_us).Key("bottleneck");
+  WriteBottleneckJson(view.report, view.load, json);
   json.Key("nodes").BeginArray();
-  for (const NodeReport& node : view.report.nodes) WriteNodeJson(node, json);
+  for (size_t n = 0; n < view.report.nodes.size(); ++n)
+    WriteNodeJson(view.report.nodes[n], n < view.load.nodes.size() ? &view.load.nodes[n] : nullptr, json);
   json.EndArray().Key("edges").BeginArray();
   for (const auto& [from, to] : view.edges) json.BeginObject().Field("from", from).Field("to", to).EndObject();
   json.EndArray();

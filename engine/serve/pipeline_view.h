@@ -7,6 +7,7 @@
 
 #include "engine/flow/job.h"
 #include "engine/serve/json_writer.h"
+#include "engine/serve/pipeline_load.h"
 
 namespace freshet {
 
@@ -20,17 +21,23 @@ struct PipelineView {
   std::string state_directory;
   PipelinePhase phase = PipelinePhase::kStarting;
   JobReport report;
-  std::vector<std::pair<std::string, std::string>> edges;  ///< ("edits", "per_minute"), ("edits.dead_letter", "bad")
+  PipelineLoad load;  ///< over the last seconds; its nodes are those of the report
+  NodeEdges edges;
   int64_t started_wall_us = 0;
+  int64_t reload_count = 0;
+  int64_t reload_refused_count = 0;
 };
 
-/// One node of /api/v1/pipeline and of `run --json`: id, type, class, counters that mean something for the class,
-/// watermark (RFC 3339 or null), queue and state.
-void WriteNodeJson(const NodeReport& node, JsonWriter& json);
+/// One node of /api/v1/pipeline and of `run --json`: the fields are in README.md. `load` may be null.
+void WriteNodeJson(const NodeReport& node, const NodeLoad* load, JsonWriter& json);
+/// `null`, or the node that limits the rate and how busy it is.
+void WriteBottleneckJson(const JobReport& report, const PipelineLoad& load, JsonWriter& json);
 /// The figures of the report that are not about a node: checkpoints, progress.
 void WriteCheckpointJson(const JobReport& report, JsonWriter& json);
 /// One pipeline as /api/v1/pipeline shows it.
-void WritePipelineJson(const PipelineView& view, JsonWriter& json);
+void WritePipelineJson(const PipelineView& view, int64_t now_wall_us, JsonWriter& json);
+/// All that the workers of a node did, added up.
+Activity SumActivity(const NodeReport& node);
 
 /// "source", "row_wise", "stateful", "expanding", "sink"
 const char* NodeClassName(NodeClass node_class);

@@ -17,7 +17,7 @@ TEST_CASE("Metrics_Render_IsPrometheusText") {
   registry.GetCounter("freshet_rows_total", "Rows in.", {{"node", "b"}})->Add(3);
   registry.GetCounter("freshet_rows_total", "ignored", {{"output", "late"}, {"node", "a\"\\\n"}})->Add();
   registry.GetGauge("freshet_lag_seconds", "Lag,\nwith a \\ and a \".")->Set(1.5);
-  Histogram* h = registry.GetHistogram("freshet_commit_seconds", "Commit.", {{"k", "v"}}, 1e6);
+  Histogram* h = registry.GetHistogram("freshet_commit_seconds", "Commit.", {{"k", "v"}}, {1e6, 0, 2});
   h->Observe(0);
   h->Observe(3);
   h->Observe(1000000);
@@ -25,8 +25,8 @@ TEST_CASE("Metrics_Render_IsPrometheusText") {
         "# HELP freshet_commit_seconds Commit.\n"
         "# TYPE freshet_commit_seconds histogram\n"
         "freshet_commit_seconds_bucket{k=\"v\",le=\"0\"} 1\n"
+        "freshet_commit_seconds_bucket{k=\"v\",le=\"1e-06\"} 1\n"
         "freshet_commit_seconds_bucket{k=\"v\",le=\"3e-06\"} 2\n"
-        "freshet_commit_seconds_bucket{k=\"v\",le=\"1.048575\"} 3\n"
         "freshet_commit_seconds_bucket{k=\"v\",le=\"+Inf\"} 3\n"
         "freshet_commit_seconds_sum{k=\"v\"} 1.000003\n"
         "freshet_commit_seconds_count{k=\"v\"} 3\n"
