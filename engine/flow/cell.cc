@@ -395,12 +395,14 @@ Status Cell::Continue() {
       // it.
       const bool forgotten = IsPlanted(PlantedBug::kForgetTimer) &&
                              (target_.us % 5 == 0 || (target_ == EventTime::Max() && plan_.id % 3 == 1));
+      const bool early = IsPlanted(PlantedBug::kWatermarkEarly) && target_ != EventTime::Max() && target_.us % 3 == 0;
+      if (early && merged_ < target_) ForwardWatermark(target_);
       if (!forgotten) {
         FRESHET_ASSIGN_OR_RETURN(const Progress progress, HandleWatermark(target_));
         if (progress == Progress::kMore) return Status::Ok();
       }
       merged_ = target_;
-      if (merged_ != EventTime::Max()) ForwardWatermark(merged_);
+      if (merged_ != EventTime::Max() && !early) ForwardWatermark(merged_);
       const bool all_ended = std::all_of(inputs_.begin(), inputs_.end(), [](const Input& i) { return i.ended; });
       continuation_ = all_ended ? Continuation::kEnd : Continuation::kNone;
       return Status::Ok();
@@ -419,14 +421,24 @@ Status Cell::Continue() {
 
 Status Cell::CompleteBarrierIfAligned() {
   if (!barrier_open_) return Status::Ok();
-  for (const Input& in : inputs_)
-    if (!in.ended && !in.at_barrier) return Status::Ok();
+  const bool aligned =
+      std::all_of(inputs_.begin(), inputs_.end(), [](const Input& in) { return in.ended || in.at_barrier; });
+  if (IsPlanted(PlantedBug::kMisalignedBarrier)) {
+    if (std::exchange(misaligned_, barrier_.epoch) == barrier_.epoch) {
+      barrier_open_ = false;
+      for (Input& in : inputs_) in.at_barrier = false;
+      return Status::Ok();
+    }
+  } else if (!aligned) {
+    return Status::Ok();
+  }
   CellSnapshot snapshot;
   snapshot.cell = plan_.id;
   FRESHET_RETURN_IF_ERROR(Snapshot(&snapshot));
   barrier_open_ = false;
   for (Input& in : inputs_) in.at_barrier = false;
-  inbox_.insert(inbox_.begin(), std::make_move_iterator(parked_.begin()), std::make_move_iterator(parked_.end()));
+  inbox_.insert(IsPlanted(PlantedBug::kParkedBehind) ? inbox_.end() : inbox_.begin(),
+                std::make_move_iterator(parked_.begin()), std::make_move_iterator(parked_.end()));
   parked_.clear();
   ForwardBarrier(barrier_);
   environment_.listener->OnSnapshot(barrier_.epoch, std::move(snapshot));

@@ -235,6 +235,7 @@ class Cell {
   bool barrier_open_ = false;
   bool idle_sent_ = false;
   Barrier barrier_;
+  Epoch misaligned_;  ///< planted mistake: the last epoch whose first barrier was taken for all
   mutable std::mutex published_mutex_;
   Published published_;
 };

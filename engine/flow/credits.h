@@ -58,6 +58,7 @@ class CreditPool : public std::enable_shared_from_this<CreditPool> {
     Held& operator=(const Held&) = delete;
     ~Held() {
       if (!(IsPlanted(PlantedBug::kDropCredit) && bytes % 3 == 0)) pool->Return(rows, bytes);
+      if (IsPlanted(PlantedBug::kCreditTwice) && rows % 4 == 0) pool->Return(rows, bytes);
     }
   };
   void Return(int64_t rows, int64_t bytes) {

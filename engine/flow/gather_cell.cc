@@ -3,6 +3,7 @@
 
 #include "engine/batch/column_builder.h"
 #include "engine/flow/operator_cell.h"
+#include "engine/flow/planted_bugs.h"
 
 namespace freshet {
 
@@ -80,6 +81,7 @@ Result<Progress> GatherCell::Pump() {
 Progress GatherCell::PumpInputOrder() {
   uint64_t complete = UINT64_MAX;
   for (const auto& lane : lanes_) complete = std::min(complete, lane->marked);
+  if (IsPlanted(PlantedBug::kGatherBeforeMarks)) complete = lanes_[0]->marked;
   for (; next_sequence_ <= complete; ++next_sequence_) {
     std::vector<std::pair<uint32_t, std::pair<size_t, int32_t>>> order;
     std::vector<Batch> parts;

@@ -351,6 +351,9 @@ Status Job::CommitReady() {
     totals_.checkpoint_last_bytes = rows.byte_size();
   }
   if (IsPlanted(PlantedBug::kCommitPositionsFirst)) HoldBackState(&rows);
+  const bool sinks_first = IsPlanted(PlantedBug::kSinkCommitsEarly);
+  if (sinks_first)
+    for (SinkCell* sink : sinks_) sink->PostCommit(manifest.epoch, true);
   Status status = environment_.store != nullptr ? environment_.store->Commit(manifest, std::move(rows)) : Status::Ok();
   const bool skipped = status.code() == StatusCode::kUnavailable;
   {
@@ -360,6 +363,7 @@ Status Job::CommitReady() {
     complete_ = false;
     if (skipped) {
       ++totals_.checkpoint_skipped_count;
+      if (IsPlanted(PlantedBug::kDropAbandonedEpoch)) rows = EpochRows();
       rows.Merge(std::move(next_rows_));
       next_rows_ = std::move(rows);
     } else {
@@ -375,7 +379,8 @@ Status Job::CommitReady() {
     // After a skipped one too: with all cells ended nothing else would bring the last epoch up again.
     if (!finished_) CheckComplete();
   }
-  for (SinkCell* sink : sinks_) sink->PostCommit(manifest.epoch, !skipped);
+  for (SinkCell* sink : sinks_)
+    if (!sinks_first) sink->PostCommit(manifest.epoch, !skipped);
   return Status::Ok();
 }
 

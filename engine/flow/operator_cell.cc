@@ -46,6 +46,7 @@ class OperatorCell::State final : public StateContext {
       const TableId id = ids_[i];
       tables_[i]->DrainDirty([&](const StateEntry& e) {
         if (IsPlanted(PlantedBug::kLoseDirtyKey) && ++drained_ % 7 == 0) return;
+        if (IsPlanted(PlantedBug::kForgetTombstone) && e.erased) return;
         if (e.erased)
           rows->Erase(id, e.key_group, e.key);
         else

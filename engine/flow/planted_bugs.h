@@ -8,11 +8,44 @@ namespace freshet {
 /// Deliberate mistakes that tests switch on to see that the simulator finds them. Never set outside tests.
 enum class PlantedBug : uint32_t {
   kNone = 0,
-  kDropCredit = 1,            ///< a credit is not given back
-  kForgetTimer = 2,           ///< a watermark is forwarded without asking the operator
-  kLoseDirtyKey = 4,          ///< one changed key is left out of a checkpoint
-  kCommitPositionsFirst = 8,  ///< source positions become durable before the state of the same epoch
-  kSwapMessages = 16,         ///< two messages change places on an edge
+  kDropCredit = 1,                ///< a credit is not given back
+  kForgetTimer = 2,               ///< a watermark is forwarded without asking the operator
+  kLoseDirtyKey = 4,              ///< one changed key is left out of a checkpoint
+  kCommitPositionsFirst = 8,      ///< source positions become durable before the state of the same epoch
+  kSwapMessages = 16,             ///< two messages change places on an edge
+  kWatermarkEarly = 1 << 5,       ///< a watermark is sent before the rows that it covers
+  kMisalignedBarrier = 1 << 6,    ///< a cell takes its snapshot at the first barrier, not at the last
+  kParkedBehind = 1 << 7,         ///< what was parked at a barrier is taken after what came later
+  kPositionShort = 1 << 8,        ///< a source's position stays one chunk behind the rows that were sent
+  kSinkCommitsEarly = 1 << 9,     ///< sinks commit an epoch before it is durable
+  kDropAbandonedEpoch = 1 << 10,  ///< the rows of an abandoned epoch do not go into the next one
+  kForgetTombstone = 1 << 11,     ///< a checkpoint leaves out that a key was erased
+  kGatherBeforeMarks = 1 << 12,   ///< a gather sends rows on before all lanes have marked them
+  kCreditTwice = 1 << 13,         ///< a credit is given back twice
+  kUnsyncedCommit = 1 << 14,      ///< what the store wrote is not on the disk when it says so (in tests/support)
+};
+
+struct PlantedBugName {
+  PlantedBug bug;
+  const char* name;
+};
+/// All of them; engine/flow/README.md says what each does and which seed finds it.
+inline constexpr PlantedBugName kPlantedBugs[] = {
+    {PlantedBug::kDropCredit, "drop a credit"},
+    {PlantedBug::kForgetTimer, "forget a timer"},
+    {PlantedBug::kLoseDirtyKey, "lose a dirty key"},
+    {PlantedBug::kCommitPositionsFirst, "commit positions before state"},
+    {PlantedBug::kSwapMessages, "swap two messages"},
+    {PlantedBug::kWatermarkEarly, "send a watermark before its rows"},
+    {PlantedBug::kMisalignedBarrier, "snapshot at the first barrier"},
+    {PlantedBug::kParkedBehind, "take parked messages last"},
+    {PlantedBug::kPositionShort, "leave a position behind"},
+    {PlantedBug::kSinkCommitsEarly, "commit sinks before the store"},
+    {PlantedBug::kDropAbandonedEpoch, "drop an abandoned epoch"},
+    {PlantedBug::kForgetTombstone, "forget a tombstone"},
+    {PlantedBug::kGatherBeforeMarks, "gather before all lanes marked"},
+    {PlantedBug::kCreditTwice, "give a credit back twice"},
+    {PlantedBug::kUnsyncedCommit, "do not sync a commit"},
 };
 
 inline std::atomic<uint32_t> g_planted_bugs{0};

@@ -2,60 +2,46 @@
 
 #include <deque>
 
+#include "engine/base/units.h"
+
 namespace freshet {
 namespace {
-
-/// The real files with a clock that only the simulation moves.
-class SimEnv final : public Env {
- public:
-  explicit SimEnv(Env* base) : base_(base) {}
-  void Advance(int64_t us) { now_us_ += us; }
-  int64_t WallMicros() override { return 1700000000000000 + now_us_; }
-  int64_t SteadyMicros() override { return now_us_; }
-  std::optional<std::string> Variable(const std::string& name) override { return base_->Variable(name); }
-  Result<std::unique_ptr<ReadableFile>> OpenReadable(const std::string& path) override {
-    return base_->OpenReadable(path);
-  }
-  Result<std::unique_ptr<WritableFile>> OpenWritable(const std::string& path, int64_t truncate_to) override {
-    return base_->OpenWritable(path, truncate_to);
-  }
-  Result<FileInfo> Stat(const std::string& path) override { return base_->Stat(path); }
-  Status Rename(const std::string& from, const std::string& to) override { return base_->Rename(from, to); }
-  Status Remove(const std::string& path) override { return base_->Remove(path); }
-  Status RemoveTree(const std::string& path) override { return base_->RemoveTree(path); }
-  Status MakeDirectories(const std::string& path) override { return base_->MakeDirectories(path); }
-  Status SyncDirectory(const std::string& path) override { return base_->SyncDirectory(path); }
-  Result<std::vector<std::string>> List(const std::string& path) override { return base_->List(path); }
-  Result<std::vector<std::string>> Glob(const std::string& pattern) override { return base_->Glob(pattern); }
-  Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override { return base_->Lock(path); }
-
- private:
-  Env* base_;
-  int64_t now_us_ = 0;
-};
 
 /// One life of the job, from (re)start to end or crash.
 class Life final : public Carrier {
  public:
-  Life(const SimOptions& options, SimEnv* env, Rng* rng, SimResult* result)
-      : options_(options), env_(env), rng_(*rng), result_(*result) {}
+  /// `faults` are those still to be drawn in this life.
+  Life(const SimOptions& options, const SimFaults& faults, SimEnv* env, Rng* rng, SimResult* result)
+      : options_(options), faults_(faults), env_(env), rng_(*rng), result_(*result) {}
   ~Life() override {
     if (job_) job_->DetachAndClose();
   }
 
   void Send(Envelope envelope) override {
     const auto edge = static_cast<size_t>(envelope.edge);
-    if (std::holds_alternative<Watermark>(envelope.message)) ++result_.watermark_count;
+    if (const auto* watermark = std::get_if<Watermark>(&envelope.message)) {
+      ++result_.watermark_count;
+      promised_[edge] = std::max(promised_[edge], watermark->time);
+    } else if (const auto* batch = std::get_if<Batch>(&envelope.message)) {
+      CheckPromise(edge, *batch);
+    }
     queues_[edge].push_back(std::move(envelope));
   }
   void Nudge(int cell) override { nudged_.insert(cell); }
 
-  Status Start(GraphSpec spec) {
+  Status Start(GraphSpec spec, CheckpointStore* store) {
+    PlantFaults(faults_, &rng_, &spec);
     JobOptions job = options_.job;
     job.env = env_;
+    if (store != nullptr) {
+      store_ = NewFaultyStore(faults_, &rng_, store);
+      job.store = store_.get();
+    }
     FRESHET_ASSIGN_OR_RETURN(job_, Job::Make(std::move(spec), job, this));
     if (job_->already_finished()) return Status::Ok();
     queues_.resize(job_->plan().edges.size());
+    promised_.assign(queues_.size(), EventTime::Min());
+    for (size_t e = 0; e < queues_.size(); ++e) slow_.push_back(rng_.NextDouble() < faults_.slow_edge);
     for (const auto& driver : job_->drivers())
       decoders_.push_back(driver->bound().make_decoder ? driver->bound().make_decoder() : nullptr);
     chunks_.resize(job_->drivers().size());
@@ -68,7 +54,13 @@ class Life final : public Carrier {
   Step Take(bool may_crash) {
     env_->Advance(static_cast<int64_t>(rng_.Below(2000)));
     if (job_->already_finished()) return Step::kFinished;
-    if (job_->failed()) return Fail(job_->failure());
+    if (rng_.NextDouble() < faults_.clock_jump) env_->Jump(static_cast<int64_t>(rng_.Below(4 * kJumpUs)) - 2 * kJumpUs);
+    if (!broken_.ok()) return Fail(broken_);
+    if (job_->failed()) {
+      if (!IsPlantedOutage(job_->failure())) return Fail(job_->failure());
+      ++result_.outage_count;
+      return Step::kCrash;
+    }
     if (job_->finished() && nudged_.empty()) return Finish();
     const bool before_commit = job_->commit_ready() && !job_->finished();
     if (may_crash && (!options_.crash_between_prepare_and_commit || before_commit) &&
@@ -84,6 +76,22 @@ class Life final : public Carrier {
   JobReport Report() { return job_->Report(); }
 
  private:
+  static constexpr int64_t kJumpUs = int64_t{3600} * 1000000;
+  static constexpr uint64_t kSlowness = 30;
+
+  /// After a watermark W only rows come that have a time from W on, or that are late by their own watermark.
+  void CheckPromise(size_t edge, const Batch& batch) {
+    const EventTime promised = promised_[edge];
+    for (int32_t row = 0; row < batch.row_count(); ++row) {
+      if (std::max(batch.time(row), batch.row_watermark(row)) >= promised) continue;
+      const CellPlan& to = job_->plan().cells[static_cast<size_t>(job_->plan().edges[edge].to)];
+      broken_ = Status::Internal("a row of " + FormatTime(batch.time(row)) + " came behind the watermark " +
+                                 FormatTime(promised))
+                    .WithNode(job_->spec().nodes[static_cast<size_t>(to.nodes[0])].id);
+      return;
+    }
+  }
+
   Step Act() {
     // Every possible next event, weighed alike.
     std::vector<std::pair<char, int>> actions;
@@ -92,10 +100,14 @@ class Life final : public Carrier {
         actions.emplace_back('p', d);
       for (size_t c = 0; c < chunks_[d].size(); ++c) actions.emplace_back('d', static_cast<int>(d));
     }
-    for (size_t e = 0; e < queues_.size(); ++e)
-      if (!queues_[e].empty()) actions.emplace_back('e', static_cast<int>(e));
+    std::vector<std::pair<char, int>> slow;
+    for (size_t e = 0; e < queues_.size(); ++e) {
+      if (queues_[e].empty()) continue;
+      (slow_[e] && rng_.Below(kSlowness) > 0 ? slow : actions).emplace_back('e', static_cast<int>(e));
+    }
     for (const int cell : nudged_) actions.emplace_back('n', cell);
     if (job_->commit_ready()) actions.emplace_back('c', 0);
+    if (actions.empty()) actions = std::move(slow);
     if (actions.empty()) return Fail(Status::Internal("deadlock: nothing can happen and the input has not ended"));
     const auto [what, which] = actions[rng_.Below(actions.size())];
     switch (what) {
@@ -112,7 +124,10 @@ class Life final : public Carrier {
       }
       default: {
         const Status status = job_->CommitReady();
-        if (status.code() == StatusCode::kCancelled) return Step::kCrash;
+        if (status.code() == StatusCode::kCancelled) {
+          ++result_.crash_before_commit_count;
+          return Step::kCrash;
+        }
         if (!status.ok()) return Fail(status);
         for (SinkCell* sink : job_->sinks()) nudged_.insert(sink->id());
         return Step::kWorked;
@@ -181,10 +196,15 @@ class Life final : public Carrier {
   }
 
   const SimOptions& options_;
+  const SimFaults& faults_;
   SimEnv* env_;
   Rng& rng_;
   SimResult& result_;
+  std::unique_ptr<CheckpointStore> store_;
   std::unique_ptr<Job> job_;
+  std::vector<EventTime> promised_;  // per edge: the last watermark
+  std::vector<bool> slow_;           // per edge
+  Status broken_;
   std::vector<std::deque<Envelope>> queues_;
   std::set<int> nudged_;
   std::vector<std::unique_ptr<Decoder>> decoders_;
@@ -198,9 +218,20 @@ SimResult RunSimulation(const std::function<GraphSpec()>& make_spec, const SimOp
   SimResult result;
   SimEnv env(options.job.env != nullptr ? options.job.env : Env::Posix());
   Rng rng(options.seed);
+  const SimFaults no_faults;
   for (;;) {
-    Life life(options, &env, &rng, &result);
-    if (Status status = life.Start(make_spec()); !status.ok()) {
+    CheckpointStore* store = options.job.store;
+    if (options.store_of_life) {
+      Result<CheckpointStore*> opened = options.store_of_life();
+      if (!opened.ok()) {
+        result.status = std::move(opened).status();
+        return result;
+      }
+      store = *opened;
+    }
+    const bool disturbed = result.crash_count < options.crash_count_max;
+    Life life(options, disturbed ? options.faults : no_faults, &env, &rng, &result);
+    if (Status status = life.Start(make_spec(), store); !status.ok()) {
       result.status = std::move(status);
       return result;
     }
@@ -211,7 +242,7 @@ SimResult RunSimulation(const std::function<GraphSpec()>& make_spec, const SimOp
             Status::Internal("the simulation did not end within " + std::to_string(options.step_count_max) + " steps");
         return result;
       }
-      step = life.Take(result.crash_count < options.crash_count_max);
+      step = life.Take(disturbed);
     }
     if (step == Life::Step::kCrash) {
       ++result.crash_count;

@@ -32,6 +32,8 @@ class Sink {
   virtual Status Write(const Batch& batch, int64_t first_ordinal) = 0;
   /// Makes all rows so far durable enough to be committed; returns what a recovery needs to know.
   virtual Result<std::string> PrepareCommit(Epoch epoch) = 0;
+  /// Everything prepared for epochs up to this one is committed, those that were aborted on the way included: at the
+  /// end of input an aborted epoch is committed under the next number without being prepared again.
   virtual Status Commit(Epoch epoch) {
     (void)epoch;
     return Status::Ok();

@@ -95,6 +95,50 @@ class Collector final : public Sink {
   std::shared_ptr<Collected> into_;
 };
 
+class Publisher final : public Sink {
+ public:
+  explicit Publisher(std::shared_ptr<Published> into) : into_(std::move(into)) {}
+  Status Open(const SinkOpenContext& ctx) override {
+    PublishUpTo(ctx.restored_epoch.number);
+    into_->staged.clear();
+    const uint64_t committed = ctx.restored_epoch.number > 0 ? ByteSource(ctx.committed).GetU64() : 0;
+    if (into_->lines.size() == committed) return Status::Ok();
+    return Status::DataLoss(std::to_string(into_->lines.size()) + " rows are public and " + std::to_string(committed) +
+                            " are committed");
+  }
+  Status Write(const Batch& batch, int64_t first_ordinal) override {
+    if (static_cast<size_t>(first_ordinal) != count())
+      return Status::Internal("rows were numbered wrongly at the sink");
+    for (int32_t row = 0; row < batch.row_count(); ++row) pending_.push_back(RowText(batch, row));
+    return Status::Ok();
+  }
+  Result<std::string> PrepareCommit(Epoch epoch) override {
+    into_->staged[epoch.number] = std::exchange(pending_, {});
+    ByteSink sink;
+    sink.PutU64(count());
+    return sink.Take();
+  }
+  Status Commit(Epoch epoch) override {
+    PublishUpTo(epoch.number);
+    return Status::Ok();
+  }
+
+ private:
+  size_t count() const {
+    size_t count = into_->lines.size() + pending_.size();
+    for (const auto& [epoch, rows] : into_->staged) count += rows.size();
+    return count;
+  }
+  void PublishUpTo(uint64_t epoch) {
+    auto& staged = into_->staged;
+    for (; !staged.empty() && staged.begin()->first <= epoch; staged.erase(staged.begin()))
+      into_->lines.insert(into_->lines.end(), staged.begin()->second.begin(), staged.begin()->second.end());
+  }
+
+  std::shared_ptr<Published> into_;
+  std::vector<std::string> pending_;
+};
+
 class DropMultiplesOperator final : public Operator {
  public:
   explicit DropMultiplesOperator(int64_t modulus) : modulus_(modulus) {}
@@ -346,17 +390,28 @@ std::string RowText(const Batch& batch, int32_t row) {
   return text;
 }
 
-NodeSpec CollectSink(const std::string& id, std::vector<PortRef> inputs, std::shared_ptr<Collected> into) {
+namespace {
+NodeSpec SinkSpec(const std::string& id, const char* type, std::vector<PortRef> inputs,
+                  std::function<std::unique_ptr<Sink>()> make_sink) {
   SinkNode sink;
   sink.bound.delivery = Delivery::kExactlyOnce;
   sink.bound.blocking = false;
-  sink.bound.make_sink = [into] { return std::make_unique<Collector>(into); };
+  sink.bound.make_sink = std::move(make_sink);
   NodeSpec node;
   node.id = id;
-  node.type = "collect";
+  node.type = type;
   node.inputs = std::move(inputs);
   node.kind = std::move(sink);
   return node;
+}
+}  // namespace
+
+NodeSpec CollectSink(const std::string& id, std::vector<PortRef> inputs, std::shared_ptr<Collected> into) {
+  return SinkSpec(id, "collect", std::move(inputs), [into] { return std::make_unique<Collector>(into); });
+}
+
+NodeSpec PublishSink(const std::string& id, std::vector<PortRef> inputs, std::shared_ptr<Published> into) {
+  return SinkSpec(id, "publish", std::move(inputs), [into] { return std::make_unique<Publisher>(into); });
 }
 
 NodeSpec DropMultiples(const std::string& id, PortRef input, SchemaRef schema, int64_t modulus) {

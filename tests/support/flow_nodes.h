@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,6 +36,12 @@ struct Collected {
   std::vector<std::string> lines;
 };
 NodeSpec CollectSink(const std::string& id, std::vector<PortRef> inputs, std::shared_ptr<Collected> into);
+/// A place that shows rows at Commit and cannot take them back, as a database or a broker would: rows of a prepared
+/// epoch are staged outside, and a reopening sink publishes or drops them by what it was restored to.
+struct Published : Collected {
+  std::map<uint64_t, std::vector<std::string>> staged;  ///< by epoch
+};
+NodeSpec PublishSink(const std::string& id, std::vector<PortRef> inputs, std::shared_ptr<Published> into);
 /// One row as text, every column and its event time.
 std::string RowText(const Batch& batch, int32_t row);
 

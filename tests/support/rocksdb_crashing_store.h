@@ -1,0 +1,41 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/base/rng.h"
+#include "engine/state/checkpoint_store.h"
+
+namespace freshet::testing {
+
+/// The real RocksDB store on a file system that can lose its power: Crash forgets what was written and not synced,
+/// tears the last write of each file, undoes files and names whose directory was not synced, and opens the store again
+/// on what is left. One thread, but for RocksDB's own.
+class CrashingRocksDbStore {
+ public:
+  /// In a folder of its own below the temporary one, removed at the end.
+  CrashingRocksDbStore();
+  ~CrashingRocksDbStore();
+  CrashingRocksDbStore(const CrashingRocksDbStore&) = delete;
+  CrashingRocksDbStore& operator=(const CrashingRocksDbStore&) = delete;
+
+  /// The first time opens an empty store, later crashes and opens what is left. The pointer lives until the next call.
+  Result<CheckpointStore*> NextLife(Rng* rng);
+  /// In this life the power fails at the n-th write, sync, link, rename or deletion of some commit (from 0; counted
+  /// within commits only, over all of them): Commit returns kCancelled and nothing reaches the disk any more.
+  void CrashAtCall(int64_t n);
+  /// In this life that call fails with a full disk, and the ones after it succeed.
+  void FailAtCall(int64_t n);
+  /// How often power failed inside a commit.
+  int crash_inside_commit_count() const { return crash_inside_commit_count_; }
+
+ private:
+  class FileSystem;
+  class Store;
+  std::string directory_;
+  std::shared_ptr<FileSystem> files_;
+  std::unique_ptr<Store> store_;
+  int crash_inside_commit_count_ = 0;
+};
+
+}  // namespace freshet::testing
