@@ -11,13 +11,12 @@ void TableDirectory::Load(const Manifest& manifest) {
   tables_ = manifest.tables;
 }
 
-Result<TableId> TableDirectory::Resolve(const std::string& node_id, const StateTable& table, bool* existed) {
+Result<TableId> TableDirectory::Resolve(const std::string& node_id, const StateTable& table, uint16_t* stored) {
   const std::lock_guard lock(mutex_);
   TableId next = 1;
-  for (const Manifest::Table& t : tables_) {
+  for (Manifest::Table& t : tables_) {
     next = std::max<TableId>(next, static_cast<TableId>(t.id + 1));
     if (t.node_id != node_id || t.name != table.name()) continue;
-    *existed = true;
     if (t.codec > table.options().codec)
       return Status::Unsupported("its state was written by a newer version of Freshet (codec " +
                                  std::to_string(t.codec) + " of table `" + t.name +
@@ -27,9 +26,10 @@ Result<TableId> TableDirectory::Resolve(const std::string& node_id, const StateT
           "its options changed in a way that does not fit the state kept for it (table `" + t.name +
           "`: " + t.fingerprint + " in the checkpoint, " + table.options().fingerprint +
           " now); undo the change, rename the id to start it empty, or start over with --fresh");
+    *stored = std::exchange(t.codec, table.options().codec);
     return t.id;
   }
-  *existed = false;
+  *stored = 0;
   tables_.push_back({node_id, table.name(), next, table.options().codec, table.options().fingerprint});
   return next;
 }

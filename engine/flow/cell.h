@@ -48,8 +48,9 @@ class CellListener {
 class TableDirectory {
  public:
   void Load(const Manifest& manifest);
-  /// The number of a table; fails when its codec or fingerprint does not fit what is in the checkpoint.
-  Result<TableId> Resolve(const std::string& node_id, const StateTable& table, bool* existed);
+  /// The number of a table; fails when its codec or fingerprint does not fit what is in the checkpoint. `*stored` is
+  /// the codec of its rows there, 0 if it has none; from now on it has the table's own.
+  Result<TableId> Resolve(const std::string& node_id, const StateTable& table, uint16_t* stored);
   std::vector<Manifest::Table> tables() const;
 
  private:

@@ -24,7 +24,8 @@ enum class NodeClass : uint8_t { kSource, kRowWise, kStateful, kExpanding, kSink
 /// leave on the node's `late` output and never reach the operator.
 enum class InputOrder : uint8_t { kByArrival, kByEventTime };
 /// In which order rows leave: row for row in input order, or by time, as made by watermarks: the lanes' rows are merged
-/// by (event time, key columns' canonical bytes, position in the lane's output).
+/// by (moment, event time, key columns' canonical bytes, position in the lane's output); a row's moment is its event
+/// time or its row watermark, whichever is later: they differ for revisions of results that have left before.
 enum class OutputOrder : uint8_t { kInputOrder, kByTime };
 enum class Delivery : uint8_t { kExactlyOnce, kEffectivelyOnce, kAtLeastOnce };
 
@@ -33,8 +34,12 @@ struct OutputPort {
   SchemaRef schema;
   OutputOrder order = OutputOrder::kInputOrder;
   /// For kByTime: indices of the key columns in `schema`, for ties; may be empty. Each instance must emit its rows in
-  /// the order (event time, canonical key bytes of these columns): the gather merges sorted lanes.
+  /// the order (moment, event time, canonical key bytes of these columns), and all rows of moments below a watermark
+  /// before that watermark is passed on: the gather merges sorted lanes.
   std::vector<int> key_columns;
+  /// Later rows may replace earlier ones: the columns `revision` and `op` say which. The planner hands it on through
+  /// row-wise operators and checks who reads it.
+  bool revises = false;
 };
 
 /// The constant plan of one operator: bound to its inputs' schemas, shared by all its instances. Made once at load.

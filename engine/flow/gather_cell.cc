@@ -111,6 +111,14 @@ Progress GatherCell::PumpInputOrder() {
   return Progress::kDone;
 }
 
+namespace {
+/// A row's moment and event time.
+std::pair<EventTime, EventTime> PlaceOf(const Batch& batch, int32_t row) {
+  const EventTime time = batch.time(row);
+  return {std::max(time, batch.row_watermark(row)), time};
+}
+}  // namespace
+
 GatherCell::Lane* GatherCell::SmallestHead() {
   Lane* best = nullptr;
   for (const auto& lane : lanes_) {
@@ -121,9 +129,9 @@ GatherCell::Lane* GatherCell::SmallestHead() {
     }
     const auto& [batch, keys] = lane->queue.front();
     const auto& [best_batch, best_keys] = best->queue.front();
-    const EventTime time = batch.time(lane->cursor);
-    const EventTime best_time = best_batch.time(best->cursor);
-    if (time < best_time || (time == best_time && keys.key(lane->cursor) < best_keys.key(best->cursor)))
+    const auto place = PlaceOf(batch, lane->cursor);
+    const auto best_place = PlaceOf(best_batch, best->cursor);
+    if (place < best_place || (place == best_place && keys.key(lane->cursor) < best_keys.key(best->cursor)))
       best = lane.get();
   }
   return best;
@@ -147,11 +155,11 @@ Progress GatherCell::PumpByTime() {
     Lane* head = SmallestHead();
     if (head == nullptr) break;
     const Batch& batch = head->queue.front().first;
-    const EventTime time = batch.time(head->cursor);
+    const EventTime moment = PlaceOf(batch, head->cursor).first;
     // A lane without rows may still send some at or after its own watermark.
     bool settled = true;
     for (size_t i = 0; i < lanes_.size(); ++i)
-      settled = settled && (!lanes_[i]->queue.empty() || input_watermark(static_cast<InputIndex>(i)) > time);
+      settled = settled && (!lanes_[i]->queue.empty() || input_watermark(static_cast<InputIndex>(i)) > moment);
     if (!settled) break;
     rows.emplace_back(batch, head->cursor);
     if (++head->cursor == batch.row_count()) {

@@ -68,15 +68,14 @@ class OperatorCell::State final : public StateContext {
 
  protected:
   Status Adopt(std::unique_ptr<StateTable> table) override {
-    bool existed = false;
-    FRESHET_ASSIGN_OR_RETURN(const TableId id, environment_.tables->Resolve(node_id_, *table, &existed));
+    uint16_t codec = 0;
+    FRESHET_ASSIGN_OR_RETURN(const TableId id, environment_.tables->Resolve(node_id_, *table, &codec));
     StateTable* raw = table.get();
     tables_.push_back(std::move(table));
     ids_.push_back(id);
-    if (!existed || environment_.store == nullptr || environment_.restored.number == 0) return Status::Ok();
+    if (codec == 0 || environment_.store == nullptr || environment_.restored.number == 0) return Status::Ok();
     const uint16_t first = FirstKeyGroup(plan_.lane, plan_.lane_count);
     const auto last = static_cast<uint16_t>(FirstKeyGroup(plan_.lane + 1, plan_.lane_count) - 1);
-    const uint16_t codec = raw->options().codec;
     return environment_.store->Scan(id, first, last, [&](uint16_t group, std::string_view key, std::string_view value) {
       return raw->RestoreEntry(group, key, value, codec);
     });

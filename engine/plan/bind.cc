@@ -127,11 +127,40 @@ class Binder {
     const int errors_before = diagnostics_->error_count();
     const bool ok = Make(index, values, context, &node);
     if (ok) {
+      PassRevisions(entry, &node);
       bound_.nodes[index] = std::move(node);
     } else if (diagnostics_->error_count() == errors_before && muted.error_count() == 0 && !HasBroken(entry.config)) {
       diagnostics_->Error("FR2114", entry.id.span,
                           "`" + entry.id.value + "` could not be set up, and its type does not say why",
                           "this is a mistake in Freshet: please report it");
+    }
+  }
+
+  /// Revised results (SEMANTICS.md §6.3): a sink only appends, so its rows must say what they replace; whoever counts
+  /// or remembers rows takes a revised one for one more.
+  void PassRevisions(const NodeEntry& entry, NodeSpec* node) {
+    for (size_t i = 0; i < node->inputs.size(); ++i) {
+      const auto* from = std::get_if<OperatorNode>(&bound_.nodes[static_cast<size_t>(node->inputs[i].node)]->kind);
+      if (from == nullptr) continue;
+      const OutputPort& port = from->bound.outputs[static_cast<size_t>(node->inputs[i].port)];
+      if (!port.revises) continue;
+      const SpannedText& name = entry.inputs[i].text;
+      auto* op = std::get_if<OperatorNode>(&node->kind);
+      if (op != nullptr && op->bound.stateless) {
+        for (OutputPort& output : op->bound.outputs) output.revises = true;
+      } else if (op != nullptr) {
+        const bool by_time = op->bound.input_order == InputOrder::kByEventTime;
+        diagnostics_->Warning("FR2116", name.span,
+                              "`" + name.value + "` revises its results, and `" + node->id + "` " +
+                                  (by_time ? "takes none that comes late: revisions go to its `late` output"
+                                           : "takes each revision for one more row"),
+                              "leave `allowed_lateness` at 0s where the results are made");
+      } else if (!port.schema->Find("revision") || !port.schema->Find("op")) {
+        diagnostics_->Error(
+            "FR2115", name.span,
+            "`" + name.value + "` revises its results, but its rows lack the columns `revision` and `op`",
+            "keep both columns: `" + node->id + "` can only append, and a reader must know which row counts");
+      }
     }
   }
 

@@ -39,7 +39,8 @@ class StateTable {
   virtual void DrainDirty(const std::function<void(const StateEntry&)>& sink) = 0;
   /// Calls `sink` for every live entry, clean or dirty, and changes nothing (state export, tests).
   virtual void ForEachEncoded(const std::function<void(const StateEntry&)>& sink) const = 0;
-  /// Puts back one committed entry, clean. Returns DataLoss if the bytes do not decode.
+  /// Puts back one committed entry: clean, or dirty if it was written in an older codec, since all rows of a table have
+  /// one. Returns DataLoss if the bytes do not decode.
   virtual Status RestoreEntry(uint16_t key_group, std::string_view key, std::string_view value, uint16_t codec) = 0;
   virtual int64_t size() const = 0;          ///< live keys
   virtual int64_t memory_bytes() const = 0;  ///< approximate

@@ -107,6 +107,7 @@ class KeyedTable final : public StateTable {
     ByteSource source(value);
     if (!e.value.Decode(source, codec) || !source.ok() || !source.exhausted())
       return Status::DataLoss("table `" + name_ + "`: a value in the checkpoint cannot be read");
+    if (codec != options_.codec) MarkDirty(e);
     return Status::Ok();
   }
 

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <new>
+#include <tuple>
 
 namespace freshet {
 
-CellPool::CellPool(const AggregatePlan& plan, const SliceAssigner& assigner)
+CellPool::CellPool(const AggregatePlan& plan, const SliceAssigner& assigner, Duration allowed_lateness)
     : plan_(plan),
       assigner_(assigner),
+      allowed_lateness_(allowed_lateness.us),
       stride_((plan.cell_bytes + kCellAlignment - 1) / kCellAlignment * kCellAlignment) {}
 
 CellPool::~CellPool() {
@@ -60,35 +62,71 @@ bool CellPool::DecodeStates(SliceCell* cell, ByteSource& source) const {
   return true;
 }
 
-SliceCell* KeyPanes::Find(int64_t slice_begin, int64_t first_end) const {
+namespace {
+/// Newest slice first; of one slice, later first ends and later moments first.
+bool Before(const SliceCell& a, const SliceCell& b) {
+  return std::tie(a.slice_begin, a.first_end, a.since) > std::tie(b.slice_begin, b.first_end, b.since);
+}
+}  // namespace
+
+SliceCell* KeyPanes::Find(int64_t slice_begin, int64_t first_end, int64_t since) const {
   for (SliceCell* c = cells; c != nullptr && c->slice_begin >= slice_begin; c = c->next)
-    if (c->slice_begin == slice_begin && c->first_end == first_end) return c;
+    if (c->slice_begin == slice_begin && c->first_end == first_end && c->since == since) return c;
   return nullptr;
 }
 
-SliceCell* KeyPanes::Add(const SliceAssigner::Slice& slice, int64_t first_end) {
+SliceCell* KeyPanes::Link(SliceCell* cell) {
   SliceCell** at = &cells;
-  while (*at != nullptr &&
-         ((*at)->slice_begin > slice.begin || ((*at)->slice_begin == slice.begin && (*at)->first_end > first_end)))
-    at = &(*at)->next;
-  SliceCell* cell = pool->New();
-  cell->slice_begin = slice.begin;
-  cell->first_end = first_end;
-  cell->last_end = slice.last_window_end;
+  while (*at != nullptr && Before(**at, *cell)) at = &(*at)->next;
   cell->next = *at;
   *at = cell;
   return cell;
 }
 
+SliceCell* KeyPanes::Add(const SliceAssigner::Slice& slice, int64_t first_end, int64_t since, int64_t* opened) {
+  const int64_t slide = pool->assigner().slide();
+  *opened = 0;
+  for (int64_t end = FirstFresh(first_end); end <= slice.last_window_end; end = FirstFresh(end + slide))
+    if (!IsCovered(end)) ++*opened;
+  return Create(slice, first_end, since);
+}
+
+SliceCell* KeyPanes::Create(const SliceAssigner::Slice& slice, int64_t first_end, int64_t since) {
+  SliceCell* cell = pool->New();
+  cell->slice_begin = slice.begin;
+  cell->first_end = first_end;
+  cell->last_end = slice.last_window_end;
+  cell->since = since;
+  return Link(cell);
+}
+
+bool KeyPanes::IsCovered(int64_t end) const {
+  for (const SliceCell* c = cells; c != nullptr && c->last_end >= end; c = c->next)
+    if (c->first_end <= end) return true;
+  return false;
+}
+
+LeftWindow* KeyPanes::FindLeft(int64_t end) const {
+  if (left == nullptr) return nullptr;
+  const auto at = std::lower_bound(left->windows.begin(), left->windows.end(), end,
+                                   [](const LeftWindow& w, int64_t e) { return w.end < e; });
+  return at == left->windows.end() || at->end != end ? nullptr : &*at;
+}
+
+int64_t KeyPanes::FirstFresh(int64_t end) const {
+  const int64_t slide = pool->assigner().slide();
+  if (gone_end >= end) end = gone_end + slide;
+  while (FindLeft(end) != nullptr) end += slide;
+  return end;
+}
+
 int64_t KeyPanes::CountOpen() const {
-  if (cells == nullptr) return 0;
   // Cells come with falling last ends, so what a cell adds to the windows counted so far lies below `covered`.
   const int64_t slide = pool->assigner().slide();
   int64_t count = 0;
   int64_t covered = kNone;
   for (const SliceCell* c = cells; c != nullptr; c = c->next) {
-    const int64_t first =
-        std::max(c->first_end, emitted_end == std::numeric_limits<int64_t>::min() ? emitted_end : emitted_end + slide);
+    const int64_t first = gone_end >= c->first_end ? gone_end + slide : c->first_end;
     if (first > c->last_end) continue;
     if (c->last_end < covered) {
       count += (c->last_end - first) / slide + 1;
@@ -98,63 +136,154 @@ int64_t KeyPanes::CountOpen() const {
       covered = first;
     }
   }
+  if (left == nullptr) return count;
+  for (const LeftWindow& w : left->windows) count -= w.end > gone_end && IsCovered(w.end);
   return count;
 }
 
-int64_t KeyPanes::EarliestOpen() const {
-  int64_t earliest = kNone;
-  const int64_t floor = emitted_end == std::numeric_limits<int64_t>::min() || cells == nullptr
-                            ? emitted_end
-                            : emitted_end + pool->assigner().slide();
-  for (const SliceCell* c = cells; c != nullptr; c = c->next) {
-    const int64_t first = std::max(c->first_end, floor);
-    if (first <= c->last_end) earliest = std::min(earliest, first);
-  }
-  return earliest;
+int64_t KeyPanes::MomentOf(const SliceCell& cell) const {
+  if (cell.pending()) return cell.since;
+  const int64_t end = FirstFresh(cell.first_end);
+  return end <= cell.last_end ? end - 1 : kNone;
 }
 
-void KeyPanes::CloseThrough(int64_t end) {
-  emitted_end = end;
-  SliceCell** at = &cells;
-  while (*at != nullptr && (*at)->last_end > end) at = &(*at)->next;
-  SliceCell* done = *at;
-  *at = nullptr;
-  while (done != nullptr) {
-    SliceCell* next = done->next;
-    pool->Delete(done);
-    done = next;
+int64_t KeyPanes::NextMoment(bool expire) const {
+  int64_t moment = kNone;
+  for (const SliceCell* c = cells; c != nullptr; c = c->next) moment = std::min(moment, MomentOf(*c));
+  if (left == nullptr) return moment;
+  if (expire) moment = std::min(moment, left->windows.front().end + pool->allowed_lateness() - 1);
+  for (const LeftWindow& w : left->windows)
+    if (w.reopened) moment = std::min(moment, w.end - 1);
+  return moment;
+}
+
+void KeyPanes::WindowsAt(int64_t moment, std::vector<int64_t>* ends) const {
+  const int64_t slide = pool->assigner().slide();
+  ends->clear();
+  for (const SliceCell* c = cells; c != nullptr; c = c->next) {
+    if (c->pending() && c->since <= moment) {
+      const int64_t last = std::min(c->last_end, moment);
+      for (int64_t end = gone_end >= c->first_end ? gone_end + slide : c->first_end; end <= last; end += slide)
+        ends->push_back(end);
+    }
+    const int64_t end = moment + 1;
+    if (c->first_end <= end && end <= c->last_end && FirstFresh(end) == end && c->since <= moment &&
+        (end - c->first_end) % slide == 0)
+      ends->push_back(end);
+  }
+  if (const LeftWindow* w = FindLeft(moment + 1); w != nullptr && w->reopened) ends->push_back(moment + 1);
+  std::sort(ends->begin(), ends->end());
+  ends->erase(std::unique(ends->begin(), ends->end()), ends->end());
+}
+
+int64_t KeyPanes::Leave(int64_t end, bool keep) {
+  if (LeftWindow* w = FindLeft(end)) {
+    w->reopened = false;
+    return ++w->revision;
+  }
+  if (!keep) {
+    gone_end = end;
+    return 0;
+  }
+  if (left == nullptr) left = std::make_unique<Tail>();
+  const auto at = std::lower_bound(left->windows.begin(), left->windows.end(), end,
+                                   [](const LeftWindow& w, int64_t e) { return w.end < e; });
+  left->windows.insert(at, {end, 0, false});
+  return 0;
+}
+
+void KeyPanes::Settle(int64_t moment, bool expire) {
+  const int64_t allowed = pool->allowed_lateness();
+  if (left != nullptr && expire) {
+    auto& windows = left->windows;
+    size_t over = 0;
+    while (over < windows.size() && windows[over].end + allowed - 1 <= moment) ++over;
+    if (over > 0) gone_end = std::max(gone_end, windows[over - 1].end);
+    windows.erase(windows.begin(), windows.begin() + static_cast<std::ptrdiff_t>(over));
+    if (windows.empty()) left.reset();
+  }
+  // Without revisions, what has left by the end of the input needs no cells any more.
+  const int64_t needless = allowed == 0 ? std::max(gone_end, moment + 1) : gone_end;
+  std::vector<SliceCell*> settled;
+  for (SliceCell** at = &cells; *at != nullptr;) {
+    SliceCell* cell = *at;
+    const bool done = cell->last_end <= needless;
+    const bool settles = !done && cell->pending() && cell->since <= moment;
+    if (!done && !settles) {
+      at = &cell->next;
+      continue;
+    }
+    *at = cell->next;
+    if (settles)
+      settled.push_back(cell);
+    else
+      pool->Delete(cell);
+  }
+  for (SliceCell* cell : settled) {
+    if (SliceCell* other = Find(cell->slice_begin, cell->first_end, SliceCell::kSettled)) {
+      pool->Merge(other, cell);
+      pool->Delete(cell);
+    } else {
+      cell->since = SliceCell::kSettled;
+      Link(cell);
+    }
   }
 }
 
 void KeyPanes::Encode(ByteSink& sink) const {
   uint64_t count = 0;
   for (const SliceCell* c = cells; c != nullptr; c = c->next) ++count;
-  sink.PutI64(emitted_end);
+  sink.PutI64(gone_end);
   sink.PutVarint(count);
   for (const SliceCell* c = cells; c != nullptr; c = c->next) {
     sink.PutI64(c->slice_begin);
     sink.PutI64(c->first_end);
+    sink.PutBool(c->pending());
+    if (c->pending()) sink.PutI64(c->since);
     pool->EncodeStates(c, sink);
+  }
+  sink.PutVarint(left == nullptr ? 0 : left->windows.size());
+  if (left == nullptr) return;
+  for (const LeftWindow& w : left->windows) {
+    sink.PutI64(w.end);
+    sink.PutVarint(static_cast<uint64_t>(w.revision));
+    sink.PutBool(w.reopened);
   }
 }
 
 bool KeyPanes::Decode(ByteSource& source, uint16_t codec) {
-  if (codec != 1) return false;
-  restored = std::make_unique<std::string>(source.GetBytes(source.remaining()));
+  if (codec != 1 && codec != 2) return false;
+  restored = std::make_unique<std::string>(1, static_cast<char>(codec));
+  *restored += source.GetBytes(source.remaining());
   return source.ok();
 }
 
 bool KeyPanes::Load() {
-  ByteSource source(*restored);
-  emitted_end = source.GetI64();
+  ByteSource source(std::string_view(*restored).substr(1));
+  const bool has_left = restored->front() != 1;  // codec 1 knew no late rows and nothing of windows that had left
+  gone_end = source.GetI64();
   const uint64_t count = source.GetVarint();
   for (uint64_t i = 0; i < count && source.ok(); ++i) {
     const int64_t begin = source.GetI64();
     const int64_t first_end = source.GetI64();
+    const int64_t since = has_left && source.GetBool() ? source.GetI64() : SliceCell::kSettled;
     const SliceAssigner::Slice slice = pool->assigner().SliceOf(begin);
     if (!source.ok() || slice.begin != begin || first_end < slice.first_window_end || first_end > slice.last_window_end)
       return false;
-    if (Find(begin, first_end) != nullptr || !pool->DecodeStates(Add(slice, first_end), source)) return false;
+    if ((slice.last_window_end - first_end) % pool->assigner().slide() != 0 ||
+        Find(begin, first_end, since) != nullptr || !pool->DecodeStates(Create(slice, first_end, since), source))
+      return false;
+  }
+  const uint64_t left_count = has_left ? source.GetVarint() : 0;
+  for (uint64_t i = 0; i < left_count && source.ok(); ++i) {
+    if (left == nullptr) left = std::make_unique<Tail>();
+    const int64_t end = source.GetI64();
+    const auto revision = static_cast<int64_t>(source.GetVarint());
+    const bool reopened = source.GetBool();
+    if (!left->windows.empty() && end <= left->windows.back().end) return false;
+    left->windows.push_back({end, revision, reopened});
+    left->guard_end = end;
+    if (reopened && !IsCovered(end)) return false;
   }
   if (!source.ok() || !source.exhausted()) return false;
   restored.reset();

@@ -16,12 +16,20 @@ namespace freshet {
 /// The partial aggregates of one key over one slice; the states lie behind this header. A row that is late for some
 /// windows of its slice and on time for others goes to a cell of its own with a later `first_end`, so that it counts
 /// in exactly the windows for which it was on time.
+///
+/// With `allowed_lateness`, rows that come after a window's end by their own watermark wait in a cell per row watermark
+/// (`since`) until the results up to that moment have left; then the cell is settled, that is merged with the others
+/// of its slice.
 struct SliceCell {
+  static constexpr int64_t kSettled = std::numeric_limits<int64_t>::min();
+
   int64_t slice_begin = 0;
   int64_t first_end = 0;  ///< the first and the last end of the windows that count this cell
   int64_t last_end = 0;
+  int64_t since = kSettled;  ///< counts in results of this moment and later; windows up to it are revised then
   SliceCell* next = nullptr;
   bool live = false;
+  bool pending() const { return since != kSettled; }
   std::byte* bytes() { return reinterpret_cast<std::byte*>(this); }
   const std::byte* bytes() const { return reinterpret_cast<const std::byte*>(this); }
 };
@@ -29,7 +37,7 @@ struct SliceCell {
 /// Memory of the cells of one operator: slabs, recycled, nothing allocated per row. Owns all cells. One thread.
 class CellPool {
  public:
-  CellPool(const AggregatePlan& plan, const SliceAssigner& assigner);
+  CellPool(const AggregatePlan& plan, const SliceAssigner& assigner, Duration allowed_lateness);
   ~CellPool();
   CellPool(const CellPool&) = delete;
   CellPool& operator=(const CellPool&) = delete;
@@ -41,42 +49,80 @@ class CellPool {
   void EncodeStates(const SliceCell* cell, ByteSink& sink) const;
   bool DecodeStates(SliceCell* cell, ByteSource& source) const;
   const SliceAssigner& assigner() const { return assigner_; }
+  int64_t allowed_lateness() const { return allowed_lateness_; }
 
  private:
   static constexpr size_t kCellsPerSlab = 64;
   static constexpr size_t kCellAlignment = 64;
   const AggregatePlan& plan_;
   const SliceAssigner assigner_;
+  const int64_t allowed_lateness_;
   size_t stride_;
   std::vector<std::byte*> slabs_;
   SliceCell* free_ = nullptr;
 };
 
-/// All open panes of one key: the value of the window's table. Cells are listed newest slice first.
+/// A window of one key whose result has left and which may still be heard of: until its allowed lateness has passed,
+/// or because it was the end of the input that closed it, not time (SEMANTICS.md §3.2).
+struct LeftWindow {
+  int64_t end = 0;
+  int64_t revision = 0;   ///< of the last result
+  bool reopened = false;  ///< rows on time for it came after the end of the input that closed it
+};
+
+/// All panes of one key that are not over for good: the value of the window's table. Cells are listed newest slice
+/// first.
+///
+/// Results leave at *moments*: the first one of a window at `end` - 1 µs; a revision at the row watermark of the late
+/// rows it is for. A moment is due when the watermark has passed it.
 struct KeyPanes {
   static constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
 
+  /// Rarely there, so kept apart.
+  struct Tail {
+    std::vector<LeftWindow> windows;  ///< by end, ascending
+    /// Windows up to this end may have left although rows that are on time for them still come.
+    int64_t guard_end = std::numeric_limits<int64_t>::min();
+  };
+
   CellPool* pool = nullptr;  ///< set by the operator with the first cell
   SliceCell* cells = nullptr;
-  int64_t emitted_end = std::numeric_limits<int64_t>::min();  ///< windows up to this end have left
-  int64_t next_due = kNone;  ///< end of the earliest open window, where the operator has this key in its index
+  int64_t gone_end = std::numeric_limits<int64_t>::min();  ///< windows up to this end are over for good
+  int64_t next_due = kNone;  ///< the earliest moment for which the operator has this key in its index
+  std::unique_ptr<Tail> left;
   uint32_t hash = 0;
-  std::unique_ptr<std::string> restored;  ///< bytes from a checkpoint until the operator has a pool for them
+  std::unique_ptr<std::string> restored;  ///< codec and bytes from a checkpoint until the operator has a pool for them
 
-  SliceCell* Find(int64_t slice_begin, int64_t first_end) const;
-  /// REQUIRES: no such cell yet.
-  SliceCell* Add(const SliceAssigner::Slice& slice, int64_t first_end);
-  /// Open windows that hold at least one cell.
+  SliceCell* Find(int64_t slice_begin, int64_t first_end, int64_t since) const;
+  /// REQUIRES: no such cell yet. `*opened` is how many windows it is the first to open.
+  SliceCell* Add(const SliceAssigner::Slice& slice, int64_t first_end, int64_t since, int64_t* opened);
+  /// Open windows: they hold at least one cell and no result of them has left.
   int64_t CountOpen() const;
-  /// The end of the earliest of them, or kNone.
-  int64_t EarliestOpen() const;
-  /// Marks windows up to `end` as emitted and frees cells that no later window needs.
-  void CloseThrough(int64_t end);
+  /// When something is due next, or kNone; with `expire` also the end of a window's allowed lateness.
+  int64_t NextMoment(bool expire) const;
+  /// When the windows of one cell are due first.
+  int64_t MomentOf(const SliceCell& cell) const;
+  /// Ends of the windows that have a result at `moment`, ascending.
+  void WindowsAt(int64_t moment, std::vector<int64_t>* ends) const;
+  /// Notes that a result left. Returns its revision. `keep`: the window may be heard of again.
+  int64_t Leave(int64_t end, bool keep);
+  /// Settles cells up to `moment`, forgets windows whose lateness has passed by then (with `expire`) and frees cells
+  /// that no later result needs.
+  void Settle(int64_t moment, bool expire);
+  bool empty() const { return cells == nullptr && left == nullptr; }
+  LeftWindow* FindLeft(int64_t end) const;
 
   void Encode(ByteSink& sink) const;
   bool Decode(ByteSource& source, uint16_t codec);
   /// Builds the cells from `restored`. False if the bytes are not such state.
   bool Load();
+
+ private:
+  /// The first window from `end` on that is neither gone nor left.
+  int64_t FirstFresh(int64_t end) const;
+  bool IsCovered(int64_t end) const;
+  SliceCell* Create(const SliceAssigner::Slice& slice, int64_t first_end, int64_t since);
+  SliceCell* Link(SliceCell* cell);
 };
 
 }  // namespace freshet

@@ -50,10 +50,11 @@ std::optional<Shape> ReadShape(const OptionsNode& options, Diagnostics* diagnost
   return Shape{*hopping, *every, "hopping " + FormatDuration(*hopping) + " every " + FormatDuration(*every)};
 }
 
-/// Output columns: window_start, window_end, the key's, the aggregates. FR3253 when a name comes twice.
+/// Output columns: window_start, window_end, the key's, the aggregates, revision and op. FR3253 when a name comes
+/// twice.
 SchemaRef OutputSchema(const Schema& input, const std::vector<int>& key, const AggregatePlan& aggregates,
                        const std::vector<std::pair<SpannedText, SpannedText>>& lines, const OptionsNode& options,
-                       Diagnostics* diagnostics) {
+                       bool revises, Diagnostics* diagnostics) {
   Schema schema({{"window_start", TypeId::kTimestamp}, {"window_end", TypeId::kTimestamp}});
   bool ok = true;
   const auto add = [&](const Field& field, const SourceSpan& span) {
@@ -68,6 +69,10 @@ SchemaRef OutputSchema(const Schema& input, const std::vector<int>& key, const A
   for (int column : key) add(input.field(column), options.span("key"));
   for (size_t i = 0; i < lines.size(); ++i)
     add({aggregates.outputs[i].name, aggregates.outputs[i].type}, lines[i].first.span);
+  if (revises) {
+    add({"revision", TypeId::kInt64}, options.span("allowed_lateness"));
+    add({"op", TypeId::kString}, options.span("allowed_lateness"));
+  }
   return ok ? std::make_shared<const Schema>(std::move(schema)) : nullptr;
 }
 
@@ -75,7 +80,7 @@ std::string Fingerprint(const WindowPlan& plan) {
   std::string text =
       "size " + std::to_string(plan.assigner.size()) + "; slide " + std::to_string(plan.assigner.slide()) + "; key";
   for (TypeId type : plan.key.types()) text += std::string(" ") + TypeName(type);
-  return text + "; " + plan.aggregates.Fingerprint();
+  return text + "; " + plan.aggregates.Fingerprint() + (plan.revises() ? "; revised" : "");
 }
 
 void FillPlanner(const Schema& input, const std::vector<int>& key, const Shape& shape, const WindowPlan& plan,
@@ -91,10 +96,14 @@ void FillPlanner(const Schema& input, const std::vector<int>& key, const Shape& 
   for (const BoundExpr& e : plan.aggregates.filters) AddColumnsRead(e, input, &bound->columns_read);
   bound->outputs = {{"", plan.output, OutputOrder::kByTime, std::move(output_key)},
                     {"late", plan.late, OutputOrder::kInputOrder, {}}};
+  bound->outputs[0].revises = plan.revises();
   bound->node_class = NodeClass::kStateful;
   bound->passes_input_columns = false;
   if (!key.empty()) bound->key = key;
   bound->explain = {{"window", shape.text}};
+  if (plan.revises())
+    bound->explain.emplace_back("revised", "for rows up to " + FormatDuration(plan.allowed_lateness) +
+                                               " after the window's end; columns revision, op");
   if (!key.empty()) bound->explain.emplace_back("key", names);
   for (const auto& [name, text] : lines) bound->explain.emplace_back(name.value, text.value);
 }
@@ -108,12 +117,6 @@ std::optional<BoundOperator> MakeWindow(const OptionsNode& options, const BindCo
   auto aggregates = BindAggregates(lines, *input, bind.diagnostics);
   const Duration allowed_lateness = options.GetDuration("allowed_lateness");
   bool ok = true;
-  if (allowed_lateness > Duration{}) {
-    bind.diagnostics->Error("FR3251", options.span("allowed_lateness"),
-                            "`allowed_lateness` is not available yet: results are not revised",
-                            "raise `time: {lateness: …}` of the source, or connect the `late` output");
-    ok = false;
-  }
   if (options.Has("emit_every")) {
     bind.diagnostics->Error("FR3251", options.span("emit_every"), "`emit_every` is not available yet",
                             "use {hopping: …, every: …} for frequent results");
@@ -124,7 +127,8 @@ std::optional<BoundOperator> MakeWindow(const OptionsNode& options, const BindCo
                             "write `name: sum(x)` lines");
   if (!ok || !shape || !key || !aggregates || lines.empty()) return std::nullopt;
   auto plan = std::make_shared<WindowPlan>();
-  plan->output = OutputSchema(*input, *key, *aggregates, lines, options, bind.diagnostics);
+  plan->output =
+      OutputSchema(*input, *key, *aggregates, lines, options, allowed_lateness > Duration{}, bind.diagnostics);
   if (plan->output == nullptr) return std::nullopt;
   plan->assigner = SliceAssigner(shape->size, shape->slide);
   plan->allowed_lateness = allowed_lateness;
@@ -185,7 +189,11 @@ std::vector<OptionSpec> Options() {
   allowed_lateness.kind = OptionKind::kDuration;
   allowed_lateness.default_text = "0s";
   allowed_lateness.min = 0;
-  allowed_lateness.doc = "How long after its end a window still takes rows. Only 0s for now.";
+  allowed_lateness.max = static_cast<double>(kSizeMax.us);
+  allowed_lateness.doc =
+      "How long after its end, by a row's own watermark, a window still takes the row: its result then leaves again, "
+      "as a\n"
+      "revision. Above 0 results have the columns `revision` (0, 1, 2, …) and `op` (`insert`, then `update`).";
   OptionSpec emit_every;
   emit_every.name = "emit_every";
   emit_every.kind = OptionKind::kDuration;
@@ -210,6 +218,12 @@ NodeDescriptor WindowDescriptor() {
       "partition, minus the source's `lateness`). What is late for all its windows leaves on `late`, with the window's "
       "end\n"
       "and by how many milliseconds; what is late for some counts in the others (`late_panes`).\n"
+      "\n"
+      "With `allowed_lateness` a window takes rows for so long after its end, and its result leaves again, revised: "
+      "`revision` 1, 2, …\n"
+      "and `op` `update`, for one row watermark at a time, once time has passed that. Sinks only append, so they want "
+      "both\n"
+      "columns; a reader takes the highest revision of a window and key.\n"
       "\n"
       "Aggregates: count(*), count(x), sum, avg, min, max, var, stddev (of the sample), first, last (by event time),\n"
       "count_distinct (exact up to 1,024 values, then HyperLogLog with 1.6 % standard error); each takes\n"

@@ -1,16 +1,24 @@
 #include "operators/window/window_operator.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace freshet {
+
+/// 2: cells may be pending, and windows that have left are listed.
+static constexpr uint16_t kPanesCodec = 2;
 
 struct WindowOperator::Rows {
   Rows(const WindowPlan& plan, int32_t expected)
       : starts(TypeId::kTimestamp, expected),
         ends(TypeId::kTimestamp, expected),
-        times(AllocateBuffer(int64_t{8} * expected)) {
+        times(AllocateBuffer(int64_t{8} * expected)),
+        watermarks(AllocateBuffer(int64_t{8} * expected)) {
     for (TypeId type : plan.key.types()) keys.emplace_back(type, expected);
     for (const AggregatePlan::Output& o : plan.aggregates.outputs) results.emplace_back(o.type, expected);
+    if (!plan.revises()) return;
+    revision.emplace(TypeId::kInt64, expected);
+    op.emplace(TypeId::kString, expected);
   }
   Batch Finish(const SchemaRef& schema) {
     const int32_t count = starts.length();
@@ -19,34 +27,38 @@ struct WindowOperator::Rows {
     columns.push_back(ends.Finish());
     for (ColumnBuilder& b : keys) columns.push_back(b.Finish());
     for (ColumnBuilder& b : results) columns.push_back(b.Finish());
+    if (revision) columns.push_back(revision->Finish());
+    if (op) columns.push_back(op->Finish());
     RowMeta meta;
     meta.times = times;
-    meta.watermarks = times;  // the same value by definition
+    meta.watermarks = watermarks;
     return Batch(schema, std::move(columns), count, std::move(meta));
   }
   ColumnBuilder starts;
   ColumnBuilder ends;
   BufferRef times;
+  BufferRef watermarks;
   std::vector<ColumnBuilder> keys;
   std::vector<ColumnBuilder> results;
+  std::optional<ColumnBuilder> revision;
+  std::optional<ColumnBuilder> op;
 };
 
 WindowOperator::WindowOperator(std::shared_ptr<const WindowPlan> plan)
-    : plan_(std::move(plan)), pool_(plan_->aggregates, plan_->assigner) {}
+    : plan_(std::move(plan)), pool_(plan_->aggregates, plan_->assigner, plan_->allowed_lateness) {}
 
 Status WindowOperator::Open(OpenContext& ctx) {
   counters_ = &ctx.counters();
   row_count_max_ = ctx.batch_row_count_max();
-  FRESHET_ASSIGN_OR_RETURN(table_, ctx.state().OpenKeyed<KeyPanes>("panes", {1, plan_->fingerprint}));
+  FRESHET_ASSIGN_OR_RETURN(table_, ctx.state().OpenKeyed<KeyPanes>("panes", {kPanesCodec, plan_->fingerprint}));
   Status status;
   table_->ForEach([&](std::string_view key, KeyPanes& panes) {
     panes.pool = &pool_;
     panes.hash = HashKey(key);
-    if (!panes.Load() || panes.EarliestOpen() == KeyPanes::kNone)
-      status = Status::DataLoss("open windows in the checkpoint cannot be read");
+    if (!panes.Load() || panes.empty()) status = Status::DataLoss("open windows in the checkpoint cannot be read");
     if (!status.ok()) return;
     counters_->panes_open += panes.CountOpen();
-    Schedule(panes, table_->StoredKey(panes.hash, key));
+    Schedule(panes, table_->StoredKey(panes.hash, key), panes.NextMoment(true));
   });
   return status;
 }
@@ -81,6 +93,7 @@ Status WindowOperator::AssignCells(const Batch& in) {
   cells_.resize(static_cast<size_t>(rows));
   late_rows_.clear();
   late_ends_.clear();
+  late_reasons_.clear();
   const SliceAssigner& assigner = plan_->assigner;
   SliceAssigner::Slice slice;
   // Thousands of keys do not fit the inner caches: ask for each row's slot, entry and cell some rows before they are
@@ -96,44 +109,86 @@ Status WindowOperator::AssignCells(const Batch& in) {
     const int64_t time = in.time(row).us;
     if (time < slice.begin || time >= slice.end) slice = assigner.SliceOf(time);
     int64_t first_end = slice.first_window_end;
-    const EventTime over = in.row_watermark(row) - plan_->allowed_lateness;
-    if (first_end <= over.us) [[unlikely]] {
-      first_end = assigner.FirstEndAfter(over.us);
-      if (first_end > slice.last_window_end) {
-        MarkLate(row, slice);
-        continue;
-      }
-      counters_->late_panes += (first_end - slice.first_window_end) / assigner.slide();
+    int64_t since = SliceCell::kSettled;
+    if (first_end <= std::max(in.row_watermark(row), closed_).us) [[unlikely]] {
+      if (!Judge(in, row, slice, &first_end, &since)) continue;
     }
-    if (first_end <= closed_.us) [[unlikely]]
-      return Status::Internal("a row on time by its own watermark met a closed window");
     KeyPanes& panes = table_->FindOrCreate(keys_.hash(row), keys_.key(row));
     SliceCell* cell = panes.cells;
-    if (cell == nullptr || cell->slice_begin != slice.begin || cell->first_end != first_end)
-      cell = OpenCell(panes, row, slice, first_end);
-    cells_[static_cast<size_t>(row)] = cell->bytes();
+    if (cell == nullptr || cell->slice_begin != slice.begin || cell->first_end != first_end || cell->since != since ||
+        panes.left != nullptr)
+      cell = OpenCell(panes, row, slice, first_end, since);
+    cells_[static_cast<size_t>(row)] = cell == nullptr ? nullptr : cell->bytes();
   }
   return Status::Ok();
 }
 
-SliceCell* WindowOperator::OpenCell(KeyPanes& panes, int32_t row, const SliceAssigner::Slice& slice,
-                                    int64_t first_end) {
-  if (SliceCell* found = panes.Find(slice.begin, first_end)) return found;
+bool WindowOperator::Judge(const Batch& in, int32_t row, const SliceAssigner::Slice& slice, int64_t* first_end,
+                           int64_t* since) {
+  // The row's own watermark decides. It is behind the merged one, with an event time that is too, only where an input
+  // went idle or came later than others: there it joins (SEMANTICS.md §2.4).
+  const int64_t own = in.row_watermark(row).us;
+  const bool joins = in.time(row) < closed_ && own < closed_.us;
+  const int64_t over = joins ? closed_.us : own;
+  const int64_t allowed = plan_->allowed_lateness.us;
+  if (*first_end > over) return true;
+  *first_end = std::max(*first_end, plan_->assigner.FirstEndAfter(over - allowed));
+  if (*first_end > slice.last_window_end) {
+    MarkLate(row, slice, slice.last_window_end + allowed <= own ? LateReason::kLate : LateReason::kAfterIdle);
+    return false;
+  }
+  counters_->late_panes += (*first_end - slice.first_window_end) / plan_->assigner.slide();
+  if (*first_end <= over) *since = over;
+  return true;
+}
+
+SliceCell* WindowOperator::OpenCell(KeyPanes& panes, int32_t row, const SliceAssigner::Slice& slice, int64_t first_end,
+                                    int64_t since) {
+  if (panes.left != nullptr && first_end <= panes.left->guard_end && since == SliceCell::kSettled &&
+      !MeetLeftWindows(panes, row, slice, first_end))
+    return nullptr;
+  if (panes.gone_end >= slice.last_window_end) {
+    MarkLate(row, slice, LateReason::kAfterIdle);
+    return nullptr;
+  }
+  if (SliceCell* found = panes.Find(slice.begin, first_end, since)) return found;
   panes.pool = &pool_;
   panes.hash = keys_.hash(row);
-  const int64_t open_before = panes.CountOpen();
-  SliceCell* cell = panes.Add(slice, first_end);
-  const int64_t opened = panes.CountOpen() - open_before;
+  int64_t opened = 0;
+  SliceCell* cell = panes.Add(slice, first_end, since, &opened);
   counters_->panes_opened += opened;
   counters_->panes_open += opened;
-  if (panes.EarliestOpen() != panes.next_due) Schedule(panes, table_->StoredKey(panes.hash, keys_.key(row)));
+  if (const int64_t moment = panes.MomentOf(*cell); moment < panes.next_due)
+    Schedule(panes, table_->StoredKey(panes.hash, keys_.key(row)), moment);
   return cell;
 }
 
-void WindowOperator::MarkLate(int32_t row, const SliceAssigner::Slice& slice) {
+bool WindowOperator::MeetLeftWindows(KeyPanes& panes, int32_t row, const SliceAssigner::Slice& slice,
+                                     int64_t first_end) {
+  int64_t met = 0;
+  const int64_t slide = plan_->assigner.slide();
+  for (int64_t end = first_end; end <= slice.last_window_end; end += slide) {
+    LeftWindow* left = panes.FindLeft(end);
+    if (left == nullptr) continue;
+    ++met;
+    if (!plan_->revises()) continue;
+    left->reopened = true;
+    if (end - 1 < panes.next_due) Schedule(panes, table_->StoredKey(panes.hash, keys_.key(row)), end - 1);
+  }
+  if (met == 0 || plan_->revises()) return true;
+  if (met == (slice.last_window_end - first_end) / slide + 1) {
+    MarkLate(row, slice, LateReason::kAfterEnd);
+    return false;
+  }
+  counters_->late_panes += met;
+  return true;
+}
+
+void WindowOperator::MarkLate(int32_t row, const SliceAssigner::Slice& slice, LateReason reason) {
   cells_[static_cast<size_t>(row)] = nullptr;
   late_rows_.push_back(row);
   late_ends_.push_back(slice.last_window_end);
+  late_reasons_.push_back(reason);
 }
 
 void WindowOperator::Accumulate(const Batch& in) {
@@ -166,9 +221,12 @@ void WindowOperator::EmitLate(const Batch& in, Emitter& out) {
   const Batch late = in.Take(late_rows_.data(), count);
   ColumnBuilder reason(TypeId::kString, count), end(TypeId::kTimestamp, count), lateness(TypeId::kInt64, count);
   for (int32_t i = 0; i < count; ++i) {
-    reason.AppendString("late");
+    const LateReason why = late_reasons_[static_cast<size_t>(i)];
+    reason.AppendString(why == LateReason::kLate ? "late" : why == LateReason::kAfterIdle ? "after_idle" : "after_end");
     end.AppendInt64(late_ends_[static_cast<size_t>(i)]);
-    lateness.AppendInt64((late.row_watermark(i).us - late.time(i).us) / 1000);
+    EventTime over = late.row_watermark(i);
+    if (why != LateReason::kLate) over = std::max({over, closed_, EventTime{late_ends_[static_cast<size_t>(i)]}});
+    lateness.AppendInt64((over.us - late.time(i).us) / 1000);
   }
   out.Emit(late.WithAppended(plan_->late, {reason.Finish(), end.Finish(), lateness.Finish()}), 1);
 }
@@ -176,49 +234,71 @@ void WindowOperator::EmitLate(const Batch& in, Emitter& out) {
 // ---- windows out
 // -----------------------------------------------------------------------------------------------------
 
-void WindowOperator::Schedule(KeyPanes& panes, const std::string* key) {
-  panes.next_due = panes.EarliestOpen();
-  due_[panes.next_due].push_back({&panes, key});
+void WindowOperator::Schedule(KeyPanes& panes, const std::string* key, int64_t moment) {
+  panes.next_due = moment;
+  if (moment != KeyPanes::kNone) due_[moment].push_back({&panes, key});
 }
 
 bool WindowOperator::NextDue(EventTime now) {
-  if (due_.empty() || due_.begin()->first > now.us) return false;
-  firing_end_ = due_.begin()->first;
-  firing_ = std::move(due_.begin()->second);
+  if (due_.empty() || due_.begin()->first >= now.us) return false;
+  moment_ = due_.begin()->first;
+  firing_.clear();
   firing_at_ = 0;
+  for (const DueKey& due : due_.begin()->second)
+    if (due.panes->next_due == moment_) ListFirings(due);
   due_.erase(due_.begin());
-  const auto by_key = [](const DueKey& a, const DueKey& b) { return *a.key < *b.key; };
+  const auto in_order = [](const Firing& a, const Firing& b) {
+    return a.end != b.end ? a.end < b.end : *a.due.key < *b.due.key;
+  };
   // Keys of a hopping window were scheduled in order by the window before.
-  if (!std::is_sorted(firing_.begin(), firing_.end(), by_key)) std::sort(firing_.begin(), firing_.end(), by_key);
+  if (!std::is_sorted(firing_.begin(), firing_.end(), in_order)) std::sort(firing_.begin(), firing_.end(), in_order);
   return true;
 }
 
+void WindowOperator::ListFirings(const DueKey& due) {
+  due.panes->next_due = KeyPanes::kNone;  // the index may have the key twice
+  if (!plan_->revises() && due.panes->left == nullptr) {
+    firing_.push_back({moment_ + 1, due, true});
+    return;
+  }
+  due.panes->WindowsAt(moment_, &ends_);
+  if (ends_.empty()) ends_.push_back(KeyPanes::kNone);
+  for (const int64_t end : ends_) firing_.push_back({end, due, end == ends_.back()});
+}
+
 Result<Progress> WindowOperator::OnWatermark(EventTime now, Emitter& out) {
+  ending_ = now == EventTime::Max();
   std::unique_ptr<Rows> rows;
   int32_t count = 0;
   while (count < row_count_max_) {
-    if (firing_at_ == firing_.size() && !NextDue(now)) break;
-    const DueKey due = firing_[firing_at_++];
-    if (due.panes->next_due != firing_end_) continue;
-    if (rows == nullptr) rows = std::make_unique<Rows>(*plan_, row_count_max_);
-    rows->times.as<int64_t>()[count++] = firing_end_ - 1;
-    EmitPane(due, *rows);
+    if (firing_at_ == firing_.size()) {
+      if (!NextDue(now)) break;
+      continue;  // all it had may have been overtaken
+    }
+    const Firing firing = firing_[firing_at_++];
+    if (firing.end != KeyPanes::kNone) {
+      if (rows == nullptr) rows = std::make_unique<Rows>(*plan_, row_count_max_);
+      rows->times.as<int64_t>()[count] = firing.end - 1;
+      rows->watermarks.as<int64_t>()[count++] = moment_;
+      EmitPane(firing, *rows);
+    }
+    if (firing.last) Settle(firing.due);
   }
   if (rows != nullptr) out.Emit(rows->Finish(plan_->output));
-  if (firing_at_ < firing_.size() || (!due_.empty() && due_.begin()->first <= now.us)) return Progress::kMore;
+  if (firing_at_ < firing_.size() || (!due_.empty() && due_.begin()->first < now.us)) return Progress::kMore;
   closed_ = now;
   return Progress::kDone;
 }
 
-void WindowOperator::EmitPane(const DueKey& due, Rows& rows) {
-  KeyPanes& panes = *due.panes;
-  const int64_t end = firing_end_;
+void WindowOperator::EmitPane(const Firing& firing, Rows& rows) {
+  KeyPanes& panes = *firing.due.panes;
+  const int64_t end = firing.end;
   const int64_t start = end - plan_->assigner.size();
   // The states of the only cell, or of all of them merged, oldest slice last.
   SliceCell* merged = nullptr;
   const SliceCell* only = nullptr;
   for (const SliceCell* c = panes.cells; c != nullptr; c = c->next) {
-    if (c->slice_begin >= end || c->slice_begin < start || c->first_end > end) continue;
+    if (c->slice_begin >= end || c->slice_begin < start || c->first_end > end || c->since > moment_) continue;
     if (only == nullptr) {
       only = c;
       continue;
@@ -231,7 +311,7 @@ void WindowOperator::EmitPane(const DueKey& due, Rows& rows) {
   }
   rows.starts.AppendInt64(start);
   rows.ends.AppendInt64(end);
-  plan_->key.Decode(*due.key, rows.keys);
+  plan_->key.Decode(*firing.due.key, rows.keys);
   const std::byte* states = (merged != nullptr ? merged : only)->bytes();
   for (size_t i = 0; i < rows.results.size(); ++i) {
     const AggregatePlan::Output& output = plan_->aggregates.outputs[i];
@@ -239,15 +319,24 @@ void WindowOperator::EmitPane(const DueKey& due, Rows& rows) {
     state.accumulator->Finish(output.result, states + state.offset, rows.results[i], &counters_->nulled);
   }
   if (merged != nullptr) pool_.Delete(merged);
-  ++counters_->panes_emitted;
-  --counters_->panes_open;
-  panes.CloseThrough(end);
-  if (panes.cells == nullptr) {
+  const bool first = panes.FindLeft(end) == nullptr;
+  const int64_t revision = panes.Leave(end, plan_->revises() || ending_);
+  counters_->panes_emitted += first;
+  counters_->panes_open -= first;
+  if (!rows.revision) return;
+  rows.revision->AppendInt64(revision);
+  rows.op->AppendString(first ? "insert" : "update");
+}
+
+void WindowOperator::Settle(const DueKey& due) {
+  KeyPanes& panes = *due.panes;
+  panes.Settle(moment_, !ending_);
+  if (panes.empty()) {
     table_->Erase(panes.hash, *due.key);
-  } else {
-    table_->MarkDirty(panes.hash, *due.key);
-    Schedule(panes, due.key);
+    return;
   }
+  table_->MarkDirty(panes.hash, *due.key);
+  Schedule(panes, due.key, panes.NextMoment(!ending_));
 }
 
 }  // namespace freshet

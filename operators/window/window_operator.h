@@ -19,16 +19,20 @@ struct WindowPlan {
   Duration allowed_lateness;
   KeyCodec key;  ///< over the input; may be empty
   AggregatePlan aggregates;
-  SchemaRef output;  ///< window_start, window_end, key columns, aggregates
+  SchemaRef output;  ///< window_start, window_end, key columns, aggregates; then revision, op if results are revised
   SchemaRef late;
   std::string fingerprint;  ///< of the table
+  bool revises() const { return allowed_lateness > Duration{}; }
 };
 
 /// The operator behind `window`; see window.h for what it means.
 ///
-/// A batch takes two passes: rows find their cells, then each aggregate runs over its own column. An index from window
-/// end to the keys whose earliest open window ends there says what is due; it is rebuilt from the table at Open. An
-/// entry that was overtaken by an earlier window of its key stays in the index and is skipped.
+/// A batch takes two passes: rows find their cells, then each aggregate runs over its own column. An index from moment
+/// (key_panes.h) to the keys that have something to do then says what is due; it is rebuilt from the table at Open. An
+/// entry that was overtaken by an earlier moment of its key stays in the index and is skipped.
+///
+/// What leaves, and in which order, is a function of the rows alone: results of one moment go by (window end, key), and
+/// a moment is over when the watermark has passed it, since all rows whose own watermark it is have come by then.
 class WindowOperator final : public Operator {
  public:
   explicit WindowOperator(std::shared_ptr<const WindowPlan> plan);
@@ -41,17 +45,32 @@ class WindowOperator final : public Operator {
     KeyPanes* panes;
     const std::string* key;  ///< as the table stores it
   };
+  /// One result to come; KeyPanes::kNone as its end: none, the key only has to be settled.
+  struct Firing {
+    int64_t end;
+    DueKey due;
+    bool last;  ///< of its key at this moment
+  };
+  enum class LateReason : uint8_t { kLate, kAfterIdle, kAfterEnd };
   /// Columns of results being made.
   struct Rows;
 
   Status AssignCells(const Batch& in);
-  SliceCell* OpenCell(KeyPanes& panes, int32_t row, const SliceAssigner::Slice& slice, int64_t first_end);
-  void MarkLate(int32_t row, const SliceAssigner::Slice& slice);
+  /// A row for which some window of its slice is over, by its own watermark or in fact. False: it is late for all.
+  bool Judge(const Batch& in, int32_t row, const SliceAssigner::Slice& slice, int64_t* first_end, int64_t* since);
+  /// Null: late after all.
+  SliceCell* OpenCell(KeyPanes& panes, int32_t row, const SliceAssigner::Slice& slice, int64_t first_end,
+                      int64_t since);
+  /// A row for windows that have left already. False: it is late for all.
+  bool MeetLeftWindows(KeyPanes& panes, int32_t row, const SliceAssigner::Slice& slice, int64_t first_end);
+  void MarkLate(int32_t row, const SliceAssigner::Slice& slice, LateReason reason);
   void Accumulate(const Batch& in);
   void EmitLate(const Batch& in, Emitter& out);
-  void Schedule(KeyPanes& panes, const std::string* key);
+  void Schedule(KeyPanes& panes, const std::string* key, int64_t moment);
   bool NextDue(EventTime now);
-  void EmitPane(const DueKey& due, Rows& rows);
+  void ListFirings(const DueKey& due);
+  void EmitPane(const Firing& firing, Rows& rows);
+  void Settle(const DueKey& due);
 
   const std::shared_ptr<const WindowPlan> plan_;
   CellPool pool_;
@@ -63,12 +82,15 @@ class WindowOperator final : public Operator {
   std::vector<std::byte*> cells_;  ///< of the batch's rows; null: late
   std::vector<int32_t> late_rows_;
   std::vector<int64_t> late_ends_;
+  std::vector<LateReason> late_reasons_;
 
   std::map<int64_t, std::vector<DueKey>> due_;
-  std::vector<DueKey> firing_;  ///< of windows that end at `firing_end_`, sorted by key; done up to `firing_at_`
+  std::vector<Firing> firing_;  ///< results of `moment_`, in order; done up to `firing_at_`
   size_t firing_at_ = 0;
-  int64_t firing_end_ = 0;
-  EventTime closed_;  ///< the last watermark handled to its end
+  int64_t moment_ = 0;
+  std::vector<int64_t> ends_;            ///< scratch
+  bool ending_ = false;                  ///< the watermark is the end's, which says nothing of time
+  EventTime closed_ = EventTime::Min();  ///< the last watermark handled to its end
 };
 
 }  // namespace freshet

@@ -90,10 +90,13 @@ struct Outcome {
 };
 
 struct Keyed {
+  int64_t moment_us;
   int64_t time_us;
   std::string key;
   std::string text;
-  bool operator<(const Keyed& o) const { return std::tie(time_us, key) < std::tie(o.time_us, o.key); }
+  bool operator<(const Keyed& o) const {
+    return std::tie(moment_us, time_us, key) < std::tie(o.moment_us, o.time_us, o.key);
+  }
 };
 
 class Run {
@@ -113,10 +116,13 @@ class Run {
       if (crashes_ && rng_.Below(8) == 0) SnapshotAndCrash(at);
       at = Step(at);
     }
+    const bool time_passes = rng_.Below(2) == 0;
+    if (time_passes) harness_->Watermark({int64_t{1} << 50});
     harness_->End();
     Check();
     Collect();
-    CHECK(harness_->state_keys() == 0);
+    // The end of the input leaves tombstones, time does not.
+    if (time_passes) CHECK(harness_->state_keys() == 0);
     CHECK(harness_->counters().panes_open == 0);
     CHECK(harness_->batch_rows_max() <= static_cast<int32_t>(batch_rows_));
     outcome_.counters = harness_->counters();
@@ -165,7 +171,8 @@ class Run {
       for (const Batch& b : harness_->output(lane, 0)) {
         std::vector<std::string> texts = RowTexts(b);
         for (int32_t row = 0; row < b.row_count(); ++row) {
-          Keyed k{b.time(row).us, "", std::move(texts[static_cast<size_t>(row)])};
+          Keyed k{std::max(b.time(row), b.row_watermark(row)).us, b.time(row).us, "",
+                  std::move(texts[static_cast<size_t>(row)])};
           codec.Encode(b, row, k.key);
           of_lane.push_back(std::move(k));
         }
@@ -212,13 +219,20 @@ void CheckClose(const std::optional<double>& got, const std::optional<double>& e
   if (got) CHECK(std::fabs(*got - *expected) <= 1e-12 * std::fabs(*expected));
 }
 
-void CheckAgainstOracle(const Outcome& got, const WindowExpectation& expected, size_t row_count) {
+/// Returns the number of revisions.
+int64_t CheckAgainstOracle(const Outcome& got, const WindowExpectation& expected, size_t row_count, bool revised) {
+  int64_t revisions = 0;
   REQUIRE(got.rows.size() == expected.results.size());
   for (size_t i = 0; i < got.rows.size(); ++i) {
     const std::string& row = got.rows[i];
     CHECK(row.substr(0, row.find(" sd=")) == expected.results[i].text);
     CheckClose(NumberAfter(row, "sd"), expected.results[i].stddev_f);
     CheckClose(NumberAfter(row, "vx"), expected.results[i].var_x);
+    if (!revised) continue;
+    const int64_t revision = expected.results[i].revision;
+    CHECK(row.substr(row.find(" revision=")) ==
+          " revision=" + std::to_string(revision) + (revision == 0 ? " op='insert'" : " op='update'"));
+    revisions += revision > 0;
   }
   REQUIRE(got.late.size() == expected.late.size());
   for (size_t i = 0; i < got.late.size(); ++i) {
@@ -230,8 +244,9 @@ void CheckAgainstOracle(const Outcome& got, const WindowExpectation& expected, s
   CHECK(got.counters.late == late);
   CHECK(got.counters.absorbed == static_cast<int64_t>(row_count) - late);
   CHECK(got.counters.late_panes == expected.late_panes);
-  CHECK(got.counters.panes_opened == static_cast<int64_t>(expected.results.size()));
-  CHECK(got.counters.panes_emitted == static_cast<int64_t>(expected.results.size()));
+  CHECK(got.counters.panes_opened == expected.windows);
+  CHECK(got.counters.panes_emitted == expected.windows);
+  return revisions;
 }
 
 struct Shape {
@@ -246,28 +261,34 @@ constexpr Shape kShapes[] = {
     {"{hopping: 5s, every: 5s}", 5 * kSecond, 5 * kSecond},
     {"{tumbling: 1ms}", 1000, 1000},
 };
+constexpr int64_t kAllowed[] = {0, 1, 3 * kSecond, 40 * kSecond};
 constexpr const char* kKeys[] = {"", "key: k\n", "key: [k, s]\n"};
 
 TEST_CASE("Window_RandomStreams_EqualTheOracleInEveryCut") {
   NodeCounters total;
-  for (uint64_t seed = 1; seed <= 20; ++seed) {
+  int64_t revisions = 0;
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
     const Stream stream = RandomStream(seed, 700);
     const Shape& shape = kShapes[seed % std::size(kShapes)];
     const int key_columns = static_cast<int>(seed % 3);
+    const int64_t allowed = kAllowed[seed % std::size(kAllowed)];
     CAPTURE(seed);
     CAPTURE(shape.yaml);
     CAPTURE(key_columns);
+    CAPTURE(allowed);
     const BoundNode node(WindowDescriptor(),
-                         std::string("window: ") + shape.yaml + "\n" + kKeys[key_columns] + kOracleAggregates, kSchema);
+                         std::string("window: ") + shape.yaml + "\n" + kKeys[key_columns] + kOracleAggregates +
+                             "allowed_lateness: " + std::to_string(allowed) + "us\n",
+                         kSchema);
     REQUIRE_MESSAGE(node, node.diagnostics());
-    const WindowExpectation expected = WindowOracle(stream.rows, shape.size_us, shape.slide_us, key_columns);
+    const WindowExpectation expected = WindowOracle(stream.rows, shape.size_us, shape.slide_us, key_columns, allowed);
     Outcome first;
     for (const size_t batch_rows : {size_t{1}, size_t{7}, size_t{4096}}) {
       for (const bool crashes : {false, true}) {
         CAPTURE(batch_rows);
         CAPTURE(crashes);
         Outcome got = Run(node.bound(), stream, batch_rows, seed * 100 + batch_rows, crashes).Finish();
-        CheckAgainstOracle(got, expected, stream.rows.size());
+        revisions += CheckAgainstOracle(got, expected, stream.rows.size(), allowed > 0);
         total.late += got.counters.late;
         total.late_panes += got.counters.late_panes;
         total.nulled += got.counters.nulled;
@@ -285,6 +306,7 @@ TEST_CASE("Window_RandomStreams_EqualTheOracleInEveryCut") {
   CHECK(total.late > 0);
   CHECK(total.late_panes > 0);
   CHECK(total.nulled > 0);
+  CHECK(revisions > 1000);
 }
 
 }  // namespace

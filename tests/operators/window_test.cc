@@ -66,7 +66,6 @@ TEST_CASE("Window_KindsToCome_AreNamedAsSuch") {
     CHECK(Has(text, "available: {tumbling: 10s} and {hopping: 1h, every: 1m}"));
     CHECK(Has(text, "test.yaml:1:"));
   }
-  CHECK(Has(Problems("window: {tumbling: 10s}\nallowed_lateness: 5s" + aggregates), "results are not revised"));
   CHECK(Has(Problems("window: {tumbling: 10s}\nemit_every: 5s" + aggregates), "not available yet"));
 }
 

@@ -117,6 +117,7 @@ std::optional<BoundOperator> MakeWindow(const OptionsNode& options, const BindCo
   fields.push_back({"total", TypeId::kFloat64});
   op.outputs = {{"", Share(Schema(fields)), OutputOrder::kByTime, {}},
                 {"late", LateSchema(in), OutputOrder::kInputOrder, {}}};
+  op.outputs[0].revises = options.GetBool("revises");
   op.node_class = NodeClass::kStateful;
   op.passes_input_columns = false;
   return op;
@@ -186,9 +187,10 @@ Registry FakeRegistry() {
   check.make_operator = MakeCheck;
   check.output_names = {"rejected"};
   registry.Add(check);
-  NodeDescriptor window = Type(NodeKind::kOperator, "window", "sums up",
-                               {Required(Between(1000, 86400e6, Option("every", OptionKind::kDuration))),
-                                Option("key", OptionKind::kNameList), Required(Option("metric", OptionKind::kName))});
+  NodeDescriptor window = Type(
+      NodeKind::kOperator, "window", "sums up",
+      {Required(Between(1000, 86400e6, Option("every", OptionKind::kDuration))), Option("key", OptionKind::kNameList),
+       Required(Option("metric", OptionKind::kName)), Option("revises", OptionKind::kBool, "false")});
   window.make_operator = MakeWindow;
   window.output_names = {"late"};
   registry.Add(window);

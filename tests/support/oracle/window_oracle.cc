@@ -53,10 +53,9 @@ std::optional<double> Variance(const Rows& rows, Value value) {
   return static_cast<double>(squares / (n - 1));
 }
 
-WindowResult Aggregate(int64_t start, int64_t end, const Key& key, int key_columns, Rows rows) {
-  const std::string at = std::to_string(end - 1);
-  std::string text =
-      "@" + at + " wm " + at + " window_start=" + std::to_string(start) + " window_end=" + std::to_string(end);
+WindowResult Aggregate(int64_t start, int64_t end, int64_t moment, const Key& key, int key_columns, Rows rows) {
+  std::string text = "@" + std::to_string(end - 1) + " wm " + std::to_string(moment) +
+                     " window_start=" + std::to_string(start) + " window_end=" + std::to_string(end);
   if (key_columns > 0) text += " k=" + Text(key.first);
   if (key_columns > 1) text += " s=" + Text(key.second);
   int64_t nx = 0, nf = 0;
@@ -96,9 +95,10 @@ const char* const kOracleAggregates =
     "  la: last(x)\n  dc: count(distinct t)\n  px: sum(x) filter (where f > 0)\n  mt: min(t)\n  sd: stddev(f)\n  vx: "
     "var(x)\n";
 
-WindowExpectation WindowOracle(const std::vector<WindowRow>& rows, int64_t size_us, int64_t slide_us, int key_columns) {
+WindowExpectation WindowOracle(const std::vector<WindowRow>& rows, int64_t size_us, int64_t slide_us, int key_columns,
+                               int64_t allowed_us) {
   WindowExpectation expected;
-  std::map<std::pair<int64_t, Key>, Rows> windows;
+  std::map<std::pair<int64_t, Key>, std::vector<std::pair<int64_t, const WindowRow*>>> windows;  // by moment
   for (const WindowRow& row : rows) {
     // The last window to start at or before the row, then those before it.
     int64_t start = row.time_us / slide_us * slide_us;
@@ -106,13 +106,14 @@ WindowExpectation WindowOracle(const std::vector<WindowRow>& rows, int64_t size_
     const int64_t last_end = start + size_us;
     int64_t counted = 0, missed = 0;
     for (; start + size_us > row.time_us; start -= slide_us) {
-      if (start + size_us <= row.watermark_us) {
+      const int64_t end = start + size_us;
+      if (row.watermark_us != INT64_MIN && end <= row.watermark_us - allowed_us) {
         ++missed;
         continue;
       }
       ++counted;
       const Key key{key_columns > 0 ? row.k : std::nullopt, key_columns > 1 ? row.s : std::nullopt};
-      windows[{start + size_us, key}].push_back(&row);
+      windows[{end, key}].emplace_back(std::max(end - 1, row.watermark_us), &row);
     }
     if (counted == 0) {
       expected.late.push_back(row.ordinal);
@@ -121,8 +122,22 @@ WindowExpectation WindowOracle(const std::vector<WindowRow>& rows, int64_t size_
       expected.late_panes += missed;
     }
   }
-  for (auto& [id, members] : windows)
-    expected.results.push_back(Aggregate(id.first - size_us, id.first, id.second, key_columns, std::move(members)));
+  std::map<std::tuple<int64_t, int64_t, Key>, WindowResult> results;
+  for (const auto& [id, members] : windows) {
+    std::set<int64_t> moments;
+    for (const auto& [moment, row] : members) moments.insert(moment);
+    int64_t revision = 0;
+    for (const int64_t at : moments) {
+      Rows so_far;
+      for (const auto& [moment, row] : members)
+        if (moment <= at) so_far.push_back(row);
+      WindowResult result = Aggregate(id.first - size_us, id.first, at, id.second, key_columns, std::move(so_far));
+      result.revision = revision++;
+      results.emplace(std::tuple(at, id.first, id.second), std::move(result));
+    }
+  }
+  expected.windows = static_cast<int64_t>(windows.size());
+  for (auto& [place, result] : results) expected.results.push_back(std::move(result));
   return expected;
 }
 

@@ -24,10 +24,12 @@ struct WindowResult {
   std::string text;
   std::optional<double> stddev_f;
   std::optional<double> var_x;
+  int64_t revision = 0;
 };
 
 struct WindowExpectation {
-  std::vector<WindowResult> results;  ///< by (window end, key)
+  std::vector<WindowResult> results;  ///< by (moment, window end, key); without lateness allowed: by (window end, key)
+  int64_t windows = 0;                ///< results with revision 0
   std::vector<uint64_t> late;         ///< ordinals, in input order
   std::vector<int64_t> late_ends;
   int64_t late_panes = 0;
@@ -38,6 +40,10 @@ extern const char* const kOracleAggregates;
 
 /// Row at a time, whole input in memory, every window a list of rows: slow and obvious. `key_columns`: 0, 1 (k) or 2
 /// (k, s). Sums are taken in 113 bits, exact for values of similar size.
-WindowExpectation WindowOracle(const std::vector<WindowRow>& rows, int64_t size_us, int64_t slide_us, int key_columns);
+///
+/// With `allowed_us`, a window that has ended by a row's own watermark takes the row for so long still; all such rows of
+/// one row watermark make one more result, which has that row watermark.
+WindowExpectation WindowOracle(const std::vector<WindowRow>& rows, int64_t size_us, int64_t slide_us, int key_columns,
+                               int64_t allowed_us = 0);
 
 }  // namespace freshet::testing
