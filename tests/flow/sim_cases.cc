@@ -61,6 +61,14 @@ SimResult RunUndisturbed(const NumbersOptions& numbers, Outputs* outputs, uint64
   return RunSimulation([&] { return MakeSpec(numbers, outputs); }, options);
 }
 
+SimResult RunUndisturbed(const std::function<GraphSpec()>& make_spec, uint64_t seed) {
+  const auto store = NewMemoryStore();
+  SimOptions options;
+  options.job.store = store.get();
+  options.seed = seed;
+  return RunSimulation(make_spec, options);
+}
+
 std::string DifferenceOf(const Outputs& expected, const Outputs& actual) {
   for (const auto& [id, published] : expected) {
     const auto& a = published->lines;

@@ -22,6 +22,7 @@ GraphSpec MakeSpec(const NumbersOptions& numbers, Outputs* outputs, int64_t cred
 NumbersOptions Disorderly(uint64_t seed);
 SimResult RunUndisturbed(const NumbersOptions& numbers, Outputs* outputs, uint64_t seed, int lanes = 1,
                          int32_t batch_rows = 4096);
+SimResult RunUndisturbed(const std::function<GraphSpec()>& make_spec, uint64_t seed);
 void CheckSame(const Outputs& expected, const Outputs& actual);
 /// The first difference in words, or "".
 std::string DifferenceOf(const Outputs& expected, const Outputs& actual);

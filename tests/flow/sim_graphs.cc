@@ -1,0 +1,148 @@
+#include "tests/flow/sim_graphs.h"
+
+#include "connectors/registry.h"
+#include "engine/plan/pipeline.h"
+#include "operators/registry.h"
+
+namespace freshet::testing {
+namespace {
+
+const Registry& Types() {
+  static const Registry* const registry = [] {
+    auto* made = new Registry;
+    RegisterConnectors(*made);
+    RegisterOperators(*made);
+    return made;
+  }();
+  return *registry;
+}
+
+std::string Text(uint64_t n) { return std::to_string(n); }
+
+}  // namespace
+
+RandomPipeline::RandomPipeline(uint64_t seed) {
+  Rng rng(Mix64(seed ^ 0x5eed));
+  Write(rng);
+  LoadOptions options;
+  options.registry = &Types();
+  options.push_down = false;
+  Diagnostics diagnostics;
+  auto source = std::make_shared<SourceText>();
+  source->name = "random.yaml";
+  source->bytes = text_;
+  std::optional<Pipeline> pipeline = LoadPipeline(std::move(source), options, &diagnostics);
+  if (pipeline)
+    spec_ = std::move(pipeline->graph);
+  else
+    problems_ = diagnostics.Render(false) + text_;
+}
+
+void RandomPipeline::Write(Rng& rng) {
+  text_ = "name: random\nsources:\n";
+  const uint64_t source_count = 1 + rng.Below(3);
+  for (uint64_t s = 0; s < source_count; ++s) {
+    NumbersOptions numbers;
+    numbers.seed = rng.Next();
+    numbers.partitions = 1 + static_cast<int>(rng.Below(3));
+    numbers.rows = 20 + static_cast<int64_t>(rng.Below(120));
+    numbers.chunk_rows = 1 + static_cast<int64_t>(rng.Below(40));
+    numbers.keys = 1 + static_cast<int64_t>(rng.Below(30));
+    numbers.jitter_us = static_cast<int64_t>(rng.Below(4000000));
+    const uint64_t lateness_s = rng.Below(4);
+    numbers.lateness = Duration::Seconds(static_cast<int64_t>(lateness_s));
+    sources_.push_back(numbers);
+    const std::string id = "s" + Text(s);
+    // Bound as a file; what is read are numbers.
+    text_ += "  " + id +
+             ": {type: file, path: numbers.csv, format: csv, schema: {at: timestamp, k: int64, v: float64}, " +
+             "time: {field: at, lateness: " + Text(lateness_s) + "s}}\n";
+    streams_.push_back(id);
+  }
+  text_ += "operators:\n";
+  const uint64_t operator_count = 1 + rng.Below(6);
+  for (uint64_t o = 0; o < operator_count; ++o) text_ += WriteOperator(rng, "o" + Text(o));
+  text_ += "sinks:\n";
+  size_t sinks = 0;
+  const auto sink = [&](const std::string& from) {
+    text_ += "  out" + std::to_string(sinks++) + ": {type: blackhole, inputs: [" + from + "]}\n";
+  };
+  for (const std::string& stream : streams_)
+    if (stream.starts_with("o") && rng.Below(3) > 0) sink(stream);
+  for (const std::string& stream : terminals_) sink(stream);
+  if (sinks == 0) sink(streams_.back());
+  constexpr int64_t kCreditRows[] = {1, 30, 300, kSourceCreditRows};
+  credit_rows_ = kCreditRows[rng.Below(4)];
+  publishing_ = rng.Next();
+}
+
+std::string RandomPipeline::Inputs(Rng& rng) { return "inputs: [" + streams_[rng.Below(streams_.size())] + "]"; }
+
+std::string RandomPipeline::WriteOperator(Rng& rng, const std::string& id) {
+  const std::string head = "  " + id + ": {type: ";
+  const std::string one = Inputs(rng);
+  const bool keyed = rng.Below(4) > 0;
+  const std::string key = keyed ? ", key: [k]" : "";
+  switch (rng.Below(8)) {
+    case 0: {
+      // The union of two of the sources, which have one schema.
+      const std::string a = "s" + Text(rng.Below(sources_.size())), b = "s" + Text(rng.Below(sources_.size()));
+      streams_.push_back(id);
+      return head + "filter, inputs: [" + (a == b ? a : a + ", " + b) + "], where: k % " + Text(2 + rng.Below(4)) +
+             " != 0}\n";
+    }
+    case 1:
+      streams_.push_back(id);
+      return head + "filter, " + one + ", where: v > " + Text(rng.Below(4)) + "}\n";
+    case 2:
+      streams_.push_back(id);
+      return head + "derive, " + one + ", key: [k], columns: {" + id + "_d: delta(v)}}\n";
+    case 3:
+    case 4: {
+      const uint64_t width = 1 + rng.Below(6);
+      const std::string shape = rng.Below(2) == 0 ? "{tumbling: " + Text(width) + "s}"
+                                                  : "{hopping: " + Text(width * 2) + "s, every: " + Text(width) + "s}";
+      if (keyed)
+        streams_.push_back(id);
+      else
+        terminals_.push_back(id);
+      if (rng.Below(2) == 0) terminals_.push_back(id + ".late");
+      return head + "window, " + one + ", window: " + shape + key +
+             ", aggregates: {v: sum(v), n: count(*), top: max(v)}}\n";
+    }
+    case 5:
+      streams_.push_back(id);
+      return head + "isolation_forest, " + one + ", features: [v], trees: " + Text(2 + rng.Below(4)) +
+             ", window: " + Text(40 + rng.Below(40)) +
+             ", leaf_size: 8, variant: " + (rng.Below(2) == 0 ? "rolling" : "online") + key + ", as: " + id + "}\n";
+    case 6:
+      streams_.push_back(id);
+      return head + "statistical_outlier, " + one + ", metric: v" + key +
+             ", method: " + (rng.Below(2) == 0 ? "mad" : "ewma_zscore") + ", as: " + id + "}\n";
+    default:
+      terminals_.push_back(id);
+      return head + "alert, " + one + ", when: v > " + Text(2 + rng.Below(5)) + key + ", severity: high" +
+             (rng.Below(2) == 0 ? ", for: 1s, cooldown: 2s" : "") + "}\n";
+  }
+}
+
+GraphSpec RandomPipeline::Spec(Outputs* outputs) const {
+  GraphSpec spec = spec_;
+  size_t sinks = 0;
+  for (NodeSpec& node : spec.nodes) {
+    if (auto* source = std::get_if<SourceNode>(&node.kind)) {
+      const NumbersOptions& numbers = sources_[static_cast<size_t>(std::stoi(node.id.substr(1)))];
+      const NodeSpec real = NumbersSource(node.id, numbers);
+      source->bound = std::get<SourceNode>(real.kind).bound;
+      source->credit_rows = credit_rows_;
+    } else if (std::holds_alternative<SinkNode>(node.kind)) {
+      auto& into = (*outputs)[node.id];
+      if (!into) into = std::make_shared<Published>();
+      const bool publishes = (publishing_ >> (sinks++ % 64) & 1) != 0;
+      node = publishes ? PublishSink(node.id, node.inputs, into) : CollectSink(node.id, node.inputs, into);
+    }
+  }
+  return spec;
+}
+
+}  // namespace freshet::testing

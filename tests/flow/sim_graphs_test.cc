@@ -1,0 +1,12 @@
+// Pipelines of real operators drawn from seeds, disturbed in every way: the output is that of an undisturbed run.
+#include <doctest/doctest.h>
+
+#include "tests/flow/sim_graphs_runs.h"
+
+namespace freshet {
+
+TEST_CASE("Simulation_RandomPipelines_OutputEqualsUndisturbedRun") {
+  testing::RunRandomPipelines("Simulation_RandomPipelines_OutputEqualsUndisturbedRun", 200);
+}
+
+}  // namespace freshet
