@@ -1,6 +1,7 @@
 #include "engine/cli/run_session.h"
 
 #include "engine/base/cpu.h"
+#include "engine/cli/commit_holder.h"
 #include "engine/cli/exit_codes.h"
 
 namespace freshet::cli {
@@ -37,6 +38,7 @@ Status RunSession::Start() {
   options.job.checkpoint_every = settings.checkpoint_every;
   options.job.lane_count = settings.parallelism > 0 ? settings.parallelism : AvailableCores();
   options.job.fresh = options_.fresh;
+  options.job.before_commit = CommitHolder(env);
   options.arena = options_.arena;
   options.concurrency = settings.parallelism;
   GraphSpec spec = pipeline_.graph;

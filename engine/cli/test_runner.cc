@@ -83,6 +83,12 @@ class TestRun {
       options.crash_chance = 0.01;
       options.crash_count_max = 4;
       options.epoch_chance = 0.1;
+      // The clock does not jump: what a live source takes for the future depends on it.
+      options.faults.slow_edge = 0.2;
+      options.faults.source_error = 0.1;
+      options.faults.sink_error = 0.002;
+      options.faults.commit_unavailable = 0.2;
+      options.faults.commit_crash = 0.1;
     }
     return RunSimulation([this] { return spec_; }, options).status;
   }

@@ -350,6 +350,7 @@ Status Job::CommitReady() {
     totals_.checkpoint_last_rows = static_cast<int64_t>(rows.count());
     totals_.checkpoint_last_bytes = rows.byte_size();
   }
+  if (options_.before_commit) options_.before_commit(manifest.epoch);
   if (IsPlanted(PlantedBug::kCommitPositionsFirst)) HoldBackState(&rows);
   const bool sinks_first = IsPlanted(PlantedBug::kSinkCommitsEarly);
   if (sinks_first)

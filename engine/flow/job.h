@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -28,6 +29,8 @@ struct JobOptions {
   int32_t batch_row_count_max = kBatchRowCountMax;
   int64_t edge_budget_bytes = kEdgeBudgetBytes;
   bool fresh = false;  ///< --fresh: forget state, replace output
+  /// For crash tests: called when an epoch is prepared everywhere and not durable yet, on the committing thread.
+  std::function<void(Epoch)> before_commit;
 };
 
 /// What a run came to; also a consistent picture while it runs.

@@ -3,15 +3,13 @@
 // When to kill is drawn from a seed, as a number of bytes written: the output file and the state's log together are how
 // far a run has come, whatever the machine is doing. Short checkpoint intervals give many commits to fall between.
 #include <doctest/doctest.h>
-#include <sched.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
 #include "engine/base/rng.h"
-#include "tests/pipelines/shipped.h"
+#include "tests/pipelines/kills.h"
 
 using namespace freshet;
 using namespace freshet::testing;
@@ -20,56 +18,12 @@ namespace {
 
 constexpr int kRoundCount = 3;    ///< times a pipeline is run from the start
 constexpr int kKillCountMax = 5;  ///< in one round; then it may finish
-constexpr int kPollCountMax = 2'000'000;
 
-struct Subject {
-  std::string file;    ///< the pipeline
-  std::string output;  ///< in the workshop
-  std::string every;   ///< between checkpoints
-  std::string also;    ///< one more setting
-};
-
-uint64_t BytesBelow(const std::string& path) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  if (!fs::is_directory(path, error)) return 0;
-  uint64_t bytes = 0;
-  // Files come and go while we look; what cannot be read counts as nothing.
-  for (auto it = fs::recursive_directory_iterator(path, error); !error && it != fs::recursive_directory_iterator();
-       it.increment(error)) {
-    std::error_code gone;
-    const auto size = it->is_regular_file(gone) ? it->file_size(gone) : 0;
-    if (!gone) bytes += size;
-  }
-  return bytes;
-}
-
-uint64_t Progress(const Workshop& shop) { return BytesBelow(shop.Path("out")) + BytesBelow(shop.Path("state")); }
-
-std::vector<std::string> Arguments(const Workshop& shop, const Subject& subject) {
-  std::vector<std::string> arguments = {"run", subject.file, "--http", "off", "--state", shop.Path("state")};
-  for (const std::string& setting :
-       {"settings.checkpoint.every=" + subject.every, std::string("settings.parallelism=2"), subject.also}) {
-    if (setting.empty()) continue;
-    arguments.emplace_back("--set");
-    arguments.push_back(setting);
-  }
-  return arguments;
-}
+constexpr int kLanes = 2;
 
 /// Some rows of the output are on disk, committed or not.
 bool HasRows(const Workshop& shop, const Subject& subject) {
   return !shop.Read(subject.output).empty() || !shop.Read(subject.output + ".part").empty();
-}
-
-/// Starts the pipeline and kills it when it has written `bytes`; false when it had ended by then.
-bool KilledAt(const Workshop& shop, const Subject& subject, uint64_t bytes) {
-  Program program(shop, Arguments(shop, subject));
-  for (int polls = 0; polls < kPollCountMax && program.running() && Progress(shop) < bytes; ++polls) sched_yield();
-  program.Signal(SIGKILL);
-  const int code = program.Wait();
-  CHECK_MESSAGE((code == 0 || code == 128 + SIGKILL), program.err());
-  return code == 128 + SIGKILL;
 }
 
 struct Kills {
@@ -85,7 +39,7 @@ Kills KillAndCompare(const Subject& subject, uint64_t seed) {
   {
     Workshop shop;
     const OutputFolder folder(shop.Path("out"));
-    const Finished run = RunProgram(shop, Arguments(shop, subject));
+    const Finished run = RunProgram(shop, RunArguments(shop, subject, kLanes));
     REQUIRE_MESSAGE(run.code == 0, run.err);
     expected = shop.Read(subject.output);
     total = Progress(shop);
@@ -99,12 +53,12 @@ Kills KillAndCompare(const Subject& subject, uint64_t seed) {
     const OutputFolder folder(shop.Path("out"));
     for (int kill = 0; kill < kKillCountMax; ++kill) {
       const uint64_t from = std::min(Progress(shop), total - 1);
-      if (!KilledAt(shop, subject, from + rng.Below(total - from))) break;
+      if (!KilledAt(shop, subject, kLanes, from + rng.Below(total - from))) break;
       ++kills.landed;
       kills.with_rows += HasRows(shop, subject) ? 1 : 0;
       kills.resumed += std::filesystem::exists(shop.Path(subject.output)) ? 1 : 0;
     }
-    const Finished last = RunProgram(shop, Arguments(shop, subject));
+    const Finished last = RunProgram(shop, RunArguments(shop, subject, kLanes));
     REQUIRE_MESSAGE(last.code == 0, last.err);
     const bool same = shop.Read(subject.output) == expected;
     CHECK_MESSAGE(same, "the output differs, " << shop.Read(subject.output).size() << " bytes instead of "
@@ -171,11 +125,11 @@ TEST_CASE("FileSink_KilledBetweenTheLastCommitAndItsName_IsNamedByTheNextRun") {
   Workshop shop;
   const OutputFolder folder(shop.Path("out"));
   const Subject subject = {PipelineFile("content_performance"), "out/alerts.ndjson", "10s", ""};
-  REQUIRE(RunProgram(shop, Arguments(shop, subject)).code == 0);
+  REQUIRE(RunProgram(shop, RunArguments(shop, subject, kLanes)).code == 0);
   const std::string expected = shop.Read(subject.output);
   REQUIRE(!expected.empty());
   std::filesystem::rename(shop.Path(subject.output), shop.Path(subject.output + ".part"));
-  const Finished again = RunProgram(shop, Arguments(shop, subject));
+  const Finished again = RunProgram(shop, RunArguments(shop, subject, kLanes));
   CHECK_MESSAGE(again.code == 0, again.err);
   const bool same = shop.Read(subject.output) == expected;
   CHECK_MESSAGE(same, "the rows lie in " << subject.output << ".part, and the run said: " << again.err);
