@@ -4,6 +4,7 @@
 #include "operators/derive.h"
 #include "operators/filter.h"
 #include "operators/isolation_forest.h"
+#include "operators/join.h"
 #include "operators/select.h"
 #include "operators/statistical_outlier.h"
 #include "operators/validate.h"
@@ -17,6 +18,7 @@ void RegisterOperators(Registry& registry) {
   registry.Add(SelectDescriptor());
   registry.Add(ValidateDescriptor());
   registry.Add(WindowDescriptor());
+  registry.Add(JoinDescriptor());
   registry.Add(StatisticalOutlierDescriptor());
   registry.Add(IsolationForestDescriptor());
   registry.Add(AlertDescriptor());

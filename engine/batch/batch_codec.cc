@@ -1,7 +1,5 @@
 #include "engine/batch/batch_codec.h"
 
-#include "engine/batch/column_builder.h"
-
 namespace freshet {
 namespace {
 
@@ -27,6 +25,26 @@ void EncodeValue(const Column& column, int32_t row, ByteSink& sink) {
       for (double v : list) sink.PutF64(v);
       break;
     }
+  }
+}
+
+void SkipValue(ByteSource& source, TypeId type) {
+  switch (type) {
+    case TypeId::kBool:
+      source.GetBool();
+      break;
+    case TypeId::kInt64:
+    case TypeId::kTimestamp:
+    case TypeId::kFloat64:
+      source.GetI64();
+      break;
+    case TypeId::kString:
+    case TypeId::kJson:
+      source.GetString();
+      break;
+    case TypeId::kListFloat64:
+      for (uint64_t n = source.GetVarint(); n > 0 && source.ok(); --n) source.GetF64();
+      break;
   }
 }
 
@@ -107,6 +125,24 @@ bool DecodeBatch(ByteSource& source, const SchemaRef& schema, Batch* batch) {
   if (!source.ok()) return false;
   *batch = Batch(schema, std::move(columns), rows, std::move(meta));
   return true;
+}
+
+void EncodeRow(const Batch& batch, int32_t row, ByteSink& sink) {
+  for (const Column& column : batch.columns()) {
+    sink.PutBool(column.IsValid(row));
+    if (column.IsValid(row)) EncodeValue(column, row, sink);
+  }
+}
+
+bool DecodeRow(ByteSource& source, const Schema& schema, const std::vector<ColumnBuilder*>& builders) {
+  for (int c = 0; c < schema.size(); ++c) {
+    ColumnBuilder* builder = builders[static_cast<size_t>(c)];
+    const bool valid = source.GetBool();
+    if (valid && builder != nullptr) DecodeValue(source, *builder);
+    if (valid && builder == nullptr) SkipValue(source, schema.field(c).type);
+    if (!valid && builder != nullptr) builder->AppendNull();
+  }
+  return source.ok() && source.exhausted();
 }
 
 }  // namespace freshet

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <vector>
+
 #include "engine/base/bytes.h"
 #include "engine/batch/batch.h"
+#include "engine/batch/column_builder.h"
 
 namespace freshet {
 
@@ -10,5 +13,10 @@ namespace freshet {
 void EncodeBatch(const Batch& batch, ByteSink& sink);
 /// False if the bytes are not such rows.
 bool DecodeBatch(ByteSource& source, const SchemaRef& schema, Batch* batch);
+
+/// The values of one physical row, column by column, without its times: for state that keeps single rows.
+void EncodeRow(const Batch& batch, int32_t row, ByteSink& sink);
+/// Appends them to `builders`, one per column; a null builder skips its value. False if the bytes are not such a row.
+bool DecodeRow(ByteSource& source, const Schema& schema, const std::vector<ColumnBuilder*>& builders);
 
 }  // namespace freshet

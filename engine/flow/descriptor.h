@@ -52,6 +52,10 @@ struct BoundOperator {
   /// Key columns of input 0: rows of one key group go to one lane. Absent: one lane sees all rows. Never present and
   /// empty.
   std::optional<std::vector<int>> key;
+  /// For an operator that tells its inputs apart (a join): the key columns of each. Bounded inputs then come as they
+  /// come, not merged, and `input` of ProcessBatch says which it is; so all its outputs must be kByTime, in an order that
+  /// depends on rows alone.
+  std::vector<std::vector<int>> input_keys;
   /// Column push-down: names read from input 0, and whether all other input columns pass to the main output.
   std::vector<std::string> columns_read;
   bool passes_input_columns = true;

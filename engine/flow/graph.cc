@@ -85,10 +85,10 @@ class Planner {
   }
 
   /// The single outlet a node reads from; several bounded inputs go through a merge first.
-  std::vector<Outlet> Inputs(int n, const NodeSpec& spec, bool bounded, bool* merged) {
+  std::vector<Outlet> Inputs(int n, const NodeSpec& spec, bool mergeable, bool* merged) {
     std::vector<Outlet> inputs;
     for (const PortRef& input : spec.inputs) inputs.push_back(OutletOf(input));
-    *merged = inputs.size() > 1 && bounded;
+    *merged = inputs.size() > 1 && mergeable;
     if (!*merged) return inputs;
     const int merge = AddCell(CellKind::kMerge, n);
     cell(merge).input_count = static_cast<int>(inputs.size());
@@ -120,7 +120,8 @@ class Planner {
       return;
     }
     bool counted = false;
-    std::vector<Outlet> inputs = Inputs(n, spec, bounded, &counted);
+    const bool apart = !op.input_keys.empty();
+    std::vector<Outlet> inputs = Inputs(n, spec, bounded && !apart, &counted);
     if (op.input_order == InputOrder::kByEventTime) {
       const int sorter = AddCell(CellKind::kSorter, n);
       cell(sorter).counts_in = !counted;
@@ -132,7 +133,7 @@ class Planner {
       counted = true;
     }
     // Several live inputs have no common numbering to put lanes in order again by: one lane then.
-    const int lanes = op.key && inputs.size() == 1 ? plan_.lane_count : 1;
+    const int lanes = op.key && (inputs.size() == 1 || apart) ? plan_.lane_count : 1;
     std::vector<int> lane_cells;
     for (int lane = 0; lane < lanes; ++lane) {
       const int c = AddCell(CellKind::kChain, n);
@@ -151,7 +152,7 @@ class Planner {
       link.element = inputs[i].element;
       link.port = inputs[i].port;
       link.exchanged = true;
-      link.exchange_key = *op.key;
+      link.exchange_key = apart ? op.input_keys[i] : *op.key;
       for (int c : lane_cells) link.edges.push_back(AddEdge(inputs[i].cell, c, static_cast<InputIndex>(i)));
       cell(inputs[i].cell).links.push_back(std::move(link));
     }

@@ -219,11 +219,12 @@ Status OperatorCell::ProcessElement(size_t i, InputIndex input, const Batch& bat
   return emitter.TakeStatus();
 }
 
-Batch OperatorCell::Stamp(Batch batch) {
+Batch OperatorCell::Stamp(Batch batch, PortIndex port) {
+  int64_t& next = stamped_[static_cast<size_t>(port)];
   RowMeta meta = batch.meta();
   meta.ordinals = {};
-  meta.first_ordinal = Ordinal::Of(0, static_cast<uint64_t>(stamped_[0] - meta.offset));
-  stamped_[0] += batch.row_count();
+  meta.first_ordinal = Ordinal::Of(0, static_cast<uint64_t>(next - meta.offset));
+  next += batch.row_count();
   return batch.WithMeta(std::move(meta));
 }
 
@@ -236,7 +237,9 @@ Status OperatorCell::EmitFrom(size_t i, PortIndex port, Batch batch) {
     meter(i).AddBytes(0, bytes);
   }
   if (!batch.hold()) batch = batch.WithHold(outlets_.budget()->Take(outlets_.budget(), bytes));
-  if (main && i == 0 && plan_.stamps_ordinals) batch = Stamp(batch.Dense());
+  if (i == 0 && plan_.stamps_ordinals &&
+      element.bound->outputs[static_cast<size_t>(port)].order == OutputOrder::kByTime)
+    batch = Stamp(batch.Dense(), port);
   if (main && i + 1 < elements_.size()) return ProcessElement(i + 1, 0, batch);
   const bool late =
       !main && (plan_.kind == CellKind::kSorter || element.bound->outputs[static_cast<size_t>(port)].name == "late");

@@ -55,7 +55,7 @@ class OperatorCell : public Cell {
   class ElementContext;
   Status OpenElement(size_t element);
   std::string StateScope() const;
-  Batch Stamp(Batch batch);
+  Batch Stamp(Batch batch, PortIndex port);
 
   std::vector<int64_t> stamped_;  ///< next ordinal per port of element 0
   std::vector<Batch> late_samples_;

@@ -48,6 +48,10 @@ std::vector<std::string> RowTexts(const Batch& batch) {
 }
 
 BoundNode::BoundNode(const NodeDescriptor& descriptor, const std::string& yaml, const Schema& input)
+    : BoundNode(descriptor, yaml, std::vector<const Schema*>{&input}) {}
+
+BoundNode::BoundNode(const NodeDescriptor& descriptor, const std::string& yaml,
+                     const std::vector<const Schema*>& inputs)
     : diagnostics_(std::make_shared<Diagnostics>()) {
   const auto value = ReadYaml(std::make_shared<const SourceText>(SourceText{"test.yaml", yaml}), diagnostics_.get());
   if (!value || diagnostics_->has_errors()) return;
@@ -55,8 +59,9 @@ BoundNode::BoundNode(const NodeDescriptor& descriptor, const std::string& yaml, 
   BindContext bind;
   bind.pipeline_name = "test";
   bind.node_id = "node";
-  bind.inputs = {&input};
+  bind.inputs = inputs;
   bind.input_names = {"input"};
+  for (size_t i = 1; i < inputs.size(); ++i) bind.input_names.push_back("input" + std::to_string(i + 1));
   bind.diagnostics = diagnostics_.get();
   bind.env = Env::Posix();
   bind.node_span = value->span();
@@ -152,11 +157,12 @@ void OperatorHarness::Check(Status status) {
   if (status_.ok() && !status.ok()) status_ = std::move(status);
 }
 
-void OperatorHarness::Feed(const Batch& batch) {
+void OperatorHarness::Feed(const Batch& batch, InputIndex input) {
   if (batch.empty()) return;
   std::vector<std::vector<int32_t>> rows(lanes_.size());
   if (lanes_.size() > 1) {
-    const KeyCodec codec(*batch.schema(), *bound_.key);
+    const bool apart = !bound_.input_keys.empty();
+    const KeyCodec codec(*batch.schema(), apart ? bound_.input_keys[static_cast<size_t>(input)] : *bound_.key);
     std::string key;
     for (int32_t row = 0; row < batch.row_count(); ++row) {
       key.clear();
@@ -170,7 +176,7 @@ void OperatorHarness::Feed(const Batch& batch) {
     if (part.empty()) continue;
     lane.node_counters.in += part.row_count();
     LaneEmitter emitter(*this, lane);
-    Check(lane.op->ProcessBatch(0, bound_.accepts_selection ? part : part.Dense(), emitter));
+    Check(lane.op->ProcessBatch(input, bound_.accepts_selection ? part : part.Dense(), emitter));
   }
 }
 

@@ -22,6 +22,7 @@ std::vector<std::string> RowTexts(const Batch& batch);
 class BoundNode {
  public:
   BoundNode(const NodeDescriptor& descriptor, const std::string& yaml, const Schema& input);
+  BoundNode(const NodeDescriptor& descriptor, const std::string& yaml, const std::vector<const Schema*>& inputs);
   explicit operator bool() const { return bound_.has_value(); }
   const BoundOperator* operator->() const { return &*bound_; }
   const BoundOperator& bound() const { return *bound_; }
@@ -63,7 +64,7 @@ class OperatorHarness {
   ~OperatorHarness();
 
   /// Statuses are checked by the harness: a failure is kept in `status()` and stops all further calls.
-  void Feed(const Batch& batch);
+  void Feed(const Batch& batch, InputIndex input = 0);
   void Watermark(EventTime now);
   /// Watermark Max, then OnEnd.
   void End();
