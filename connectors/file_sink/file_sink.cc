@@ -72,22 +72,20 @@ class FileSink final : public Sink {
       writer.AppendHeader(&text_);
       header_due_ = false;
     }
-    for (int32_t row = 0; row < batch.row_count(); ++row) {
-      writer.AppendRow(batch, row, &text_);
+    while (rows_taken_ < batch.row_count()) {
+      writer.AppendRow(batch, rows_taken_++, &text_);
       if (text_.size() >= kAppendBytes) FRESHET_RETURN_IF_ERROR(AppendText());
     }
-    rows_.Add(batch);
     FRESHET_RETURN_IF_ERROR(AppendText());
-    return options_.stream ? Guard(file_->Flush()) : Status::Ok();
+    if (options_.stream) FRESHET_RETURN_IF_ERROR(Guard(file_->Flush()));
+    rows_taken_ = 0;
+    rows_.Add(batch);
+    return Status::Ok();
   }
 
   Result<std::string> PrepareCommit(Epoch) override {
     FRESHET_RETURN_IF_ERROR(Status(broken_));
-    if (options_.gzip) {
-      std::string bytes;
-      gzip_.FinishMember(&bytes);
-      FRESHET_RETURN_IF_ERROR(AppendBytes(bytes));
-    }
+    FRESHET_RETURN_IF_ERROR(FinishMember());
     if (options_.stream) {
       FRESHET_RETURN_IF_ERROR(Guard(file_->Flush()));
     } else {
@@ -106,11 +104,7 @@ class FileSink final : public Sink {
   Status Commit(Epoch) override { return Publish(); }
 
   Status Finish() override {
-    if (options_.gzip) {
-      std::string bytes;
-      gzip_.FinishMember(&bytes);
-      FRESHET_RETURN_IF_ERROR(AppendBytes(bytes));
-    }
+    FRESHET_RETURN_IF_ERROR(FinishMember());
     FRESHET_RETURN_IF_ERROR(Guard(file_->Flush()));
     return Publish();
   }
@@ -136,8 +130,9 @@ class FileSink final : public Sink {
     return std::move(info).status();
   }
 
+  /// After an error that another attempt cannot mend nothing more is written.
   Status Guard(Status status) {
-    if (!status.ok() && broken_.ok()) broken_ = status;
+    if (status.retry() == RetryHint::kNever && broken_.ok()) broken_ = status;
     return status;
   }
 
@@ -244,28 +239,38 @@ class FileSink final : public Sink {
   }
 
   Status AppendText() {
-    if (!options_.gzip) {
-      const Status status = AppendBytes(text_);
-      text_.clear();
-      return status;
-    }
-    std::string bytes;
-    gzip_.Append(text_, &bytes);
+    if (!options_.gzip) return AppendBytes(&text_);
+    gzip_.Append(text_, &compressed_);
     text_.clear();
-    return AppendBytes(bytes);
+    return AppendBytes(&compressed_);
   }
 
-  Status AppendBytes(std::string_view bytes) {
-    if (bytes.empty()) return Status::Ok();
+  Status FinishMember() {
+    FRESHET_RETURN_IF_ERROR(AppendText());
+    if (!options_.gzip) return Status::Ok();
+    gzip_.FinishMember(&compressed_);
+    return AppendBytes(&compressed_);
+  }
+
+  /// Hands bytes to the file and empties them; after an error they wait for the next attempt.
+  Status AppendBytes(std::string* waiting) {
+    if (waiting->empty()) return Status::Ok();
+    const std::string_view bytes = *waiting;
     FRESHET_RETURN_IF_ERROR(Guard(file_->Append(bytes)));
     changed_ = true;
     tail_.append(bytes.substr(bytes.size() > kTailBytes ? bytes.size() - kTailBytes : 0));
     if (tail_.size() > 4 * kTailBytes) tail_.erase(0, tail_.size() - kTailBytes);
+    waiting->clear();
     return Status::Ok();
   }
 
   Status SyncIfChanged() {
-    if (changed_) FRESHET_RETURN_IF_ERROR(Guard(file_->Sync()));
+    if (changed_) {
+      FRESHET_RETURN_IF_ERROR(Guard(file_->Flush()));
+      // What a failed fsync lost the next one would not miss: only a restart that cuts back and writes again helps.
+      if (Status status = file_->Sync(); !status.ok())
+        return Guard(status.retry() == RetryHint::kLater ? Status::Io(status.message()) : std::move(status));
+    }
     changed_ = false;
     if (!directory_changed_) return Status::Ok();
     FRESHET_RETURN_IF_ERROR(Guard(env_->SyncDirectory(DirectoryOf(options_.path))));
@@ -294,8 +299,10 @@ class FileSink final : public Sink {
   RowHash rows_;
   std::unique_ptr<WritableFile> file_;
   std::vector<std::unique_ptr<FileLock>> locks_;
-  std::string text_;  // rows not yet handed to the file
-  std::string tail_;  // at least the last kTailBytes of the file, if it has as many
+  std::string text_;        // rows not yet handed to the file
+  std::string compressed_;  // likewise, gzip
+  int32_t rows_taken_ = 0;  // of a batch whose Write has to be repeated
+  std::string tail_;        // at least the last kTailBytes of the file, if it has as many
   Status broken_;
   bool header_due_ = false;
   bool in_part_ = false;

@@ -31,14 +31,17 @@ class ReadableFile {
   virtual Result<FileInfo> Stat() = 0;
 };
 
-/// A file opened for appending. One thread at a time.
+/// A file opened for appending. One thread at a time. Append and Flush may be called again after an error (a full disk
+/// gets room again): what was taken and could not be written yet stays and is tried again.
 class WritableFile {
  public:
   virtual ~WritableFile() = default;
+  /// Takes all of `bytes` or, on an error, none of them.
   virtual Status Append(std::string_view bytes) = 0;
   /// Flushes user-space buffers to the operating system.
   virtual Status Flush() = 0;
-  /// Flush and fsync: when it returns OK the bytes survive a power cut.
+  /// Flush and fsync: when it returns OK the bytes survive a power cut. An error of the fsync itself may have lost bytes
+  /// that another fsync would not miss: then the file must be read again or given up.
   virtual Status Sync() = 0;
   /// Bytes in the file after all appends so far.
   virtual int64_t size() const = 0;

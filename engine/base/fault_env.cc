@@ -31,7 +31,7 @@ class FaultyWritable final : public WritableFile {
   FaultyWritable(FaultEnv* env, std::unique_ptr<WritableFile> base) : env_(env), base_(std::move(base)) {}
   Status Append(std::string_view bytes) override {
     if (Status fault = env_->Enter(); !fault.ok()) {
-      FRESHET_RETURN_IF_ERROR(base_->Append(bytes.substr(0, bytes.size() / 2)));
+      if (fault.retry() == RetryHint::kNever) FRESHET_RETURN_IF_ERROR(base_->Append(bytes.substr(0, bytes.size() / 2)));
       return fault;
     }
     return base_->Append(bytes);

@@ -89,18 +89,19 @@ class PosixWritableFile final : public WritableFile {
 
   Status Append(std::string_view bytes) override {
     if (buffer_.size() + bytes.size() > kWriteBufferBytes) FRESHET_RETURN_IF_ERROR(Flush());
+    std::string_view rest = bytes;
     if (bytes.size() >= kWriteBufferBytes) {
-      FRESHET_RETURN_IF_ERROR(Write(bytes));
-    } else {
-      buffer_.append(bytes);
+      Status status = Write(&rest);
+      if (rest.size() == bytes.size()) return status;
     }
+    buffer_.append(rest);  // also what is left of a write that was cut short
     size_ += static_cast<int64_t>(bytes.size());
     return Status::Ok();
   }
   Status Flush() override {
-    if (buffer_.empty()) return Status::Ok();
-    const Status status = Write(buffer_);
-    buffer_.clear();
+    std::string_view rest = buffer_;
+    const Status status = Write(&rest);
+    buffer_.erase(0, buffer_.size() - rest.size());
     return status;
   }
   Status Sync() override {
@@ -119,11 +120,12 @@ class PosixWritableFile final : public WritableFile {
   }
 
  private:
-  Status Write(std::string_view bytes) {
-    while (!bytes.empty()) {
-      const ssize_t n = ::write(fd_.get(), bytes.data(), bytes.size());
+  /// Leaves in `*bytes` what could not be written.
+  Status Write(std::string_view* bytes) {
+    while (!bytes->empty()) {
+      const ssize_t n = ::write(fd_.get(), bytes->data(), bytes->size());
       if (n >= 0) {
-        bytes.remove_prefix(static_cast<size_t>(n));
+        bytes->remove_prefix(static_cast<size_t>(n));
       } else if (errno != EINTR) {
         return Status::FromErrno(errno, "cannot write to " + path_);
       }

@@ -55,12 +55,15 @@ std::string Headline(const RunSession& session, const JobReport& report) {
 }
 
 std::string CheckpointLine(const JobReport& report) {
-  if (report.checkpoint_count == 0 && report.checkpoint_skipped_count == 0) return {};
+  if (report.checkpoint_count + report.checkpoint_skipped_count + report.checkpoint_failed_count == 0) return {};
   std::string text = "  checkpoints  " + FormatCount(report.checkpoint_count) + ", the last is number " +
                      FormatCount(static_cast<int64_t>(report.committed.number)) + " with " +
                      FormatCount(report.checkpoint_last_rows) + " keys in " +
                      FormatDuration(Duration::Millis(report.checkpoint_last_us / 1000));
   if (report.checkpoint_skipped_count > 0) text += "; " + FormatCount(report.checkpoint_skipped_count) + " put off";
+  if (report.checkpoint_failed_count > 0)
+    text += "; " + FormatCount(report.checkpoint_failed_count) +
+            " failed and tried again, at last because: " + report.checkpoint_last_error;
   return text + "\n";
 }
 

@@ -264,10 +264,10 @@ void Cell::Run() noexcept {
   try {
     bool blocked = false;
     blocked_ = false;
-    while (!failed_ && !blocked && (continuation_ != Continuation::kNone || !inbox_.empty())) {
+    while (!failed_ && !blocked && !waiting_ && (continuation_ != Continuation::kNone || !inbox_.empty())) {
       if (Status status = Step(&blocked); !status.ok()) Fail(std::move(status));
     }
-    blocked_ = blocked;
+    blocked_ = blocked || waiting_;
   } catch (const std::bad_alloc&) {
     Fail(Status::Internal("out of memory"));
   } catch (const std::exception& e) {

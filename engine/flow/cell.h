@@ -32,6 +32,8 @@ struct CellSnapshot {
   int cell = -1;
   EpochRows rows;
   std::vector<std::pair<int, NodeCounters>> counters;  ///< (node index, this cell's share)
+  /// A sink could not prepare its output now: the epoch is to be given up and the sink to be asked again.
+  Status failure;
 };
 
 /// Takes snapshots and failures; the coordinator. Thread-safe.
@@ -166,6 +168,7 @@ class Cell {
     int64_t state_bytes = 0;
     int64_t state_keys = 0;
     bool ended = false;
+    std::string waiting_for;  ///< the error that an attempt to come may overcome; empty: nothing
   };
   Published published() const;
   /// Where the time of the chain's elements went. Any thread.
@@ -202,6 +205,7 @@ class Cell {
   Outlets outlets_;
   bool failed_ = false;
   bool ended_ = false;
+  bool waiting_ = false;  ///< no message is taken: a call to the outside has to be repeated first (sinks)
   int64_t blocked_count_ = 0;
 
  private:

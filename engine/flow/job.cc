@@ -12,6 +12,15 @@
 namespace freshet {
 namespace {
 
+constexpr int64_t kRetryWaitMinUs = 50000;
+constexpr int64_t kRetryWaitMaxUs = 10000000;
+constexpr size_t kWaitedForShown = 3;
+
+/// Whether a checkpoint that the store refused so may go through later. A crash of the simulator's may not.
+bool MayCommitLater(const Status& status) {
+  return status.retry() == RetryHint::kLater || status.code() == StatusCode::kIo;
+}
+
 /// Every unread `dead_letter` output gets a file in the state directory (SEMANTICS.md §8.5).
 void AddDeadLetterSinks(GraphSpec* spec, const std::string& state_directory) {
   if (state_directory.empty()) return;
@@ -160,15 +169,11 @@ Status Job::MakeCells() {
   return Status::Ok();
 }
 
-std::vector<int> Job::BeginEpoch(bool final_one) {
-  std::vector<int> nudged;
-  const std::lock_guard lock(mutex_);
-  if (under_way_ || has_failed_ || ended_count_ == cells_.size()) return nudged;
-  bool any_source = false;
-  for (const auto& driver : drivers_) any_source = any_source || !ended_[static_cast<size_t>(driver->cell().id())];
-  if (!any_source) return nudged;
+/// Begins to collect; under the lock.
+void Job::StartEpoch() {
   under_way_ = true;
   complete_ = false;
+  given_up_ = Status::Ok();
   epoch_ = next_epoch_;
   next_epoch_ = {next_epoch_.number + 1};
   began_us_ = options_.env->SteadyMicros();
@@ -181,6 +186,25 @@ std::vector<int> Job::BeginEpoch(bool final_one) {
     else if (!next_cell_counters_[c].empty())
       cell_counters_[c] = next_cell_counters_[c];
   }
+  for (SinkCell* sink : sinks_) {
+    if (unprepared_.count(sink->id()) == 0) continue;
+    waiting_for_.insert(sink->id());
+    sink->PostPrepare(epoch_);
+    environment_.carrier->Nudge(sink->id());
+  }
+  took_part_ = std::move(ended_since_);
+  ended_since_.clear();
+  took_part_.insert(waiting_for_.begin(), waiting_for_.end());
+}
+
+std::vector<int> Job::BeginEpoch(bool final_one) {
+  std::vector<int> nudged;
+  const std::lock_guard lock(mutex_);
+  if (under_way_ || has_failed_ || ended_count_ == cells_.size()) return nudged;
+  bool any_source = false;
+  for (const auto& driver : drivers_) any_source = any_source || !ended_[static_cast<size_t>(driver->cell().id())];
+  if (!any_source) return nudged;
+  StartEpoch();
   for (const auto& driver : drivers_) {
     if (ended_[static_cast<size_t>(driver->cell().id())]) continue;
     driver->cell().RequestBarrier({epoch_, final_one});
@@ -207,12 +231,19 @@ bool Job::sources_at_rest() const {
                      [](const auto& d) { return d->cell().stopped() || d->cell().finished(); });
 }
 
+/// A cell's answer to the epoch under way; under the lock.
+void Job::TakeSnapshot(CellSnapshot* snapshot) {
+  rows_.Merge(std::move(snapshot->rows));
+  cell_counters_[static_cast<size_t>(snapshot->cell)] = snapshot->counters;
+  if (!snapshot->failure.ok() && given_up_.ok()) given_up_ = snapshot->failure;
+}
+
 void Job::OnSnapshot(Epoch epoch, CellSnapshot snapshot) {
   {
     const std::lock_guard lock(mutex_);
     if (!under_way_ || epoch != epoch_ || waiting_for_.erase(snapshot.cell) == 0) return;
-    rows_.Merge(std::move(snapshot.rows));
-    cell_counters_[static_cast<size_t>(snapshot.cell)] = std::move(snapshot.counters);
+    TakeSnapshot(&snapshot);
+    if (snapshot.failure.ok()) unprepared_.erase(snapshot.cell);
     CheckComplete();
     if (!complete_) return;
   }
@@ -226,11 +257,12 @@ void Job::OnEnded(CellSnapshot snapshot) {
     ended_[c] = true;
     ++ended_count_;
     if (under_way_ && waiting_for_.erase(snapshot.cell) > 0) {
-      rows_.Merge(std::move(snapshot.rows));
-      cell_counters_[c] = snapshot.counters;
+      TakeSnapshot(&snapshot);
     } else {
       next_rows_.Merge(std::move(snapshot.rows));
+      ended_since_.insert(snapshot.cell);
     }
+    if (!snapshot.failure.ok()) unprepared_.insert(snapshot.cell);
     next_cell_counters_[c] = std::move(snapshot.counters);
     CheckComplete();
     if (!complete_) return;
@@ -239,21 +271,32 @@ void Job::OnEnded(CellSnapshot snapshot) {
 }
 
 void Job::CheckComplete() {
-  if (complete_) return;
-  if (under_way_) {
-    complete_ = waiting_for_.empty();
-    return;
+  if (!under_way_) {
+    if (ended_count_ != cells_.size() || finished_) return;
+    StartEpoch();  // the last one: nobody is left to send a barrier through
   }
-  if (ended_count_ != cells_.size() || finished_) return;
-  // The last epoch: nobody is left to send a barrier through.
-  under_way_ = true;
-  complete_ = true;
-  epoch_ = next_epoch_;
-  next_epoch_ = {next_epoch_.number + 1};
-  began_us_ = options_.env->SteadyMicros();
-  rows_ = std::move(next_rows_);
-  next_rows_ = EpochRows();
-  cell_counters_ = next_cell_counters_;
+  complete_ = waiting_for_.empty();
+}
+
+void Job::GiveUpSlowEpoch() {
+  const std::lock_guard lock(mutex_);
+  if (!under_way_ || complete_ || !given_up_.ok()) return;
+  if (options_.env->SteadyMicros() - began_us_ <= options_.checkpoint_timeout.us) return;
+  given_up_ = Status::Unavailable("it took longer than " + FormatDuration(options_.checkpoint_timeout) +
+                                  " (`settings.checkpoint.timeout`); " + CellsWaitedFor() + " had not reached it");
+}
+
+std::string Job::CellsWaitedFor() const {
+  std::set<std::string> ids;
+  for (const int cell : waiting_for_)
+    ids.insert("`" + spec_.nodes[static_cast<size_t>(cells_[static_cast<size_t>(cell)]->plan().nodes[0])].id + "`");
+  std::string text;
+  size_t shown = 0;
+  for (const std::string& id : ids) {
+    if (++shown > kWaitedForShown) return text + " and " + std::to_string(ids.size() - kWaitedForShown) + " more";
+    text += (text.empty() ? "" : ", ") + id;
+  }
+  return text;
 }
 
 void Job::OnFailure(int, Status status) {
@@ -327,62 +370,105 @@ Status Job::CheckLaws(const std::vector<NodeCounters>& counters) const {
 Status Job::CommitReady() {
   EpochRows rows;
   Manifest manifest;
-  bool last = false;
+  Status status;
   {
     const std::lock_guard lock(mutex_);
     if (!complete_) return Status::Ok();
-    const std::vector<NodeCounters> sums = SumCounters();
-    FRESHET_RETURN_IF_ERROR(CheckLaws(sums));
-    for (size_t n = 0; n < sums.size(); ++n) {
-      ByteSink sink;
-      EncodeCounters(sums[n], sink);
-      rows_.Put(kEngineTable, 0, EngineKey("counters", spec_.nodes[n].id), sink.bytes());
+    manifest.epoch = epoch_;
+    status = given_up_;
+    if (status.ok()) {
+      const std::vector<NodeCounters> sums = SumCounters();
+      FRESHET_RETURN_IF_ERROR(CheckLaws(sums));
+      for (size_t n = 0; n < sums.size(); ++n) {
+        ByteSink sink;
+        EncodeCounters(sums[n], sink);
+        rows_.Put(kEngineTable, 0, EngineKey("counters", spec_.nodes[n].id), sink.bytes());
+      }
+      manifest.program_version = FRESHET_VERSION;
+      manifest.pipeline_name = spec_.pipeline_name;
+      manifest.committed_wall_us = options_.env->WallMicros();
+      manifest.finished = ended_count_ == cells_.size() && next_rows_.empty() && unprepared_.empty();
+      manifest.tables = tables_.tables();
+      totals_.checkpoint_last_rows = static_cast<int64_t>(rows_.count());
+      totals_.checkpoint_last_bytes = rows_.byte_size();
     }
     rows = std::move(rows_);
     rows_ = EpochRows();
-    last = ended_count_ == cells_.size() && next_rows_.count() == 0;
-    manifest.epoch = epoch_;
-    manifest.program_version = FRESHET_VERSION;
-    manifest.pipeline_name = spec_.pipeline_name;
-    manifest.committed_wall_us = options_.env->WallMicros();
-    manifest.finished = last;
-    manifest.tables = tables_.tables();
-    totals_.checkpoint_last_rows = static_cast<int64_t>(rows.count());
-    totals_.checkpoint_last_bytes = rows.byte_size();
   }
-  if (options_.before_commit) options_.before_commit(manifest.epoch);
-  if (IsPlanted(PlantedBug::kCommitPositionsFirst)) HoldBackState(&rows);
-  const bool sinks_first = IsPlanted(PlantedBug::kSinkCommitsEarly);
-  if (sinks_first)
-    for (SinkCell* sink : sinks_) sink->PostCommit(manifest.epoch, true);
-  Status status = environment_.store != nullptr ? environment_.store->Commit(manifest, std::move(rows)) : Status::Ok();
-  const bool skipped = status.code() == StatusCode::kUnavailable;
+  const bool sinks_first = IsPlanted(PlantedBug::kSinkCommitsEarly) && status.ok();
+  if (status.ok()) {
+    if (options_.before_commit) options_.before_commit(manifest.epoch);
+    if (IsPlanted(PlantedBug::kCommitPositionsFirst)) HoldBackState(&rows);
+    if (sinks_first)
+      for (SinkCell* sink : sinks_) sink->PostCommit(manifest.epoch, true);
+    if (environment_.store != nullptr) status = environment_.store->Commit(manifest, std::move(rows));
+    if (!status.ok() && !MayCommitLater(status)) return status;
+  }
+  const bool committed = status.ok();
   {
     const std::lock_guard lock(mutex_);
-    if (!status.ok() && !skipped) return status;
     under_way_ = false;
     complete_ = false;
-    if (skipped) {
-      ++totals_.checkpoint_skipped_count;
-      if (IsPlanted(PlantedBug::kDropAbandonedEpoch)) rows = EpochRows();
-      rows.Merge(std::move(next_rows_));
-      next_rows_ = std::move(rows);
-    } else {
-      committed_ = manifest.epoch;
-      ++totals_.checkpoint_count;
-      totals_.checkpoint_last_us = options_.env->SteadyMicros() - began_us_;
-      totals_.checkpoint_last_wall_us = options_.env->WallMicros();
-      checkpoints_->duration_us.Observe(totals_.checkpoint_last_us);
-      checkpoints_->bytes.Observe(totals_.checkpoint_last_bytes);
-      if (last) finished_ = true;
-    }
-    last_skipped_ = skipped;
-    // After a skipped one too: with all cells ended nothing else would bring the last epoch up again.
+    if (committed)
+      EpochCommitted(manifest);
+    else
+      EpochGivenUp(std::move(status), std::move(rows));
+    for (SinkCell* sink : sinks_)
+      if (took_part_.count(sink->id()) > 0 && !sinks_first) sink->PostCommit(manifest.epoch, committed);
+    // After one that was given up too: with all cells ended nothing else would bring the last epoch up again.
     if (!finished_) CheckComplete();
   }
-  for (SinkCell* sink : sinks_)
-    if (!sinks_first) sink->PostCommit(manifest.epoch, !skipped);
   return Status::Ok();
+}
+
+void Job::EpochCommitted(const Manifest& manifest) {
+  committed_ = manifest.epoch;
+  ++totals_.checkpoint_count;
+  totals_.checkpoint_last_us = options_.env->SteadyMicros() - began_us_;
+  totals_.checkpoint_last_wall_us = options_.env->WallMicros();
+  checkpoints_->duration_us.Observe(totals_.checkpoint_last_us);
+  checkpoints_->bytes.Observe(totals_.checkpoint_last_bytes);
+  if (manifest.finished) finished_ = true;
+  if (failures_in_a_row_ > 0)
+    Log(LogLevel::kInfo, "checkpoints succeed again: the pipeline goes on",
+        {{"pipeline", spec_.pipeline_name}, {"failed", std::to_string(failures_in_a_row_)}});
+  failures_in_a_row_ = 0;
+  last_failure_ = Status::Ok();
+  retry_wait_us_ = 0;
+  paused_ = false;
+}
+
+void Job::EpochGivenUp(Status why, EpochRows rows) {
+  if (IsPlanted(PlantedBug::kDropAbandonedEpoch)) rows = EpochRows();
+  rows.Merge(std::move(next_rows_));
+  rows.Compact();
+  next_rows_ = std::move(rows);
+  // Whose last answer this epoch had must give it again.
+  for (const SinkCell* sink : sinks_)
+    if (took_part_.count(sink->id()) > 0 && ended_[static_cast<size_t>(sink->id())] &&
+        ended_since_.count(sink->id()) == 0)
+      unprepared_.insert(sink->id());
+  const bool slow = !given_up_.ok() && given_up_.code() == StatusCode::kUnavailable;
+  if (given_up_.ok() && why.code() == StatusCode::kUnavailable) {
+    ++totals_.checkpoint_skipped_count;  // the store is merging: it asks for a moment
+    retry_wait_us_ = kRetryWaitMinUs;
+    return;
+  }
+  ++totals_.checkpoint_failed_count;
+  totals_.checkpoint_last_error = why.ToString();
+  if (failures_in_a_row_++ == 0)
+    Log(LogLevel::kWarning,
+        slow ? "a checkpoint was given up and is tried again"
+             : "a checkpoint failed: the pipeline pauses until one succeeds, nothing is lost",
+        {{"pipeline", spec_.pipeline_name}, {"reason", why.ToString()}});
+  last_failure_ = std::move(why);
+  if (!slow) paused_ = true;
+  retry_wait_us_ = std::min(kRetryWaitMaxUs, kRetryWaitMinUs << std::min(failures_in_a_row_, 8));
+}
+
+Status Job::last_failure() const {
+  const std::lock_guard lock(mutex_);
+  return last_failure_;
 }
 
 void Job::HoldBackState(EpochRows* rows) {
@@ -413,6 +499,7 @@ JobReport Job::Report() const {
     report.restored = environment_.restored;
     report.status = failure_;
   }
+  report.paused = paused_;
   report.finished = finished_;
   report.checkpoints = checkpoints_;
   const int64_t now_us = options_.env->SteadyMicros();
@@ -443,6 +530,7 @@ JobReport Job::Report() const {
       node.blocked_count += published.blocked_count;
       node.state_bytes += published.state_bytes;
       node.state_keys += published.state_keys;
+      if (!published.waiting_for.empty()) node.waiting_for = published.waiting_for;
     }
   }
   for (const auto& driver : drivers_) {

@@ -24,6 +24,8 @@ struct JobOptions {
   std::string state_directory;
   CheckpointStore* store = nullptr;  ///< for tests and simulations; not owned
   Duration checkpoint_every = Duration::Seconds(10);
+  Duration checkpoint_timeout = Duration::Seconds(600);  ///< from the barrier's start; then the epoch is given up
+  Duration stop_patience = Duration::Seconds(10);  ///< how long a stop waits for a checkpoint or an output that fails
   int lane_count = 1;
   int decoder_count = 1;  ///< how many chunks of a source may be decoded at once; for the report
   int32_t batch_row_count_max = kBatchRowCountMax;
@@ -46,7 +48,8 @@ struct NodeReport {
   int64_t state_keys = 0;
   /// One per lane, and per helper of the node (sorter, gather; a source's thread and decoders).
   std::vector<Activity> activity;
-  std::string law;  ///< "" or the broken equation
+  std::string law;          ///< "" or the broken equation
+  std::string waiting_for;  ///< "" or why a sink cannot write now; it tries again
 };
 /// Distributions over the checkpoints of a run. Thread-safe.
 struct CheckpointFigures {
@@ -58,10 +61,12 @@ struct JobReport {
   Epoch restored;
   Epoch committed;
   int64_t checkpoint_count = 0;
-  int64_t checkpoint_skipped_count = 0;
-  int64_t checkpoint_failed_count = 0;  ///< given up
-  int64_t checkpoint_last_us = 0;       ///< duration of the last one, barrier to durable
-  int64_t checkpoint_last_wall_us = 0;  ///< when it became durable
+  int64_t checkpoint_skipped_count = 0;  ///< put off because the store was busy
+  int64_t checkpoint_failed_count = 0;   ///< given up: the disk was full, a sink could not prepare, it took too long
+  std::string checkpoint_last_error;     ///< of the last one given up
+  bool paused = false;                   ///< sources rest until a checkpoint succeeds again
+  int64_t checkpoint_last_us = 0;        ///< duration of the last one, barrier to durable
+  int64_t checkpoint_last_wall_us = 0;   ///< when it became durable
   int64_t checkpoint_last_rows = 0;
   int64_t checkpoint_last_bytes = 0;
   std::shared_ptr<const CheckpointFigures> checkpoints;
@@ -85,6 +90,10 @@ void AddLateReport(const Job& job, JobReport* report);
 /// Epochs: BeginEpoch asks the sources for barriers; when every cell that has not ended has answered, TakeReady gives
 /// the epoch, CommitReady makes it durable. Cells that have ended answer with what they had at their end. When all
 /// cells have ended, a last epoch marks the state finished.
+///
+/// An epoch that cannot be committed is given up: what it held goes into the next one (of two values for one key the
+/// newer wins), sinks get Abort, and nothing is lost. One that failed for want of room also pauses the sources until
+/// one succeeds. A slow one still waits for all cells, so that there is never a second barrier behind it.
 class Job final : public CellListener {
  public:
   /// Plans, opens the store, restores. `carrier` must outlive the job.
@@ -107,12 +116,18 @@ class Job final : public CellListener {
   bool epoch_under_way() const;
   /// A complete epoch waits for CommitReady, or the run has ended and the last one does.
   bool commit_ready() const;
-  /// Makes it durable. Not on an arena thread: it waits for the disk. On success `sinks()` have PostCommit and want a
-  /// nudge.
+  /// Makes it durable or gives it up. Not on an arena thread: it waits for the disk. On success `sinks()` have
+  /// PostCommit and want a nudge. Fails only if trying again cannot help.
   Status CommitReady();
   bool all_ended() const;
-  /// The last CommitReady left its epoch out because the store asked for time; its rows go into the next one.
-  bool last_skipped() const { return last_skipped_.load(); }
+  /// After CommitReady gave its epoch up: how long to leave the outside alone before the next attempt; else 0.
+  int64_t retry_wait_us() const { return retry_wait_us_.load(); }
+  /// Sources are not to be polled: checkpoints fail.
+  bool paused() const { return paused_.load(); }
+  /// Why the last epoch was given up, if no later one was committed.
+  Status last_failure() const;
+  /// Gives the epoch under way up if it has taken longer than `checkpoint_timeout`.
+  void GiveUpSlowEpoch();
   bool finished() const { return finished_.load(); }
   /// All source cells have stopped or ended after a stop request.
   bool sources_at_rest() const;
@@ -135,6 +150,12 @@ class Job final : public CellListener {
   void FinishSinksAgain();
   Status MakeCells();
   void CheckComplete();
+  void StartEpoch();
+  void TakeSnapshot(CellSnapshot* snapshot);
+  std::string CellsWaitedFor() const;
+  /// Under the lock. The only two ends of an epoch.
+  void EpochCommitted(const Manifest& manifest);
+  void EpochGivenUp(Status why, EpochRows rows);
   void HoldBackState(EpochRows* rows);
   Status CheckLaws(const std::vector<NodeCounters>& counters) const;
   std::vector<NodeCounters> SumCounters() const;
@@ -171,7 +192,14 @@ class Job final : public CellListener {
   int64_t began_us_ = 0;
   Epoch committed_;
   std::vector<int64_t> rows_before_;  ///< per node: rows its inputs had sent when it was not there yet to take them
-  std::atomic<bool> last_skipped_{false};
+  Status given_up_;                   ///< why the epoch under way will not be committed; OK: it will
+  std::set<int> took_part_;           ///< cells whose state is in rows_
+  std::set<int> ended_since_;         ///< cells whose last state is in next_rows_
+  std::set<int> unprepared_;          ///< sinks that have ended and have to prepare again
+  Status last_failure_;
+  int failures_in_a_row_ = 0;
+  std::atomic<int64_t> retry_wait_us_{0};
+  std::atomic<bool> paused_{false};
   JobReport totals_;  ///< checkpoint figures only
   const std::shared_ptr<CheckpointFigures> checkpoints_ = std::make_shared<CheckpointFigures>();
   const int64_t made_us_;

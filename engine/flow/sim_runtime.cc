@@ -68,6 +68,7 @@ class Life final : public Carrier {
       if (before_commit) ++result_.crash_before_commit_count;
       return Step::kCrash;
     }
+    job_->GiveUpSlowEpoch();
     if (!job_->epoch_under_way() && rng_.NextDouble() < options_.epoch_chance)
       for (const int cell : job_->BeginEpoch(false)) nudged_.insert(cell);
     return Act();
@@ -96,7 +97,7 @@ class Life final : public Carrier {
     // Every possible next event, weighed alike.
     std::vector<std::pair<char, int>> actions;
     for (size_t d = 0; d < done_.size(); ++d) {
-      if (!done_[d] && job_->drivers()[d]->credits().available().any() && chunks_[d].size() < 4)
+      if (!done_[d] && !job_->paused() && job_->drivers()[d]->credits().available().any() && chunks_[d].size() < 4)
         actions.emplace_back('p', d);
       for (size_t c = 0; c < chunks_[d].size(); ++c) actions.emplace_back('d', static_cast<int>(d));
     }
@@ -107,6 +108,9 @@ class Life final : public Carrier {
     }
     for (const int cell : nudged_) actions.emplace_back('n', cell);
     if (job_->commit_ready()) actions.emplace_back('c', 0);
+    if (job_->paused() && !job_->epoch_under_way()) actions.emplace_back('b', 0);
+    for (SinkCell* sink : job_->sinks())
+      if (!sink->waiting_for().ok()) actions.emplace_back('n', sink->id());
     if (actions.empty()) actions = std::move(slow);
     if (actions.empty()) return Fail(Status::Internal("deadlock: nothing can happen and the input has not ended"));
     const auto [what, which] = actions[rng_.Below(actions.size())];
@@ -117,6 +121,10 @@ class Life final : public Carrier {
         return Decode(static_cast<size_t>(which));
       case 'e':
         return DeliverOne(static_cast<size_t>(which));
+      case 'b': {
+        for (const int cell : job_->BeginEpoch(false)) nudged_.insert(cell);
+        return Step::kWorked;
+      }
       case 'n': {
         nudged_.erase(which);
         job_->cell(which).Run();

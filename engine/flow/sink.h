@@ -24,6 +24,10 @@ struct SinkOpenContext {
 /// durable; between PrepareCommit(e) and Commit(e) further Writes (of the next epoch) may come. Open with
 /// `restored_epoch` > 0 must bring the outside back to what `committed` describes (the Recover step): truncate, verify,
 /// delete newer parts.
+///
+/// Errors with RetryHint::kLater (a full disk) do not end the run. Write and Commit are called again with the same
+/// arguments after a while, and no row may come twice by it. A PrepareCommit that fails so gives the epoch up: Abort
+/// comes, perhaps further Writes, then PrepareCommit of a later epoch, which must cover everything.
 class Sink {
  public:
   virtual ~Sink() = default;
@@ -32,12 +36,13 @@ class Sink {
   virtual Status Write(const Batch& batch, int64_t first_ordinal) = 0;
   /// Makes all rows so far durable enough to be committed; returns what a recovery needs to know.
   virtual Result<std::string> PrepareCommit(Epoch epoch) = 0;
-  /// Everything prepared for epochs up to this one is committed, those that were aborted on the way included: at the
-  /// end of input an aborted epoch is committed under the next number without being prepared again.
+  /// This or Abort comes once for every epoch that was prepared, in order; everything prepared so far for it and for
+  /// those that were aborted before is committed. At the end of input the next epoch may have been prepared already.
   virtual Status Commit(Epoch epoch) {
     (void)epoch;
     return Status::Ok();
   }
+  /// The epoch was given up; what was prepared for it belongs to the next one.
   virtual Status Abort(Epoch epoch) {
     (void)epoch;
     return Status::Ok();

@@ -1,6 +1,15 @@
 #include "engine/flow/sink_cell.h"
 
+#include <algorithm>
+#include <utility>
+
+#include "engine/base/log.h"
+
 namespace freshet {
+namespace {
+constexpr int64_t kRetryWaitMinUs = 50000;
+constexpr int64_t kRetryWaitMaxUs = 5000000;
+}  // namespace
 
 SinkCell::SinkCell(const CellEnvironment& environment, const CellPlan& plan)
     : Cell(environment, plan),
@@ -42,43 +51,118 @@ void SinkCell::Close() noexcept {
 }
 
 void SinkCell::PostCommit(Epoch epoch, bool committed) {
+  Post({committed ? Posted::Kind::kCommit : Posted::Kind::kAbort, epoch});
+}
+
+void SinkCell::PostPrepare(Epoch epoch) { Post({Posted::Kind::kPrepare, epoch}); }
+
+void SinkCell::Post(Posted posted) {
   const std::lock_guard lock(posted_mutex_);
-  posted_.emplace_back(epoch, committed);
+  posted_.push_back(posted);
+}
+
+Status SinkCell::waiting_for() const {
+  const std::lock_guard lock(posted_mutex_);
+  return waiting_for_;
 }
 
 void SinkCell::Run() noexcept {
-  std::vector<std::pair<Epoch, bool>> posted;
-  {
+  if (waiting_ && environment_.env->SteadyMicros() < retry_at_us_) return;
+  waiting_ = false;
+  if (held_ && !failed_ && !Passed(WriteHeld())) return;
+  while (!failed_) {
+    std::optional<Posted> posted;
+    {
+      const std::lock_guard lock(posted_mutex_);
+      if (!posted_.empty()) posted = posted_.front();
+    }
+    if (!posted) break;
+    if (!Passed(DoPosted(*posted))) return;
     const std::lock_guard lock(posted_mutex_);
-    posted.swap(posted_);
-  }
-  for (const auto& [epoch, committed] : posted) {
-    if (failed_) break;
-    if (Status status = committed ? sink_->Commit(epoch) : sink_->Abort(epoch); !status.ok()) Fail(std::move(status));
+    posted_.pop_front();
   }
   Cell::Run();
+}
+
+bool SinkCell::Passed(Status status) {
+  if (status.retry() == RetryHint::kLater) {
+    if (retry_wait_us_ == 0)
+      Log(LogLevel::kWarning, "output cannot be written: the pipeline waits and tries again",
+          {{"node", node_.id}, {"error", status.message()}});
+    retry_wait_us_ = std::clamp(retry_wait_us_ * 2, kRetryWaitMinUs, kRetryWaitMaxUs);
+    retry_at_us_ = environment_.env->SteadyMicros() + retry_wait_us_;
+    waiting_ = true;
+    {
+      const std::lock_guard lock(posted_mutex_);
+      waiting_for_ = std::move(status).WithNode(node_.id);
+    }
+    Publish();
+    return false;
+  }
+  if (std::exchange(retry_wait_us_, 0) != 0) {
+    const std::lock_guard lock(posted_mutex_);
+    waiting_for_ = Status::Ok();
+    if (status.ok()) Log(LogLevel::kInfo, "output is written again", {{"node", node_.id}});
+  }
+  if (!status.ok()) Fail(std::move(status));
+  return true;
+}
+
+Status SinkCell::DoPosted(const Posted& posted) {
+  switch (posted.kind) {
+    case Posted::Kind::kCommit:
+      return sink_->Commit(posted.epoch);
+    case Posted::Kind::kAbort:
+      return sink_->Abort(posted.epoch);
+    case Posted::Kind::kPrepare:
+      break;
+  }
+  CellSnapshot snapshot;
+  snapshot.cell = plan_.id;
+  FRESHET_RETURN_IF_ERROR(Prepare(posted.epoch, &snapshot));
+  environment_.listener->OnSnapshot(posted.epoch, std::move(snapshot));
+  return Status::Ok();
 }
 
 Status SinkCell::HandleBatch(InputIndex, const Batch& batch, uint64_t) {
   if (batch.empty()) return Status::Ok();
   meter(0).AddBytes(batch.ByteSize(), 0);
-  FRESHET_RETURN_IF_ERROR(sink_->Write(batch.Dense(), counters_.out));
-  if (plan_.counts_in) counters_.in += batch.row_count();
-  counters_.out += batch.row_count();
+  held_ = batch.Dense();
+  (void)Passed(WriteHeld());
+  return Status::Ok();
+}
+
+Status SinkCell::WriteHeld() {
+  FRESHET_RETURN_IF_ERROR(sink_->Write(*held_, counters_.out));
+  if (plan_.counts_in) counters_.in += held_->row_count();
+  counters_.out += held_->row_count();
+  held_.reset();
   return Status::Ok();
 }
 
 Status SinkCell::Snapshot(CellSnapshot* snapshot) {
   const Epoch epoch = snapshot_epoch().number > 0 ? snapshot_epoch() : Epoch{last_epoch_.number + 1};
+  return Prepare(epoch, snapshot);
+}
+
+Status SinkCell::Prepare(Epoch epoch, CellSnapshot* snapshot) {
   last_epoch_ = epoch;
-  FRESHET_ASSIGN_OR_RETURN(const std::string prepared, sink_->PrepareCommit(epoch));
-  snapshot->rows.Put(kEngineTable, 0, EngineKey("sink", node_.id), prepared);
+  Result<std::string> prepared = sink_->PrepareCommit(epoch);
+  if (prepared.ok()) {
+    snapshot->rows.Put(kEngineTable, 0, EngineKey("sink", node_.id), *prepared);
+  } else if (prepared.status().retry() == RetryHint::kLater) {
+    snapshot->failure = std::move(prepared).status().WithNode(node_.id);
+  } else {
+    return std::move(prepared).status();
+  }
   snapshot->counters.emplace_back(plan_.nodes[0], counters_);
   return Status::Ok();
 }
 
 void SinkCell::FillPublished(Published* published) const {
   published->counters.emplace_back(plan_.nodes[0], counters_);
+  const Status waiting = waiting_for();
+  if (!waiting.ok()) published->waiting_for = waiting.message();
 }
 
 }  // namespace freshet

@@ -1,8 +1,9 @@
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <mutex>
-#include <vector>
+#include <optional>
 
 #include "engine/flow/cell.h"
 
@@ -19,6 +20,12 @@ class SinkCell final : public Cell {
   bool blocking() const { return sink_node_.bound.blocking; }
   /// The epoch is durable, or was given up. Any thread; the runtime then nudges the cell.
   void PostCommit(Epoch epoch, bool committed);
+  /// After a snapshot with a failure of a cell that has ended: prepare again, for this epoch, and answer with
+  /// OnSnapshot. Any thread; then a nudge.
+  void PostPrepare(Epoch epoch);
+  /// A full disk or the like: the cell takes nothing and tries again when Run is called, with growing pauses. Then the
+  /// error. Any thread.
+  Status waiting_for() const;
   /// After the last commit of a bounded run. On the sink's thread.
   Status Finish() { return sink_->Finish(); }
   std::string Summary() const { return sink_->Summary(); }
@@ -31,13 +38,29 @@ class SinkCell final : public Cell {
   void FillPublished(Published* published) const override;
 
  private:
+  struct Posted {
+    enum class Kind : uint8_t { kCommit, kAbort, kPrepare };
+    Kind kind;
+    Epoch epoch;
+  };
+  void Post(Posted posted);
+  Status DoPosted(const Posted& posted);
+  Status WriteHeld();
+  /// Decides about a failed call: false if it has to be repeated.
+  bool Passed(Status status);
+  Status Prepare(Epoch epoch, CellSnapshot* snapshot);
+
   const NodeSpec& node_;
   const SinkNode& sink_node_;
   std::unique_ptr<Sink> sink_;
   NodeCounters counters_;
   Epoch last_epoch_;
-  std::mutex posted_mutex_;
-  std::vector<std::pair<Epoch, bool>> posted_;
+  std::optional<Batch> held_;  // not written yet
+  int64_t retry_at_us_ = 0;
+  int64_t retry_wait_us_ = 0;
+  mutable std::mutex posted_mutex_;
+  std::deque<Posted> posted_;
+  Status waiting_for_;  // guarded by posted_mutex_
 };
 
 }  // namespace freshet

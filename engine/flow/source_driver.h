@@ -27,6 +27,8 @@ class SourceDriver {
   };
   /// One poll. After kDone or Stop()'s signal nothing follows.
   Outcome Step(SourceItem* item, Status* error);
+  /// The source is not polled for now: silence does not count as idleness. From the thread that calls Step.
+  void Hold() { quiet_since_us_ = -1; }
   /// The next Step gives a kStopped item, then kDone. Any thread.
   void RequestStop();
   SourceCell& cell() { return *cell_; }

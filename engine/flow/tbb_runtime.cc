@@ -58,8 +58,10 @@ class CellNodeOf final : public CellNode {
 /// Cells with more receivers than this (many lanes) put into them directly, from inside the same serial body: the order
 /// is the same, and a node type with hundreds of ports costs minutes of compiling.
 constexpr size_t kPortCountMax = 8;
-/// How long the coordinator leaves a store alone that asked for time.
-constexpr int64_t kSkippedWaitUs = 50000;
+/// How often a paused source looks whether it may go on.
+constexpr int64_t kPausedWaitUs = 20000;
+/// How often outputs that could not be written are tried again at most.
+constexpr int64_t kWaitingSinkLookUs = 100000;
 
 template <class Body>
 std::unique_ptr<CellNode> MakeCellNode(flow::graph& graph, size_t ports, Body body) {
@@ -346,6 +348,11 @@ class TbbRuntime::Impl final : public Carrier {
     ActivityMeter& meter = driver.read_meter();
     Env* env = options_.job.env;
     while (!stop_now_) {
+      if (job_->paused() && !stop_requested_) {
+        driver.Hold();
+        Sleep(kPausedWaitUs);
+        continue;
+      }
       SourceItem item;
       Status error;
       // Time on the core: waiting for the outside is no work.
@@ -393,28 +400,36 @@ class TbbRuntime::Impl final : public Carrier {
   void CoordinatorLoop() {
     Env* env = options_.job.env;
     int64_t next_us = env->SteadyMicros() + options_.job.checkpoint_every.us;
+    int64_t retry_us = 0;
+    int64_t stop_us = -1;
     bool final_begun = false;
     Status status;
     for (;;) {
+      const int64_t now = env->SteadyMicros();
+      if (stop_requested_ && stop_us < 0) stop_us = now;
       if (stop_requested_ || stop_now_) WakeSleepers();
       if (stop_now_ || job_->failed()) break;
-      if (job_->commit_ready()) {
+      if (stop_us >= 0 && now - stop_us > options_.job.stop_patience.us) {
+        status = WhatHinders();
+        if (!status.ok()) break;
+      }
+      if (job_->commit_ready() && now >= retry_us) {
         const bool was_final = final_begun;
         status = job_->CommitReady();
         if (!status.ok()) break;
         NudgeSinks();
         next_us = env->SteadyMicros() + options_.job.checkpoint_every.us;
-        if (job_->last_skipped()) {
-          // The store is still merging. What must not be left out, a run's last epoch, is tried again.
-          final_begun = false;
-          coordinator_event_.Wait(kSkippedWaitUs);
-          continue;
+        retry_us = 0;
+        if (job_->retry_wait_us() > 0) {
+          retry_us = env->SteadyMicros() + job_->retry_wait_us();
+          if (!job_->last_failure().ok()) next_us = std::min(next_us, retry_us);
+          final_begun = false;  // what must not be left out, a run's last epoch, is tried again
+        } else if (job_->finished() || (was_final && !job_->epoch_under_way())) {
+          break;
         }
-        if (job_->finished() || (was_final && !job_->epoch_under_way())) break;
         continue;
       }
-      const int64_t now = env->SteadyMicros();
-      if (!job_->epoch_under_way()) {
+      if (!job_->epoch_under_way() && now >= retry_us) {
         if (stop_requested_ && job_->sources_at_rest() && !final_begun) {
           final_begun = true;
           Begin(true);
@@ -425,7 +440,11 @@ class TbbRuntime::Impl final : public Carrier {
           next_us = now + options_.job.checkpoint_every.us;
         }
       }
-      coordinator_event_.Wait(stop_requested_ ? 5000 : std::clamp<int64_t>(next_us - now, 1000, 1000000));
+      job_->GiveUpSlowEpoch();
+      int64_t wait_us = std::clamp<int64_t>(next_us - now, 1000, 1000000);
+      if (retry_us > now) wait_us = std::min(wait_us, retry_us - now);
+      if (NudgeWaitingSinks()) wait_us = std::min(wait_us, kWaitingSinkLookUs);
+      coordinator_event_.Wait(stop_requested_ ? 5000 : wait_us);
     }
     const std::lock_guard lock(over_mutex_);
     coordinator_status_ = std::move(status);
@@ -433,6 +452,23 @@ class TbbRuntime::Impl final : public Carrier {
     sleep_condition_.notify_all();
     over_ = true;
     over_condition_.notify_all();
+  }
+
+  /// Why a stop cannot be completed: the last checkpoint fails, or an output cannot be written.
+  Status WhatHinders() {
+    for (SinkCell* sink : job_->sinks())
+      if (Status status = sink->waiting_for(); !status.ok()) return status;
+    return job_->last_failure();
+  }
+
+  bool NudgeWaitingSinks() {
+    bool any = false;
+    for (SinkCell* sink : job_->sinks()) {
+      if (sink->waiting_for().ok()) continue;
+      any = true;
+      Nudge(sink->id());
+    }
+    return any;
   }
 
   void Begin(bool final_one) {

@@ -119,6 +119,7 @@ void AddPipeline(const PipelineView& view, int64_t now_wall_us, MetricRegistry& 
   const Scope m(registry, {{"pipeline", view.name}});
   m.Set("freshet_up", "1 while the pipeline runs.", view.phase == PipelinePhase::kRunning ? 1 : 0);
   m.Set("freshet_failed", "1 when the pipeline has failed.", view.phase == PipelinePhase::kFailed ? 1 : 0);
+  m.Set("freshet_paused", "1 while sources rest because checkpoints fail (a full disk).", view.report.paused ? 1 : 0);
   m.Seconds("freshet_start_time_seconds", "When the pipeline was started, since 1970.", view.started_wall_us);
   m.Count("freshet_reloads_total", "Times the pipeline file was taken over while running.", view.reload_count);
   m.Count("freshet_reloads_refused_total", "Times a changed pipeline file was refused.", view.reload_refused_count);

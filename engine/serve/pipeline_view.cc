@@ -111,6 +111,7 @@ void WriteNodeJson(const NodeReport& node, const NodeLoad* load, JsonWriter& jso
     json.Key("bytes_out_per_second").Double(Rounded(load->bytes_out_per_second, 10));
     json.EndObject();
   }
+  if (!node.waiting_for.empty()) json.Field("waiting_for", node.waiting_for);
   json.EndObject();
 }
 
@@ -139,6 +140,8 @@ void WriteCheckpointJson(const JobReport& report, JsonWriter& json) {
     json.Null();
   else
     json.String(FormatTime(EventTime{report.checkpoint_last_wall_us}));
+  json.Key("paused").Bool(report.paused);
+  if (!report.checkpoint_last_error.empty()) json.Field("last_error", report.checkpoint_last_error);
   json.EndObject();
 }
 

@@ -38,10 +38,15 @@ class EpochRows {
   /// Moves all rows of `other` to this; they count as added later. So the rows of a skipped epoch are carried on by
   /// `skipped.Merge(std::move(newer))`.
   void Merge(EpochRows&& other);
+  /// Forgets the bytes of rows that newer ones have replaced, if they are worth the copying: rows that are carried on
+  /// over many skipped epochs stay as large as the keys that changed.
+  void Compact();
   bool empty() const { return rows_.empty(); }
   size_t count() const { return rows_.size(); }
   /// Bytes of keys and framed values.
   int64_t byte_size() const { return byte_size_; }
+  /// Bytes in memory, those of replaced rows too.
+  int64_t allocated_bytes() const { return allocated_bytes_; }
 
   /// Views into the arena.
   class Row {
@@ -81,6 +86,7 @@ class EpochRows {
   size_t free_bytes_ = 0;
   size_t next_chunk_bytes_ = 4096;
   int64_t byte_size_ = 0;
+  int64_t allocated_bytes_ = 0;
   bool sorted_ = true;
 };
 

@@ -8,6 +8,7 @@ namespace freshet {
 namespace {
 
 constexpr size_t kChunkBytesMax = 1 << 20;
+constexpr int64_t kCompactBytesMin = 1 << 20;
 
 uint64_t PrefixOf(std::string_view key) {
   uint64_t prefix = 0;
@@ -57,6 +58,7 @@ void EpochRows::Merge(EpochRows&& other) {
   rows_.insert(rows_.end(), other.rows_.begin(), other.rows_.end());
   for (auto& chunk : other.chunks_) chunks_.push_back(std::move(chunk));
   byte_size_ += other.byte_size_;
+  allocated_bytes_ += other.allocated_bytes_;
   EpochRows().Swap(other);
 }
 
@@ -76,7 +78,25 @@ const std::vector<EpochRows::Row>& EpochRows::Sorted() {
   return rows_;
 }
 
+void EpochRows::Compact() {
+  if (allocated_bytes_ < kCompactBytesMin) return;
+  (void)Sorted();
+  if (allocated_bytes_ < 2 * byte_size_) return;
+  EpochRows kept;
+  kept.rows_.reserve(rows_.size());
+  for (Row row : rows_) {
+    const size_t bytes = size_t{row.key_size_} + row.framed_size_;
+    char* const data = kept.Allocate(bytes);
+    std::memcpy(data, row.data_, bytes);
+    row.data_ = data;
+    kept.rows_.push_back(row);
+  }
+  kept.byte_size_ = byte_size_;
+  Swap(kept);
+}
+
 char* EpochRows::Allocate(size_t bytes) {
+  allocated_bytes_ += static_cast<int64_t>(bytes);
   if (bytes > free_bytes_) {
     if (bytes > kChunkBytesMax / 4) {  // a large value gets a chunk of its own
       chunks_.emplace_back(new char[bytes]);
@@ -101,6 +121,7 @@ void EpochRows::Swap(EpochRows& other) noexcept {
   std::swap(free_bytes_, other.free_bytes_);
   std::swap(next_chunk_bytes_, other.next_chunk_bytes_);
   std::swap(byte_size_, other.byte_size_);
+  std::swap(allocated_bytes_, other.allocated_bytes_);
   std::swap(sorted_, other.sorted_);
 }
 

@@ -1,7 +1,9 @@
 #include "engine/base/env.h"
 
 #include <doctest/doctest.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "engine/base/cpu.h"
@@ -130,6 +132,37 @@ TEST_CASE("Env_WriteFileAtomically_IsOldOrNewWhateverCallFails") {
   }
 }
 
+TEST_CASE("PosixEnv_WriteCutShortByALimit_NothingIsLostOrTwice") {
+  Place place;
+  // RLIMIT_FSIZE cuts a write short and then refuses, as a full disk does.
+  struct rlimit before;
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const auto handler = ::signal(SIGXFSZ, SIG_IGN);
+  auto file = Env::Posix()->OpenWritable(place.path + "/f", -1);
+  REQUIRE(file.ok());
+  std::string expected;
+  const struct rlimit tight = {100000, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &tight) == 0);
+  bool refused = false;
+  Status flushed;
+  for (int i = 0; i < 40 && !refused; ++i) {
+    const std::string piece(i % 3 == 0 ? 70000 : 3000, static_cast<char>('a' + i % 26));
+    if ((*file)->Append(piece).ok())
+      expected += piece;
+    else
+      refused = true;
+  }
+  flushed = (*file)->Flush();
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  ::signal(SIGXFSZ, handler);
+  CHECK(refused);
+  CHECK(!flushed.ok());
+  CHECK((*file)->size() == static_cast<int64_t>(expected.size()));
+  REQUIRE((*file)->Append("end").ok());
+  REQUIRE((*file)->Close().ok());
+  CHECK((*Env::Posix()->ReadFile(place.path + "/f") == expected + "end"));
+}
+
 TEST_CASE("FaultEnv_TornAppendStickyFaultAndClock") {
   Place place;
   FaultEnv env(Env::Posix());
@@ -137,12 +170,14 @@ TEST_CASE("FaultEnv_TornAppendStickyFaultAndClock") {
   REQUIRE(file.ok());
   CHECK(env.call_count() == 1);
   env.FailAfter(0, Status::NoSpace("full"), /*sticky=*/true);
-  CHECK((*file)->Append("12345678").code() == StatusCode::kNoSpace);
-  CHECK((*file)->Sync().code() == StatusCode::kNoSpace);
+  CHECK((*file)->Append("xxx").code() == StatusCode::kNoSpace);  // may be tried again: nothing was taken
+  env.FailAfter(0, Status::Io("broken"), /*sticky=*/true);
+  CHECK((*file)->Append("12345678").code() == StatusCode::kIo);
+  CHECK((*file)->Sync().code() == StatusCode::kIo);
   env.Heal();
   CHECK((*file)->Close().ok());
   CHECK(*Env::Posix()->ReadFile(place.path + "/f") == "1234");
-  CHECK(env.fault_count() == 2);
+  CHECK(env.fault_count() == 3);
   env.FreezeClock(1000);
   env.AdvanceMicros(5);
   CHECK(env.WallMicros() == 1005);
