@@ -26,6 +26,7 @@ std::optional<Schema> DetectorSchema(const OptionsNode& options, const BindConte
   add("severity", TypeId::kString);
   add("why", TypeId::kString);
   if (columns.has_direction) add("direction", TypeId::kString);
+  if (columns.has_alarm_score) add("alarm_score", TypeId::kFloat64);
   for (const Field& field : fields) {
     if (!input.Find(field.name)) continue;
     bind.diagnostics->Error("FR3501", options.Has("as") ? options.span("as") : bind.node_span,
@@ -34,6 +35,17 @@ std::optional<Schema> DetectorSchema(const OptionsNode& options, const BindConte
     return std::nullopt;
   }
   return input.With(fields);
+}
+
+std::optional<BoundExpr> BindNumber(const SpannedText& text, const Schema& input, const BindContext& bind,
+                                    const char* code, const char* what) {
+  const auto parsed = ParsedExpr::Parse(text, bind.diagnostics);
+  auto bound = parsed ? BoundExpr::Bind(*parsed, input, bind.diagnostics) : std::nullopt;
+  if (!bound || IsNumeric(bound->type())) return bound;
+  bind.diagnostics->Error(
+      code, text.span,
+      std::string(what) + " must be a number; this expression gives " + std::string(TypeName(bound->type())));
+  return std::nullopt;
 }
 
 OptionSpec DetectorOption(const char* name, OptionKind kind, const char* doc, const char* fallback, StateEffect state) {
@@ -67,6 +79,7 @@ DetectorColumns::DetectorColumns(const DetectorColumnsOptions& options, int32_t 
   add(TypeId::kString);
   add(TypeId::kString);
   if (options.has_direction) add(TypeId::kString);
+  if (options.has_alarm_score) add(TypeId::kFloat64);
 }
 
 void DetectorColumns::Add(const Row& row) {
@@ -94,6 +107,7 @@ void DetectorColumns::Add(const Row& row) {
   text(SeverityName(SeverityOf(row.p_value)));
   text(row.why.c_str());
   if (options_.has_direction) text(row.direction == 0 ? nullptr : row.direction > 0 ? "up" : "down");
+  if (options_.has_alarm_score) builders_[c++].AppendFloat64(row.alarm_score);
 }
 
 std::vector<Column> DetectorColumns::Finish() {

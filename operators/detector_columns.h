@@ -4,22 +4,27 @@
 #include <string>
 #include <vector>
 
+#include "engine/expr/expr.h"
 #include "engine/flow/descriptor.h"
 
 namespace freshet {
 
 /// The columns that every detector adds, in this order: score, p_value, is_anomaly, severity, why; before them, where
-/// the detector predicts, expected, lower, upper; after them, where it knows, direction. With `as: PREFIX` they are
-/// PREFIX_score …. Until warm: null, null, false, null, null.
+/// the detector predicts, expected, lower, upper; after them, where it knows, direction, and alarm_score. With `as:
+/// PREFIX` they are PREFIX_score …. Until warm: null, null, false, null, null.
 struct DetectorColumnsOptions {
   bool predicts = false;
   bool has_direction = false;
+  bool has_alarm_score = false;
 };
 
 /// The input's schema and the detector's columns. A name that exists is an error (FR3501) that names the option `as`.
 std::optional<Schema> DetectorSchema(const OptionsNode& options, const BindContext& bind, const Schema& input,
                                      const DetectorColumnsOptions& columns);
 
+/// An expression that gives a number; `what` begins the sentence if it does not ("a feature").
+std::optional<BoundExpr> BindNumber(const SpannedText& text, const Schema& input, const BindContext& bind,
+                                    const char* code, const char* what);
 /// Adds the options common to detectors: key, max_p, as.
 void AddDetectorOptions(NodeDescriptor* descriptor);
 OptionSpec DetectorOption(const char* name, OptionKind kind, const char* doc, const char* fallback = "",
@@ -35,6 +40,7 @@ class DetectorColumns {
     std::string why;  ///< "" is null
     double expected = 0, lower = 0, upper = 0;
     int direction = 0;  ///< 1 up, -1 down, 0 null
+    double alarm_score = 0;
   };
   DetectorColumns(const DetectorColumnsOptions& options, int32_t rows);
   void Add(const Row& row);

@@ -144,16 +144,9 @@ class IsolationForest final : public Operator {
 bool BindFeatures(const OptionsNode& options, const Schema& input, const BindContext& bind, ForestPlan* plan) {
   bool good = true;
   for (const SpannedText& text : options.GetList("features")) {
-    const auto parsed = ParsedExpr::Parse(text, bind.diagnostics);
-    auto bound = parsed ? BoundExpr::Bind(*parsed, input, bind.diagnostics) : std::nullopt;
+    auto bound = BindNumber(text, input, bind, "FR3502", "a feature");
     good = good && bound.has_value();
     if (!bound) continue;
-    if (!IsNumeric(bound->type())) {
-      bind.diagnostics->Error(
-          "FR3502", text.span,
-          "a feature must be a number; this expression gives " + std::string(TypeName(bound->type())));
-      good = false;
-    }
     plan->names.push_back(bound->ToString());
     plan->features.push_back(std::move(*bound));
   }

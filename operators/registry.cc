@@ -1,6 +1,7 @@
 #include "operators/registry.h"
 
 #include "operators/alert.h"
+#include "operators/anomaly.h"
 #include "operators/derive.h"
 #include "operators/filter.h"
 #include "operators/isolation_forest.h"
@@ -21,6 +22,7 @@ void RegisterOperators(Registry& registry) {
   registry.Add(JoinDescriptor());
   registry.Add(StatisticalOutlierDescriptor());
   registry.Add(IsolationForestDescriptor());
+  registry.Add(AnomalyDescriptor());
   registry.Add(AlertDescriptor());
 }
 

@@ -127,24 +127,12 @@ class StatisticalOutlier final : public Operator {
   NodeCounters* counters_ = nullptr;
 };
 
-std::optional<BoundExpr> BindMetric(const OptionsNode& options, const Schema& input, const BindContext& bind) {
-  const auto text = options.FindExpr("metric");
-  if (!text) return std::nullopt;
-  const auto parsed = ParsedExpr::Parse(*text, bind.diagnostics);
-  auto bound = parsed ? BoundExpr::Bind(*parsed, input, bind.diagnostics) : std::nullopt;
-  if (bound && !IsNumeric(bound->type())) {
-    bind.diagnostics->Error("FR3505", text->span,
-                            "`metric` must be a number; this expression gives " + std::string(TypeName(bound->type())));
-    return std::nullopt;
-  }
-  return bound;
-}
-
 std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext& bind) {
   const Schema* input = CommonInput(bind);
   if (input == nullptr) return std::nullopt;
   auto plan = std::make_shared<OutlierPlan>();
-  const auto metric = BindMetric(options, *input, bind);
+  const auto text = options.FindExpr("metric");
+  const auto metric = text ? BindNumber(*text, *input, bind, "FR3505", "`metric`") : std::nullopt;
   const auto key = FindKey(*input, options, "key", bind.diagnostics);
   const auto schema = DetectorSchema(options, bind, *input, kColumns);
   if (!metric || !key || !schema) return std::nullopt;

@@ -1,10 +1,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <vector>
+
+#include "engine/base/bytes.h"
 
 namespace freshet {
 
@@ -57,6 +60,24 @@ class SortedWindow {
       std::memmove(s + to + 1, s + to, (from - to) * sizeof(T));
     }
     s[to] = x;
+  }
+  /// Count (varint), then the values from the oldest to the newest.
+  void Encode(ByteSink& sink) const {
+    sink.PutVarint(size());
+    ForEach([&](T x) { sink.PutBytes({reinterpret_cast<const char*>(&x), sizeof x}); });
+  }
+  /// False if the bytes are not such values, or more than fit.
+  bool Decode(ByteSource& source) {
+    const uint64_t count = source.GetVarint();
+    if (count > size_max_ || source.remaining() / sizeof(T) < count) return false;
+    Clear();
+    for (uint64_t i = 0; i < count; ++i) {
+      T x;
+      std::memcpy(&x, source.GetBytes(sizeof x).data(), sizeof x);
+      if (std::isnan(x)) return false;
+      Push(x);
+    }
+    return source.ok();
   }
   size_t memory_bytes() const { return (arrived_.capacity() + sorted_.capacity()) * sizeof(T); }
 

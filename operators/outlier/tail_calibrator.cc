@@ -1,7 +1,6 @@
 #include "operators/outlier/tail_calibrator.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 namespace freshet {
@@ -102,8 +101,7 @@ void TailCalibrator::Refit() {
 
 void TailCalibrator::Encode(ByteSink& sink) const {
   sink.PutU8(kCodec);
-  sink.PutVarint(window_.size());
-  window_.ForEach([&](float x) { sink.PutU32(std::bit_cast<uint32_t>(x)); });
+  window_.Encode(sink);
   for (double v : {start_, share_, shape_, scale_, shape_mean_}) sink.PutF64(v);
   sink.PutU32(fit_count_);
   sink.PutU32(since_fit_);
@@ -112,16 +110,8 @@ void TailCalibrator::Encode(ByteSink& sink) const {
 
 Status TailCalibrator::Decode(ByteSource& source) {
   if (source.GetU8() != kCodec) return Status::DataLoss("tail calibrator: unknown codec");
-  const uint64_t count = source.GetVarint();
-  if (count > static_cast<uint64_t>(options_.history) || source.remaining() / sizeof(float) < count) {
-    return Status::DataLoss("tail calibrator: the snapshot is torn or of a longer history");
-  }
-  window_.Clear();
-  for (uint64_t i = 0; i < count; ++i) {
-    const float x = std::bit_cast<float>(source.GetU32());
-    if (std::isnan(x)) return Status::DataLoss("tail calibrator: the snapshot is damaged");
-    window_.Push(x);
-  }
+  if (!window_.Decode(source))
+    return Status::DataLoss("tail calibrator: the snapshot is damaged or of a longer history");
   for (double* v : {&start_, &share_, &shape_, &scale_, &shape_mean_}) *v = source.GetF64();
   fit_count_ = source.GetU32();
   since_fit_ = source.GetU32();

@@ -1,0 +1,256 @@
+#include "operators/anomaly/series_scorer.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace freshet {
+namespace {
+
+constexpr uint8_t kCodec = 1;
+constexpr size_t kWarmup = 50;
+constexpr double kScoreMax = 8;
+constexpr int kHourCount = 24;
+constexpr int64_t kHourUs = 3600000000;
+constexpr int64_t kDayUs = kHourCount * kHourUs;
+constexpr size_t kHourHistory = 120;
+constexpr size_t kHourWarmup = 4;
+constexpr size_t kRecent = 1000;
+constexpr size_t kRecentWarmup = 20;
+constexpr double kNormalIqr = 1.349;
+constexpr double kFastWeight = 0.1;
+constexpr double kSlowWeight = 0.03;
+constexpr double kSumLeak = 0.98;
+constexpr double kSumSlack = 0.5;
+constexpr double kSumClip = 5;
+
+double At(const SortedWindow<float>& window, double q) {
+  return static_cast<double>(window[static_cast<size_t>(std::lround(q * static_cast<double>(window.size() - 1)))]);
+}
+
+/// IQR / 1.349, at least a millionth of the median.
+double Spread(const SortedWindow<float>& window) {
+  return std::max((At(window, 0.75) - At(window, 0.25)) / kNormalIqr, 1e-9 + 1e-6 * std::abs(At(window, 0.5)));
+}
+
+TailCalibratorOptions TailOptions(const SeriesScorerOptions& options) {
+  TailCalibratorOptions tail;
+  tail.history = options.history;
+  tail.warmup = static_cast<int>(kWarmup);
+  return tail;
+}
+
+int HourOf(int64_t us) {
+  const int64_t in_day = us % kDayUs;
+  return static_cast<int>((in_day < 0 ? in_day + kDayUs : in_day) / kHourUs);
+}
+
+}  // namespace
+
+const char* EvidenceName(int evidence) {
+  switch (evidence) {
+    case SeriesScorer::kValue:
+      return "a value never seen";
+    case SeriesScorer::kPattern:
+      return "a shape never seen";
+    case SeriesScorer::kHour:
+      return "unusual for this hour";
+    case SeriesScorer::kLevel:
+      return "a level never held";
+    case SeriesScorer::kDrift:
+      return "a lasting shift";
+    default:
+      return "";
+  }
+}
+
+Status SeriesScorer::Validate(const SeriesScorerOptions& options) {
+  if (options.history < 200 || options.history > 65535)
+    return Status::InvalidArgument("history must be from 200 to 65535");
+  return Status::Ok();
+}
+
+SeriesScorer::SeriesScorer(const SeriesScorerOptions& options)
+    : options_(options),
+      values_(options.history),
+      hourly_(options.history),
+      fast_(options.history),
+      slow_(options.history),
+      patterns_(options.history),
+      hours_(kHourCount, SortedWindow<float>(kHourHistory)),
+      recent_(kRecent),
+      recent_raw_(kRecent),
+      tails_(kInputCount, TailCalibrator(TailOptions(options))) {
+  decided_ = options.kind != MetricKind::kAuto;
+  logarithmic_ = options.kind == MetricKind::kCount || options.kind == MetricKind::kLatency;
+}
+
+// A count by its looks: whole and not negative. What is positive and leans to the right is compared by ratios.
+void SeriesScorer::DecideScale() {
+  decided_ = true;
+  std::vector<double> sorted = std::move(first_values_);
+  std::sort(sorted.begin(), sorted.end());
+  const size_t n = sorted.size();
+  const double median = sorted[n / 2];
+  if (sorted[0] >= 0 && std::all_of(sorted.begin(), sorted.end(), [](double x) { return x == std::floor(x); })) {
+    logarithmic_ = true;
+  } else if (sorted[0] >= 0 && median > 0 && sorted[n * 9 / 10] - median > 2 * (median - sorted[n / 10])) {
+    logarithmic_ = true;
+    log_offset_ = 0.05 * median;
+  }
+  recent_.Clear();
+  recent_raw_.ForEach([&](float x) { recent_.Push(static_cast<float>(Scaled(static_cast<double>(x)))); });
+  sum_up_ = sum_down_ = 0;
+}
+
+double SeriesScorer::Scaled(double x) const { return logarithmic_ ? std::log(std::max(x, 0.0) + log_offset_) : x; }
+
+double SeriesScorer::Cumulate(double x) {
+  const double scaled = Scaled(x);
+  double sum = SeriesVerdict::kNone;
+  if (recent_.size() >= kRecentWarmup) {
+    const double z = std::clamp((scaled - At(recent_, 0.5)) / Spread(recent_), -kSumClip, kSumClip);
+    sum_up_ = std::max(0.0, kSumLeak * sum_up_ + z - kSumSlack);
+    sum_down_ = std::max(0.0, kSumLeak * sum_down_ - z - kSumSlack);
+    sum = std::max(sum_up_, sum_down_);
+  }
+  recent_.Push(static_cast<float>(scaled));
+  return sum;
+}
+
+bool SeriesScorer::SeesHours(const SortedWindow<float>& hour) const {
+  return options_.by_hour && last_us_ - first_us_ >= kDayUs && hour.size() >= kHourWarmup;
+}
+
+SeriesScorer::Inputs SeriesScorer::Measure(EventTime time, double x) {
+  Inputs inputs;
+  inputs.fill(SeriesVerdict::kNone);
+  const auto gap = [](NearestGap& seen, double value, double* input) {
+    if (seen.size() >= kWarmup) *input = seen.Gap(value);
+    seen.Learn(value);
+  };
+  const bool first = count_ == 0;
+  if (first) first_us_ = last_us_ = time.us;
+  last_us_ = std::max(last_us_, time.us);
+  ++count_;
+  SortedWindow<float>& hour = hours_[static_cast<size_t>(HourOf(time.us))];
+  if (SeesHours(hour)) gap(hourly_, x - At(hour, 0.5), &inputs[kHourly]);
+  hour.Push(static_cast<float>(x));
+  gap(values_, x, &inputs[kNearest]);
+  fast_mean_ = first ? x : fast_mean_ + kFastWeight * (x - fast_mean_);
+  slow_mean_ = first ? x : slow_mean_ + kSlowWeight * (x - slow_mean_);
+  gap(fast_, fast_mean_, &inputs[kFast]);
+  gap(slow_, slow_mean_, &inputs[kSlow]);
+  const PatternDistance::Distances runs = patterns_.Push(x);
+  inputs[kShortRun] = runs.short_run;
+  inputs[kLongRun] = runs.long_run;
+  inputs[kSum] = Cumulate(x);
+  recent_raw_.Push(static_cast<float>(x));
+  if (!decided_) {
+    first_values_.push_back(x);
+    if (first_values_.size() >= kWarmup) DecideScale();
+  }
+  return inputs;
+}
+
+double SeriesScorer::Combine(const std::array<double, kInputCount>& evidence, int* strongest) const {
+  static constexpr std::array<int, kInputCount> kEvidenceOf = {kValue, kPattern, kPattern, kHour,
+                                                               kLevel, kLevel,   kDrift};
+  std::array<double, kEvidenceCount> sums{};
+  std::array<int, kEvidenceCount> counts{};
+  for (size_t i = 0; i < kInputCount; ++i) {
+    if (std::isnan(evidence[i])) continue;
+    sums[static_cast<size_t>(kEvidenceOf[i])] += evidence[i];
+    ++counts[static_cast<size_t>(kEvidenceOf[i])];
+  }
+  double total = 0, best = -1;
+  int kinds = 0;
+  for (size_t e = 0; e < kEvidenceCount; ++e) {
+    if (counts[e] == 0) continue;
+    const double s = sums[e] / counts[e];
+    total += std::pow(10.0, s);
+    ++kinds;
+    if (s <= best) continue;
+    best = s;
+    *strongest = static_cast<int>(e);
+  }
+  return kinds == 0 ? SeriesVerdict::kNone : std::log10(total / kinds);
+}
+
+void SeriesScorer::Expect(int hour, SeriesVerdict* verdict) const {
+  const SortedWindow<float>& same_hour = hours_[static_cast<size_t>(hour)];
+  const SortedWindow<float>& basis = SeesHours(same_hour) ? same_hour : recent_raw_;
+  if (basis.size() < kHourWarmup) return;
+  const double spread = 3 * Spread(basis);
+  verdict->expected = At(basis, 0.5);
+  verdict->lower = verdict->expected - spread;
+  verdict->upper = verdict->expected + spread;
+}
+
+SeriesVerdict SeriesScorer::ScoreAndLearn(EventTime time, double x) {
+  SeriesVerdict verdict;
+  if (std::isnan(x)) return verdict;
+  if (std::isinf(x) || std::abs(x) > 1e37) {
+    if (!tails_[kNearest].ready()) return verdict;
+    verdict.score = kScoreMax;
+    verdict.evidence = kValue;
+    Expect(HourOf(time.us), &verdict);
+    return verdict;
+  }
+  Expect(HourOf(time.us), &verdict);
+  Inputs inputs = Measure(time, x);
+  for (size_t i = 0; i < kInputCount; ++i) {
+    const std::optional<double> p = tails_[i].PValueAndLearn(inputs[i]);
+    inputs[i] = p ? std::min(kScoreMax, -std::log10(*p)) : SeriesVerdict::kNone;
+  }
+  const double score = Combine(inputs, &verdict.evidence);
+  if (std::isnan(score)) return verdict;
+  verdict.score = std::max(0.0, score);
+  return verdict;
+}
+
+size_t SeriesScorer::memory_bytes() const {
+  size_t bytes = sizeof *this + patterns_.memory_bytes() + recent_.memory_bytes() + recent_raw_.memory_bytes();
+  for (const NearestGap* seen : {&values_, &hourly_, &fast_, &slow_}) bytes += seen->memory_bytes();
+  for (const auto& hour : hours_) bytes += hour.memory_bytes();
+  for (const TailCalibrator& tail : tails_) bytes += tail.memory_bytes();
+  return bytes;
+}
+
+void SeriesScorer::Encode(ByteSink& sink) const {
+  sink.PutU8(kCodec);
+  for (int64_t v : {count_, first_us_, last_us_}) sink.PutI64(v);
+  sink.PutBool(decided_);
+  sink.PutBool(logarithmic_);
+  for (double v : {log_offset_, fast_mean_, slow_mean_, sum_up_, sum_down_}) sink.PutF64(v);
+  sink.PutVarint(first_values_.size());
+  for (double v : first_values_) sink.PutF64(v);
+  for (const NearestGap* seen : {&values_, &hourly_, &fast_, &slow_}) seen->Encode(sink);
+  patterns_.Encode(sink);
+  for (const auto& hour : hours_) hour.Encode(sink);
+  recent_.Encode(sink);
+  recent_raw_.Encode(sink);
+  for (const TailCalibrator& tail : tails_) tail.Encode(sink);
+}
+
+Status SeriesScorer::Decode(ByteSource& source) {
+  const auto damaged = [] { return Status::DataLoss("anomaly: the snapshot is damaged or of a longer history"); };
+  if (source.GetU8() != kCodec) return Status::DataLoss("anomaly: unknown codec");
+  for (int64_t* v : {&count_, &first_us_, &last_us_}) *v = source.GetI64();
+  decided_ = source.GetBool();
+  logarithmic_ = source.GetBool();
+  for (double* v : {&log_offset_, &fast_mean_, &slow_mean_, &sum_up_, &sum_down_}) *v = source.GetF64();
+  const uint64_t first_count = source.GetVarint();
+  if (first_count >= kWarmup + 1) return damaged();
+  first_values_.resize(first_count);
+  for (double& v : first_values_) v = source.GetF64();
+  for (NearestGap* seen : {&values_, &hourly_, &fast_, &slow_})
+    if (!seen->Decode(source)) return damaged();
+  if (!patterns_.Decode(source)) return damaged();
+  for (auto& hour : hours_)
+    if (!hour.Decode(source)) return damaged();
+  if (!recent_.Decode(source) || !recent_raw_.Decode(source)) return damaged();
+  for (TailCalibrator& tail : tails_) FRESHET_RETURN_IF_ERROR(tail.Decode(source));
+  return source.ok() ? Status::Ok() : damaged();
+}
+
+}  // namespace freshet
