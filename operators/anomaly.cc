@@ -215,7 +215,7 @@ NodeDescriptor AnomalyDescriptor() {
       "looks at the first 50\n"
       "values. A ratio with `of` (how many it is of) is drawn towards its expectation as if 20 more had shown that, so "
       "that 1 of 2 is no news.\n"
-      "Says nothing for the first 300 rows or so of a key. Rows are taken by event time; late ones leave on `ID.late`.";
+      "Says nothing for the first 400 rows of a key, or its first day and 250 rows, or 950 rows. Rows are taken by event time; late ones leave on `ID.late`.";
   d.example = "odd:\n  type: anomaly\n  inputs: [per_minute]\n  metric: requests\n  kind: count\n  key: [host]\n";
   d.inputs_max = 64;
   d.output_names = {"late"};

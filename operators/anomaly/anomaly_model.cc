@@ -10,12 +10,11 @@ namespace {
 constexpr uint8_t kCodec = 1;
 constexpr double kScoreMax = 8;
 constexpr double kResidualMax = 50;  // in robust standard deviations
-
-TailCalibratorOptions TailOptions(const AnomalyOptions& options) {
-  TailCalibratorOptions tail;
-  tail.history = options.series.history;
-  return tail;
-}
+// A row this unlikely is no usual row, nor are those whose last values it is still among.
+constexpr double kStrayBelow = 1e-6;
+constexpr int kWake = PatternDistance::kLong;
+// After so many in a row the rows themselves have changed, and are learned.
+constexpr int kStrayRunMax = 100;
 
 }  // namespace
 
@@ -37,14 +36,14 @@ AnomalyModel::AnomalyModel(const AnomalyOptions& options)
     : options_(options),
       series_(static_cast<size_t>(options.metrics), SeriesScorer(options.series)),
       expected_(static_cast<size_t>(options.metrics), SeriesVerdict::kNone),
-      tail_(TailOptions(options)),
+      tail_(TailCalibratorOptions{}),
       gate_(options.gate) {
   if (options.metrics < 2) return;
   RollingForestOptions forest;
   forest.features = options.metrics;
   forest.seed = options.seed;
   forest_.emplace(forest);
-  forest_tail_.emplace(TailOptions(options));
+  forest_tail_.emplace(TailCalibratorOptions{});
 }
 
 double AnomalyModel::ScoreTogether(const std::vector<SeriesVerdict>& verdicts, const double* x) {
@@ -76,21 +75,33 @@ AnomalyVerdict AnomalyModel::ScoreAndLearn(EventTime time, const double* x, cons
     best = score;
     verdict.metric = metric;
   };
+  // Once one metric is warm, those that are not have to wait.
+  const bool heard = std::any_of(series_.begin(), series_.end(), [](const SeriesScorer& s) { return s.warm(); });
   for (size_t m = 0; m < series_.size(); ++m) {
     any = any || !std::isnan(values[m]);
     if (n != nullptr && !std::isnan(expected_[m]) && n[m] >= 0)
       values[m] = (values[m] * n[m] + expected_[m] * kRatioPrior) / (n[m] + kRatioPrior);
     verdicts[m] = series_[m].ScoreAndLearn(time, values[m]);
     if (!std::isnan(verdicts[m].expected)) expected_[m] = verdicts[m].expected;
-    add(verdicts[m].score, static_cast<int>(m));
+    if (!heard || series_[m].warm()) add(verdicts[m].score, static_cast<int>(m));
   }
   if (!any) return verdict;
   if (forest_) add(ScoreTogether(verdicts, values.data()), -1);
   verdict.lead = verdicts[static_cast<size_t>(std::max(0, verdict.metric))];
   if (kinds == 0) return verdict;
-  verdict.score = std::max(0.0, std::log10(total / kinds));
-  verdict.p_value = tail_.PValueAndLearn(verdict.score);
-  verdict.alarm_score = gate_.Pass(verdict.score);
+  // What a young series would have cried raises its bar; only a warm one is heard.
+  const double score = std::max(0.0, std::log10(total / kinds));
+  const double alarm = gate_.Pass(score);
+  if (!heard) return verdict;
+  verdict.score = score;
+  verdict.alarm_score = alarm;
+  verdict.p_value = tail_.PValue(verdict.score);
+  if (verdict.p_value && *verdict.p_value < kStrayBelow) wake_ = kWake;
+  if (wake_ == 0 || (stray_run_ = std::min(stray_run_ + 1, kStrayRunMax + 1)) > kStrayRunMax) {
+    tail_.Learn(verdict.score);
+    if (wake_ == 0) stray_run_ = 0;
+  }
+  wake_ = std::max(0, wake_ - 1);
   const bool unusual = verdict.p_value && *verdict.p_value < options_.max_p;
   unusual_ = unusual_ << 1 | (unusual ? 1 : 0);
   const uint64_t window = options_.persist_n == 64 ? ~uint64_t{0} : (uint64_t{1} << options_.persist_n) - 1;
@@ -116,6 +127,8 @@ void AnomalyModel::Encode(ByteSink& sink) const {
   tail_.Encode(sink);
   gate_.Encode(sink);
   sink.PutU64(unusual_);
+  sink.PutU8(static_cast<uint8_t>(wake_));
+  sink.PutU8(static_cast<uint8_t>(stray_run_));
 }
 
 Status AnomalyModel::Decode(ByteSource& source) {
@@ -129,6 +142,8 @@ Status AnomalyModel::Decode(ByteSource& source) {
   FRESHET_RETURN_IF_ERROR(tail_.Decode(source));
   gate_.Decode(source);
   unusual_ = source.GetU64();
+  wake_ = source.GetU8();
+  stray_run_ = source.GetU8();
   return source.ok() ? Status::Ok() : Status::DataLoss("anomaly: the snapshot is torn");
 }
 

@@ -62,6 +62,8 @@ class AnomalyModel {
   TailCalibrator tail_;
   AlarmGate gate_;
   uint64_t unusual_ = 0;  // bit i: i rows ago
+  int wake_ = 0;          // rows that still hold a stray one among their last values
+  int stray_run_ = 0;
 };
 
 }  // namespace freshet

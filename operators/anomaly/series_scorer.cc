@@ -8,6 +8,8 @@ namespace {
 
 constexpr uint8_t kCodec = 1;
 constexpr size_t kWarmup = 50;
+constexpr int64_t kWarmCount = 200;
+constexpr int64_t kWarmWithoutHours = 750;
 constexpr double kScoreMax = 8;
 constexpr int kHourCount = 24;
 constexpr int64_t kHourUs = 3600000000;
@@ -190,7 +192,7 @@ SeriesVerdict SeriesScorer::ScoreAndLearn(EventTime time, double x) {
   SeriesVerdict verdict;
   if (std::isnan(x)) return verdict;
   if (std::isinf(x) || std::abs(x) > 1e37) {
-    if (!tails_[kNearest].ready()) return verdict;
+    if (!warm()) return verdict;
     verdict.score = kScoreMax;
     verdict.evidence = kValue;
     Expect(HourOf(time.us), &verdict);
@@ -206,6 +208,11 @@ SeriesVerdict SeriesScorer::ScoreAndLearn(EventTime time, double x) {
   if (std::isnan(score)) return verdict;
   verdict.score = std::max(0.0, score);
   return verdict;
+}
+
+bool SeriesScorer::warm() const {
+  if (count_ < kWarmCount) return false;
+  return !options_.by_hour || tails_[kHourly].ready() || count_ >= kWarmWithoutHours;
 }
 
 size_t SeriesScorer::memory_bytes() const {

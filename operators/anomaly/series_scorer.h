@@ -26,7 +26,8 @@ struct SeriesScorerOptions {
 /// What the scorer says about one value, from the state before it. NaN until warm, or for a missing value.
 struct SeriesVerdict {
   static constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-  double score = kNone;     ///< strength of evidence, 0 to 8: log10 of the mean of 1/p over the kinds of evidence
+  double score = kNone;     ///< (also before the series is warm) strength of evidence, 0 to 8: log10 of the mean of 1/p
+                            ///< over the kinds of evidence
   double expected = kNone;  ///< median of this hour of the day, or of the last values
   double lower = kNone;     ///< expected -+ three robust standard deviations of the same
   double upper = kNone;
@@ -46,9 +47,10 @@ struct SeriesVerdict {
 /// of the mean of 10^s over kinds, a harmonic mean of p (Wilson, PNAS 2019): the strongest wins, and dependent kinds
 /// are not multiplied as if they were independent.
 ///
-/// Warm after 50 values for the parts and 50 more for their calibration. NaN is missing; an infinity scores 8 and is
-/// not learned. Deterministic; see memory_bytes(), at most 90 bytes per value of `history`; a young one is small. Not
-/// thread-safe.
+/// Scores begin after 100 values, but only those of a warm series are worth telling: after 200 values and, while hours
+/// of the day are looked at, a day and 50 more, or 750: what a first day shows is new by nature. NaN is missing; an
+/// infinity scores 8 and is not learned. Deterministic; see memory_bytes(), at most 90 bytes per value of `history`; a
+/// young one is small. Not thread-safe.
 class SeriesScorer {
  public:
   enum Evidence : int { kValue, kPattern, kHour, kLevel, kDrift, kEvidenceCount };
@@ -57,6 +59,7 @@ class SeriesScorer {
   /// REQUIRES: Validate(options).ok().
   explicit SeriesScorer(const SeriesScorerOptions& options = {});
   SeriesVerdict ScoreAndLearn(EventTime time, double x);
+  bool warm() const;
   size_t memory_bytes() const;
 
   void Encode(ByteSink& sink) const;
