@@ -198,6 +198,10 @@ std::optional<BoundSource> BindFile(const OptionsNode& options, const BindContex
   BoundSource bound;
   bound.schema = format->schema->columns;
   bound.bounded = !o.follow;
+  for (const std::string& path : o.paths) {
+    const Result<FileInfo> info = (bind.env != nullptr ? bind.env : Env::Posix())->Stat(path);
+    bound.stays_open = bound.stays_open || (info.ok() && !info->is_regular && !info->is_directory);
+  }
   bound.explain = format->explain;
   bound.explain.emplace_back(
       "path", o.paths.front() + (o.paths.size() > 1 ? " and " + std::to_string(o.paths.size() - 1) + " more" : ""));

@@ -61,6 +61,7 @@ class StdinSource final : public Source {
 
   int64_t retry_after_us() const override { return 1000; }  // Read has waited already
   void Interrupt() override { interrupted_.store(true, std::memory_order_relaxed); }
+  void Resume() override { interrupted_.store(false, std::memory_order_relaxed); }
 
  private:
   /// Waits for the first byte only: what has come is handed out rather than held until a chunk is full.
@@ -96,6 +97,7 @@ std::optional<BoundSource> BindStdin(const OptionsNode& options, const BindConte
   BoundSource bound;
   bound.schema = format->schema->columns;
   bound.bounded = true;
+  bound.stays_open = true;
   bound.explain = format->explain;
   bound.explain.emplace_back("delivery", "at least once: standard input cannot be read again");
   bound.make_decoder = format->make_decoder;

@@ -1,6 +1,7 @@
 #include "engine/cli/run_session.h"
 
 #include "engine/base/cpu.h"
+#include "engine/base/log.h"
 #include "engine/cli/commit_holder.h"
 #include "engine/cli/exit_codes.h"
 
@@ -22,7 +23,29 @@ NodeEdges EdgesOf(const GraphSpec& spec) {
 }
 
 RunSession::RunSession(Pipeline pipeline, Options options)
-    : pipeline_(std::move(pipeline)), options_(std::move(options)), edges_(EdgesOf(pipeline_.graph)) {}
+    : pipeline_(std::move(pipeline)),
+      name_(pipeline_.name()),
+      options_(std::move(options)),
+      edges_(EdgesOf(pipeline_.graph)) {}
+
+Result<std::unique_ptr<TbbRuntime>> RunSession::StartRuntime(const Pipeline& pipeline, bool fresh) {
+  const Settings& settings = pipeline.settings();
+  TbbRuntime::Options options;
+  options.job.env = Env::Posix();
+  options.job.state_directory = options_.state_directory;
+  options.job.checkpoint_every = settings.checkpoint_every;
+  options.job.lane_count = settings.parallelism > 0 ? settings.parallelism : AvailableCores();
+  options.job.fresh = fresh;
+  options.job.before_commit = CommitHolder(Env::Posix());
+  options.job.open_sources = &open_sources_;
+  options.arena = options_.arena;
+  options.concurrency = settings.parallelism;
+  GraphSpec spec = pipeline.graph;
+  if (options_.limit >= 0)
+    for (NodeSpec& node : spec.nodes)
+      if (auto* source = std::get_if<SourceNode>(&node.kind)) source->limit = options_.limit;
+  return TbbRuntime::Start(std::move(spec), options);
+}
 
 Status RunSession::Start() {
   Env* const env = Env::Posix();
@@ -31,21 +54,7 @@ Status RunSession::Start() {
     const std::lock_guard lock(mutex_);
     started_wall_us_ = env->WallMicros();
   }
-  const Settings& settings = pipeline_.settings();
-  TbbRuntime::Options options;
-  options.job.env = env;
-  options.job.state_directory = options_.state_directory;
-  options.job.checkpoint_every = settings.checkpoint_every;
-  options.job.lane_count = settings.parallelism > 0 ? settings.parallelism : AvailableCores();
-  options.job.fresh = options_.fresh;
-  options.job.before_commit = CommitHolder(env);
-  options.arena = options_.arena;
-  options.concurrency = settings.parallelism;
-  GraphSpec spec = pipeline_.graph;
-  if (options_.limit >= 0)
-    for (NodeSpec& node : spec.nodes)
-      if (auto* source = std::get_if<SourceNode>(&node.kind)) source->limit = options_.limit;
-  Result<std::unique_ptr<TbbRuntime>> started = TbbRuntime::Start(std::move(spec), options);
+  Result<std::unique_ptr<TbbRuntime>> started = StartRuntime(pipeline_, options_.fresh);
   const std::lock_guard lock(mutex_);
   if (!started.ok()) {
     start_status_ = started.status();
@@ -65,6 +74,7 @@ Status RunSession::Start() {
 bool RunSession::Wait(Duration timeout) {
   if (over_) return true;
   over_ = runtime_->Wait(timeout);
+  if (over_ && next_) over_ = GoOnReloaded();
   if (!over_ && options_.limit >= 0 && !stop_requested_ && LimitReached()) RequestStop();
   return over_;
 }
@@ -75,10 +85,81 @@ bool RunSession::LimitReached() const {
   return stopped && runtime_->job().sources_at_rest();
 }
 
+ReloadPlan RunSession::Reload(Pipeline next) {
+  ReloadPlan plan;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!runtime_ || over_ || stop_requested_ || next_) {
+      plan.refused.emplace_back("it is stopping, or being reloaded already");
+    } else {
+      plan = PlanReload(pipeline_, next, runtime_->job().CheckFit(next.graph), options_.own_state);
+    }
+  }
+  if (!plan.refused.empty()) RefuseReload();
+  if (!plan.refused.empty() || !plan.anything()) return plan;
+  const std::lock_guard lock(mutex_);
+  next_ = std::move(next);
+  phase_ = PipelinePhase::kReloading;
+  runtime_->RequestStop();
+  return plan;
+}
+
+bool RunSession::GoOnReloaded() {
+  Pipeline next = std::move(*next_);
+  next_.reset();
+  JobReport report = runtime_->Finish();
+  {
+    const std::lock_guard lock(mutex_);
+    last_report_ = report;
+    runtime_.reset();
+  }
+  for (const std::string& warning : report.warnings) Log(LogLevel::kWarning, warning, {{"pipeline", name_}});
+  if (!report.status.ok() || report.finished || stop_requested_) {
+    Log(LogLevel::kWarning, "not reloaded: the run ended first", {{"pipeline", name_}});
+    SetOver(std::move(report));
+    return true;
+  }
+  Result<std::unique_ptr<TbbRuntime>> started = StartRuntime(next, false);
+  const bool taken = started.ok();
+  if (!taken) {
+    ++reload_refused_count_;
+    Log(LogLevel::kError, "the edited pipeline did not start, the old one goes on",
+        {{"pipeline", name_}, {"error", started.status().ToString()}});
+    started = StartRuntime(pipeline_, false);
+  }
+  if (!started.ok()) {
+    report.status = started.status();
+    SetOver(std::move(report));
+    return true;
+  }
+  const std::lock_guard lock(mutex_);
+  runtime_ = std::move(*started);
+  phase_ = PipelinePhase::kRunning;
+  if (!taken) return false;
+  ++reload_count_;
+  pipeline_ = std::move(next);
+  edges_ = EdgesOf(pipeline_.graph);
+  Log(LogLevel::kInfo, "reloaded", {{"pipeline", name_}, {"file", pipeline_.file->path}});
+  return false;
+}
+
+void RunSession::SetOver(JobReport report) {
+  const std::lock_guard lock(mutex_);
+  ended_us_ = Env::Posix()->SteadyMicros();
+  phase_ = !report.status.ok()                            ? PipelinePhase::kFailed
+           : report.finished || already_finished_wall_us_ ? PipelinePhase::kFinished
+                                                          : PipelinePhase::kStopped;
+  final_report_ = std::move(report);
+  over_ = true;
+  // The state is free for the next process from here on.
+  runtime_.reset();
+  open_sources_.clear();
+}
+
 void RunSession::RequestStop() {
   const std::lock_guard lock(mutex_);
-  if (!runtime_ || final_report_) return;
   stop_requested_ = true;
+  if (!runtime_ || final_report_) return;
   phase_ = PipelinePhase::kStopping;
   runtime_->RequestStop();
 }
@@ -89,23 +170,14 @@ void RunSession::StopNow() {
 }
 
 void RunSession::Finish() {
-  const std::lock_guard lock(mutex_);
-  if (!runtime_ || final_report_) return;
-  final_report_ = runtime_->Finish();
-  over_ = true;
-  ended_us_ = Env::Posix()->SteadyMicros();
-  phase_ = !final_report_->status.ok()                            ? PipelinePhase::kFailed
-           : final_report_->finished || already_finished_wall_us_ ? PipelinePhase::kFinished
-                                                                  : PipelinePhase::kStopped;
-  // The state is free for the next process from here on.
-  runtime_.reset();
+  if (runtime_ && !final_report_) SetOver(runtime_->Finish());
 }
 
 JobReport RunSession::Report() const {
   const std::lock_guard lock(mutex_);
   if (final_report_) return *final_report_;
   if (runtime_) return runtime_->Report();
-  JobReport report;
+  JobReport report = last_report_;
   report.status = start_status_;
   return report;
 }
@@ -115,8 +187,10 @@ PipelineView RunSession::View() const {
   view.report = Report();
   view.name = name();
   view.state_directory = options_.state_directory;
-  view.edges = edges_;
+  view.reload_count = reload_count_;
+  view.reload_refused_count = reload_refused_count_;
   const std::lock_guard lock(mutex_);
+  view.edges = edges_;
   view.load = window_.Measure(view.report, edges_);
   view.started_wall_us = started_wall_us_;
   view.phase = phase_;

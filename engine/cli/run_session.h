@@ -1,11 +1,13 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/cli/reload.h"
 #include "engine/flow/tbb_runtime.h"
 #include "engine/plan/pipeline.h"
 #include "engine/serve/pipeline_view.h"
@@ -17,6 +19,7 @@ class RunSession {
  public:
   struct Options {
     std::string state_directory;
+    bool own_state = false;  ///< given on the command line
     bool fresh = false;
     int64_t limit = -1;  ///< records per source; -1: all
     std::shared_ptr<TbbArena> arena;
@@ -26,6 +29,13 @@ class RunSession {
   /// Opens state, sources and sinks, and starts. A failure is also in the outcome.
   Status Start();
   bool Wait(Duration timeout);
+  /// Takes an edited file over: says at once when that cannot be (`refused` is not empty; all goes on as it was), or
+  /// that nothing changed. Else the run stops at a barrier, with a checkpoint, and Wait starts the new graph from it;
+  /// if that fails, the old one again. Sources that stay open are handed on.
+  ReloadPlan Reload(Pipeline next);
+  /// Counts a file that could not even be read.
+  void RefuseReload() { ++reload_refused_count_; }
+  bool reloading() const { return next_.has_value(); }
   void RequestStop();
   void StopNow();
   /// Joins everything. Idempotent.
@@ -37,7 +47,7 @@ class RunSession {
   const NodeEdges& edges() const { return edges_; }
   JobReport Report() const;
 
-  const std::string& name() const { return pipeline_.name(); }
+  const std::string& name() const { return name_; }
   const std::string& file() const { return pipeline_.file->path; }
   const Pipeline& pipeline() const { return pipeline_; }
   const std::string& state_directory() const { return options_.state_directory; }
@@ -54,14 +64,24 @@ class RunSession {
  private:
   /// Every source has given what `limit` allows, or has ended.
   bool LimitReached() const;
+  Result<std::unique_ptr<TbbRuntime>> StartRuntime(const Pipeline& pipeline, bool fresh);
+  /// The old graph has stopped for a reload. True if the run is over all the same.
+  bool GoOnReloaded();
+  void SetOver(JobReport report);
 
   Pipeline pipeline_;
+  const std::string name_;
   const Options options_;
   NodeEdges edges_;
   LoadWindow window_;
-  mutable std::mutex mutex_;  // guards runtime_ against View during Finish, phase_ and started_wall_us_
+  OpenSources open_sources_;  ///< between two graphs
+  std::optional<Pipeline> next_;
+  std::atomic<int64_t> reload_count_{0};
+  std::atomic<int64_t> reload_refused_count_{0};
+  mutable std::mutex mutex_;  // guards runtime_ against View during Finish, edges_, phase_ and started_wall_us_
   std::unique_ptr<TbbRuntime> runtime_;
   std::optional<JobReport> final_report_;
+  JobReport last_report_;  ///< shown while there is no runtime
   PipelinePhase phase_ = PipelinePhase::kStarting;
   Status start_status_;
   std::optional<int64_t> already_finished_wall_us_;

@@ -22,12 +22,14 @@ namespace {
 
 constexpr Duration kLookEvery = Duration::Millis(20);
 constexpr Duration kObserveEvery = Duration::Millis(250);
+constexpr Duration kWatchEvery = Duration::Millis(250);
 
 struct RunArguments {
   LoadRequest load;
   bool fresh = false;
   bool json = false;
   bool quiet = false;
+  bool watch = false;
   std::string http;
   std::string state;
   std::string until_idle;
@@ -65,11 +67,20 @@ void PublishAddress(const HttpServer* server, const Sessions& sessions) {
   }
 }
 
-/// Watches signals, idleness and the end of each run.
+/// Rows of `console` and the live line share a terminal.
+bool LiveLineBesideRows(const RunArguments& arguments) {
+  return !arguments.quiet && StandardOutputIsTerminal() && StandardErrorIsTerminal();
+}
+
+/// Watches signals, edited files, idleness and the end of each run.
 class RunLoop {
  public:
-  RunLoop(const RunArguments& arguments, Duration until_idle, Sessions& sessions)
-      : until_idle_(until_idle), sessions_(sessions), progress_(arguments.quiet) {}
+  RunLoop(const RunArguments& arguments, Duration until_idle, Sessions& sessions, std::vector<FileWatch> watches)
+      : arguments_(arguments),
+        until_idle_(until_idle),
+        sessions_(sessions),
+        progress_(arguments.quiet),
+        watches_(std::move(watches)) {}
 
   /// True if a second signal ended everything at once.
   bool Run() {
@@ -86,6 +97,7 @@ class RunLoop {
       HandleSignals();
       StopIdle();
       Observe();
+      ReloadWhatChanged();
       progress_.Update(sessions_);
     }
   }
@@ -102,6 +114,46 @@ class RunLoop {
       killed_ = true;
       for (auto& session : sessions_) session->StopNow();
     }
+  }
+
+  /// After a SIGHUP all, with --watch those whose files changed.
+  void ReloadWhatChanged() {
+    const bool asked = ReloadCount() != reloads_seen_;
+    reloads_seen_ = ReloadCount();
+    const int64_t now_us = Env::Posix()->SteadyMicros();
+    const bool look = arguments_.watch && now_us >= next_watch_us_;
+    if (look) next_watch_us_ = now_us + kWatchEvery.us;
+    if ((!asked && !look) || stopping_) return;
+    for (size_t i = 0; i < sessions_.size(); ++i) {
+      if (sessions_[i]->over() || sessions_[i]->reloading()) continue;
+      const bool changed = look && watches_[i].Changed();
+      if (asked || changed) Reload(*sessions_[i], watches_[i]);
+    }
+  }
+
+  void Reload(RunSession& session, FileWatch& watch) {
+    progress_.Clear();
+    LoadRequest load = arguments_.load;
+    load.files = {session.file()};
+    int exit_code = kExitOk;
+    std::vector<Pipeline> loaded = LoadOrExplain(load, &exit_code);
+    const std::string& name = session.name();
+    if (exit_code != kExitOk || loaded.size() != 1) {
+      session.RefuseReload();
+      Log(LogLevel::kError, "not reloaded: the edited file is wrong, the pipeline goes on as it was",
+          {{"pipeline", name}, {"file", session.file()}});
+      return;
+    }
+    if (loaded[0].file->files != session.pipeline().file->files) watch.Watch(loaded[0].file->files);
+    if (LiveLineBesideRows(arguments_)) KeepLiveLineApart(&loaded[0].graph);
+    const ReloadPlan plan = session.Reload(std::move(loaded[0]));
+    for (const std::string& why : plan.refused)
+      Log(LogLevel::kError, "not reloaded, the pipeline goes on as it was: " + why, {{"pipeline", name}});
+    if (!plan.refused.empty()) return;
+    if (plan.anything())
+      Log(LogLevel::kInfo, "reloading: " + DescribeReload(plan), {{"pipeline", name}});
+    else
+      Log(LogLevel::kInfo, "nothing to reload: the file says what it said", {{"pipeline", name}});
   }
 
   void Observe() {
@@ -126,9 +178,13 @@ class RunLoop {
     for (auto& session : sessions_) session->RequestStop();
   }
 
+  const RunArguments& arguments_;
   const Duration until_idle_;
   Sessions& sessions_;
   Progress progress_;
+  std::vector<FileWatch> watches_;  ///< of the sessions, in their order
+  int reloads_seen_ = 0;
+  int64_t next_watch_us_ = 0;
   bool stopping_ = false;
   bool killed_ = false;
   int64_t last_records_ = -1;
@@ -167,11 +223,12 @@ Sessions MakeSessions(const RunArguments& arguments, std::vector<Pipeline> pipel
     RunSession::Options options;
     options.fresh = arguments.fresh;
     options.limit = arguments.limit;
+    options.own_state = !arguments.state.empty();
     options.arena = arena;
     options.state_directory = pipeline.settings().checkpoint_path;
     if (!arguments.state.empty())
       options.state_directory = several ? arguments.state + "/" + pipeline.name() : arguments.state;
-    if (!arguments.quiet && StandardOutputIsTerminal() && StandardErrorIsTerminal()) KeepLiveLineApart(&pipeline.graph);
+    if (LiveLineBesideRows(arguments)) KeepLiveLineApart(&pipeline.graph);
     sessions.push_back(std::make_unique<RunSession>(std::move(pipeline), options));
   }
   return sessions;
@@ -189,6 +246,8 @@ int Run(const RunArguments& arguments) {
   if (exit_code != kExitOk) return exit_code;
 
   WatchSignals();
+  std::vector<FileWatch> watches;  // from here on: an edit while all this starts counts
+  for (const Pipeline& pipeline : pipelines) watches.emplace_back(Env::Posix(), pipeline.file->files);
   Sessions sessions = MakeSessions(arguments, std::move(pipelines));
   Result<std::unique_ptr<HttpServer>> server = StartServer(arguments, sessions);
   if (!server.ok()) {
@@ -207,7 +266,7 @@ int Run(const RunArguments& arguments) {
     for (const auto& session : sessions) any = any || !session->over();
     if (any) Log(LogLevel::kInfo, "health, metrics and status at http://" + (*server)->address().ToString());
   }
-  const bool killed = RunLoop(arguments, until_idle, sessions).Run();
+  const bool killed = RunLoop(arguments, until_idle, sessions, std::move(watches)).Run();
   if (*server) (*server)->Stop();
   for (const auto& session : sessions) {
     session->Finish();
@@ -235,10 +294,13 @@ Verb AddRunVerb(CLI::App& program) {
   app->add_option("--until-idle", a->until_idle, "Stop like a signal when no record has come for this long, e.g. 30s");
   app->add_option("--http", a->http, "Listen at HOST:PORT, or `off` (default 127.0.0.1:9464, or a free port)");
   app->add_flag("--json", a->json, "Print the summary as one line of JSON on standard output");
+  app->add_flag("--watch", a->watch, "Take over edited pipeline files (and what they include) while running");
   app->add_flag("-q,--quiet", a->quiet, "No progress and no summary, unless something fails");
   app->footer(
       "\nSIGINT and SIGTERM stop the sources, take a last checkpoint and exit with 0; the next run goes on from "
-      "there.\nThe summary goes to standard error, rows of `console` to standard output.");
+      "there.\nSIGHUP reads the pipeline files again: what is unchanged goes on, what is wrong or does not fit the "
+      "state is refused\nand the old pipeline runs on.\nThe summary goes to standard error, rows of `console` to "
+      "standard output.");
   return {app, [a] { return Run(*a); }};
 }
 

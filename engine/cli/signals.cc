@@ -1,5 +1,7 @@
 #include "engine/cli/signals.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <csignal>
 
@@ -9,9 +11,15 @@ namespace {
 // Lock-free, so that the handler may touch them.
 std::atomic<int> signal_count{0};
 std::atomic<int> last_signal{0};
+std::atomic<int> reload_count{0};
+std::atomic<bool> on_terminal{false};
 static_assert(std::atomic<int>::is_always_lock_free);
 
 void Count(int number) {
+  if (number == SIGHUP && !(on_terminal.load() && isatty(STDERR_FILENO) == 0)) {
+    reload_count.fetch_add(1);
+    return;
+  }
   last_signal.store(number);
   signal_count.fetch_add(1);
 }
@@ -25,11 +33,15 @@ void WatchSignals() {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  on_terminal = isatty(STDERR_FILENO) == 1;
+  struct sigaction before {};
+  if (sigaction(SIGHUP, nullptr, &before) != 0 || before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);
   action.sa_handler = SIG_IGN;
   sigaction(SIGPIPE, &action, nullptr);
 }
 
 int SignalCount() { return signal_count.load(); }
+int ReloadCount() { return reload_count.load(); }
 int LastSignal() { return last_signal.load(); }
 
 }  // namespace freshet::cli

@@ -7,6 +7,9 @@ namespace freshet::cli {
 void WatchSignals();
 /// How many came so far, and the number of the last one (0: none). Any thread.
 int SignalCount();
+/// How often SIGHUP asked to read the pipeline files again. A terminal that hangs up sends it too: then it counts as a
+/// signal to stop. Ignored from the start (nohup) it stays ignored. Any thread.
+int ReloadCount();
 int LastSignal();
 
 }  // namespace freshet::cli

@@ -67,6 +67,8 @@ struct BoundOperator {
 struct BoundSource {
   SchemaRef schema;  ///< after push-down when `BindContext::needed` is given
   bool bounded = true;
+  /// It cannot go back to a position (a pipe, a socket): a reload hands the open source on to the next run.
+  bool stays_open = false;
   /// Ordered within a partition; several partitions of a bounded source are read one after another.
   std::vector<std::pair<std::string, std::string>> explain;
   std::function<std::unique_ptr<Source>()> make_source;

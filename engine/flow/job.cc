@@ -165,7 +165,14 @@ Status Job::MakeCells() {
   next_cell_counters_.resize(cells_.size());
   for (auto& cell : cells_)
     FRESHET_RETURN_IF_ERROR(cell->Open().WithNode(spec_.nodes[static_cast<size_t>(cell->plan().nodes[0])].id));
-  for (auto& driver : drivers_) FRESHET_RETURN_IF_ERROR(driver->Open());
+  for (auto& driver : drivers_) {
+    std::unique_ptr<Source> open;
+    if (options_.open_sources != nullptr)
+      if (auto found =
+              options_.open_sources->extract(spec_.nodes[static_cast<size_t>(driver->cell().plan().nodes[0])].id))
+        open = std::move(found.mapped());
+    FRESHET_RETURN_IF_ERROR(driver->Open(std::move(open)));
+  }
   return Status::Ok();
 }
 
@@ -569,9 +576,26 @@ void AddLateReport(const Job& job, JobReport* report) {
   }
 }
 
+std::vector<NodeFit> Job::CheckFit(const GraphSpec& spec) const {
+  if (environment_.store == nullptr) return {};
+  Manifest manifest;
+  {
+    const std::lock_guard lock(mutex_);
+    manifest.epoch = committed_;
+  }
+  // What the checkpoint at the end of this run will hold, which may be more than the last one did.
+  manifest.tables = tables_.tables();
+  return CheckStateFit(spec, manifest, options_.env, environment_.store);
+}
+
 void Job::DetachAndClose() {
   for (auto& cell : cells_) cell->Detach();
-  for (auto& driver : drivers_) driver->Close();
+  for (auto& driver : drivers_) {
+    if (options_.open_sources != nullptr)
+      if (std::unique_ptr<Source> open = driver->TakeOpenSource())
+        (*options_.open_sources)[spec_.nodes[static_cast<size_t>(driver->cell().plan().nodes[0])].id] = std::move(open);
+    driver->Close();
+  }
   for (auto& cell : cells_) cell->Close();
 }
 

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -14,9 +15,13 @@
 #include "engine/flow/sink_cell.h"
 #include "engine/flow/source_cell.h"
 #include "engine/flow/source_driver.h"
+#include "engine/flow/state_fit.h"
 #include "engine/metrics/metrics.h"
 
 namespace freshet {
+
+/// Sources that stay open between two runs of a pipeline, by node id.
+using OpenSources = std::map<std::string, std::unique_ptr<Source>>;
 
 struct JobOptions {
   Env* env = nullptr;
@@ -33,6 +38,9 @@ struct JobOptions {
   bool fresh = false;  ///< --fresh: forget state, replace output
   /// For crash tests: called when an epoch is prepared everywhere and not durable yet, on the committing thread.
   std::function<void(Epoch)> before_commit;
+  /// A job takes the sources over that it finds here, and puts those here that stay open when it closes. Not owned; may
+  /// be null.
+  OpenSources* open_sources = nullptr;
 };
 
 /// What a run came to; also a consistent picture while it runs.
@@ -138,6 +146,8 @@ class Job final : public CellListener {
   std::function<void()> on_change;
 
   JobReport Report() const;
+  /// What would become of the state if the job went on as another pipeline (a reload). Any thread, while it runs.
+  std::vector<NodeFit> CheckFit(const GraphSpec& spec) const;
   void DetachAndClose();
 
   void OnSnapshot(Epoch epoch, CellSnapshot snapshot) override;

@@ -91,6 +91,8 @@ class Source {
   virtual std::optional<double> ProgressRatio() const { return std::nullopt; }
   /// Makes a blocked Poll return soon. Any thread.
   virtual void Interrupt() {}
+  /// Goes on after an Interrupt, for another job: only for sources that stay open over a reload. No Open follows.
+  virtual void Resume() {}
   virtual void Close() noexcept {}
 };
 

@@ -13,13 +13,20 @@ SourceDriver::SourceDriver(Env* env, SourceCell* cell, const NodeSpec* node)
       credits_(std::make_shared<CreditPool>(spec_.credit_rows, spec_.credit_bytes)),
       left_(spec_.limit) {}
 
-Status SourceDriver::Open() {
-  source_ = bound_.make_source();
+Status SourceDriver::Open(std::unique_ptr<Source> open) {
   SourceOpenContext context;
   context.env = env_;
   context.restored = cell_->restored_partitions();
   if (left_ >= 0) left_ = std::max<int64_t>(0, left_ - cell_->records_read());
-  return source_->Open(context).WithNode(node_->id);
+  source_ = std::move(open);
+  if (source_) {
+    source_->Resume();
+  } else {
+    source_ = bound_.make_source();
+    FRESHET_RETURN_IF_ERROR(source_->Open(context).WithNode(node_->id));
+  }
+  open_ = true;
+  return Status::Ok();
 }
 
 SourceDriver::Outcome SourceDriver::Give(SourceItem* item, SourceItem::Kind kind) {

@@ -16,7 +16,10 @@ namespace freshet {
 class SourceDriver {
  public:
   SourceDriver(Env* env, SourceCell* cell, const NodeSpec* node);
-  Status Open();
+  /// Opens the source, or takes over the one that is open already.
+  Status Open(std::unique_ptr<Source> open);
+  /// The source, if it stays open over a reload; nothing is left to Close then.
+  std::unique_ptr<Source> TakeOpenSource() { return bound_.stays_open && open_ ? std::move(source_) : nullptr; }
   enum class Outcome : uint8_t {
     kChunk,   ///< `*item` is filled: decode it (unless finished), then SourceCell::Push
     kSignal,  ///< `*item` is filled and needs no decoding
@@ -58,6 +61,7 @@ class SourceDriver {
   int64_t quiet_since_us_ = -1;
   bool idle_told_ = false;
   bool done_ = false;
+  bool open_ = false;
   int64_t left_ = -1;
   int64_t retry_wait_us_ = 20000;
   ActivityMeter read_meter_;

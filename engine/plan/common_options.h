@@ -29,6 +29,7 @@ struct Settings {
   int checkpoint_keep = 2;
   std::optional<int64_t> memory_limit;  ///< bytes; absent: half of what the process may use
   Duration linger = Duration::Millis(5);
+  bool operator==(const Settings&) const = default;
 };
 
 /// Reads `settings` (may be null), already checked. `directory` is that of the pipeline file; `name` is the pipeline's.

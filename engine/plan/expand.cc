@@ -127,10 +127,12 @@ ConfigValue* FindMutable(ConfigValue* map, std::string_view key) {
 
 class TreeReader {
  public:
-  TreeReader(Env* env, Diagnostics* diagnostics) : env_(env), diagnostics_(diagnostics) {}
+  TreeReader(Env* env, Diagnostics* diagnostics, std::vector<std::string>* files)
+      : env_(env), diagnostics_(diagnostics), files_(files) {}
 
   std::optional<ConfigValue> Read(std::shared_ptr<const SourceText> text) {
     open_.push_back(text->name);
+    if (files_ != nullptr) files_->push_back(text->name);
     std::optional<ConfigValue> root = ReadOne(text);
     open_.pop_back();
     return root;
@@ -222,6 +224,7 @@ class TreeReader {
 
   Env* env_;
   Diagnostics* diagnostics_;
+  std::vector<std::string>* files_;
   std::vector<std::string> open_;  // names of the files being read, outermost first
 };
 
@@ -301,8 +304,9 @@ std::string DirectoryOfSpan(const SourceSpan& span) {
   return DirectoryOf(span.text->name);
 }
 
-std::optional<ConfigValue> ReadTree(std::shared_ptr<const SourceText> text, Env* env, Diagnostics* diagnostics) {
-  return TreeReader(env, diagnostics).Read(std::move(text));
+std::optional<ConfigValue> ReadTree(std::shared_ptr<const SourceText> text, Env* env, Diagnostics* diagnostics,
+                                    std::vector<std::string>* files) {
+  return TreeReader(env, diagnostics, files).Read(std::move(text));
 }
 
 void ExpandVariables(ConfigValue* value, Env* env, Diagnostics* diagnostics) {

@@ -15,8 +15,9 @@ namespace freshet {
 
 /// Reads a file, expands its variables and its `include:` keys (relative to the file that holds them): at the top
 /// level, in `sources`, `operators` and `sinks`, and in a node. An included file is a map; what the including one says
-/// itself wins. nullopt when the file is no readable YAML map.
-std::optional<ConfigValue> ReadTree(std::shared_ptr<const SourceText> text, Env* env, Diagnostics* diagnostics);
+/// itself wins. nullopt when the file is no readable YAML map. `files` (may be null) gets the paths of all files read.
+std::optional<ConfigValue> ReadTree(std::shared_ptr<const SourceText> text, Env* env, Diagnostics* diagnostics,
+                                    std::vector<std::string>* files = nullptr);
 
 /// `${NAME}` and `${NAME:-default}` in scalars; `$$` is a dollar sign, any other `$` stays.
 void ExpandVariables(ConfigValue* value, Env* env, Diagnostics* diagnostics);

@@ -39,13 +39,15 @@ std::optional<Pipeline> LoadPipeline(std::shared_ptr<const SourceText> text, con
                                      Diagnostics* diagnostics) {
   LoadOptions options = given;
   if (options.env == nullptr) options.env = Env::Posix();
-  std::optional<ConfigValue> root = ReadTree(text, options.env, diagnostics);
+  std::vector<std::string> files;
+  std::optional<ConfigValue> root = ReadTree(text, options.env, diagnostics, &files);
   if (!root) return std::nullopt;
   for (const std::string& set : options.sets) ApplySet(set, &*root, diagnostics);
   for (ConfigValue::Entry& entry : root->entries) {
     if (entry.key.value != "tests") ResolveSecrets(&entry.value, options.env, options.require_secrets, diagnostics);
   }
-  const std::shared_ptr<const PipelineFile> file = ReadPipelineFile(*root, text->name, options, diagnostics);
+  const std::shared_ptr<PipelineFile> file = ReadPipelineFile(*root, text->name, options, diagnostics);
+  if (file) file->files = std::move(files);
   return BindPipeline(file, options, diagnostics);
 }
 

@@ -33,7 +33,8 @@ struct NodeEntry {
 struct PipelineFile {
   std::string name;  ///< `name`, else the file's stem
   std::string description;
-  std::string path;  ///< as given
+  std::string path;                ///< as given
+  std::vector<std::string> files;  ///< all that were read: itself and what it includes
   std::string directory;
   Settings settings;
   std::vector<NodeEntry> nodes;

@@ -117,7 +117,8 @@ void AddCheckpoints(const Scope& m, const PipelineView& view, int64_t now_wall_u
 
 void AddPipeline(const PipelineView& view, int64_t now_wall_us, MetricRegistry& registry) {
   const Scope m(registry, {{"pipeline", view.name}});
-  m.Set("freshet_up", "1 while the pipeline runs.", view.phase == PipelinePhase::kRunning ? 1 : 0);
+  const bool up = view.phase == PipelinePhase::kRunning || view.phase == PipelinePhase::kReloading;
+  m.Set("freshet_up", "1 while the pipeline runs.", up ? 1 : 0);
   m.Set("freshet_failed", "1 when the pipeline has failed.", view.phase == PipelinePhase::kFailed ? 1 : 0);
   m.Set("freshet_paused", "1 while sources rest because checkpoints fail (a full disk).", view.report.paused ? 1 : 0);
   m.Seconds("freshet_start_time_seconds", "When the pipeline was started, since 1970.", view.started_wall_us);

@@ -12,6 +12,8 @@ const char* PipelinePhaseName(PipelinePhase phase) {
       return "starting";
     case PipelinePhase::kRunning:
       return "running";
+    case PipelinePhase::kReloading:
+      return "reloading";
     case PipelinePhase::kStopping:
       return "stopping";
     case PipelinePhase::kFinished:

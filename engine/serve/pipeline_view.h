@@ -12,7 +12,7 @@
 namespace freshet {
 
 /// Where a pipeline is in its life.
-enum class PipelinePhase : uint8_t { kStarting, kRunning, kStopping, kFinished, kStopped, kFailed };
+enum class PipelinePhase : uint8_t { kStarting, kRunning, kReloading, kStopping, kFinished, kStopped, kFailed };
 const char* PipelinePhaseName(PipelinePhase phase);
 
 /// What the server knows about one pipeline at one moment: a copy, taken by whoever runs it.

@@ -41,7 +41,7 @@ void Workshop::Append(const std::string& name, const std::string& text) const {
 }
 std::string Workshop::Read(const std::string& name) const { return Slurp(Path(name)); }
 
-Program::Program(const Workshop& workshop, std::vector<std::string> arguments)
+Program::Program(const Workshop& workshop, std::vector<std::string> arguments, int input)
     : workshop_(workshop), number_(++program_count) {
   const std::string out = workshop.Path("stdout" + std::to_string(number_));
   const std::string err = workshop.Path("stderr" + std::to_string(number_));
@@ -54,6 +54,7 @@ Program::Program(const Workshop& workshop, std::vector<std::string> arguments)
   if (pid_ != 0) return;
   const int out_fd = open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   const int err_fd = open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  dup2(input >= 0 ? input : open("/dev/null", O_RDONLY), STDIN_FILENO);
   dup2(out_fd, STDOUT_FILENO);
   dup2(err_fd, STDERR_FILENO);
   setenv("XDG_STATE_HOME", home.c_str(), 1);

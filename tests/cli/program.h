@@ -28,7 +28,8 @@ class Workshop {
 /// runs at the end.
 class Program {
  public:
-  Program(const Workshop& workshop, std::vector<std::string> arguments);
+  /// `input`: what it reads as standard input; -1: nothing.
+  Program(const Workshop& workshop, std::vector<std::string> arguments, int input = -1);
   ~Program();
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
