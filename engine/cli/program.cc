@@ -58,7 +58,7 @@ int MainOrThrow(int argc, char** argv) {
   program.require_subcommand(1);
   const std::vector<Verb> verbs = {AddRunVerb(program),    AddValidateVerb(program), AddPlanVerb(program),
                                    AddTestVerb(program),   AddBenchVerb(program),    AddHelpVerb(program),
-                                   AddSchemaVerb(program), AddVersionVerb(program)};
+                                   AddSchemaVerb(program), AddTopVerb(program),      AddVersionVerb(program)};
   if (argc == 1) {
     std::fputs(program.help().c_str(), stdout);
     return kExitOk;

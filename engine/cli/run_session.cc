@@ -91,6 +91,8 @@ ReloadPlan RunSession::Reload(Pipeline next) {
     const std::lock_guard lock(mutex_);
     if (!runtime_ || over_ || stop_requested_ || next_) {
       plan.refused.emplace_back("it is stopping, or being reloaded already");
+    } else if (const Status failing = runtime_->job().last_failure(); !failing.ok()) {
+      plan.refused.push_back("checkpoints fail, and without one nothing can go on from here: " + failing.ToString());
     } else {
       plan = PlanReload(pipeline_, next, runtime_->job().CheckFit(next.graph), options_.own_state);
     }

@@ -197,7 +197,7 @@ void WriteSummaryJson(const RunSession& session, JsonWriter& json) {
   WriteCheckpointJson(report, json);
   json.Key("nodes").BeginArray();
   for (const NodeReport& node : report.nodes)
-    if (!IsDeadLetterFile(node)) WriteNodeJson(node, nullptr, json);
+    if (!IsDeadLetterFile(node)) WriteNodeJson(node, nullptr, 0, json);
   json.EndArray().Key("bottleneck");
   WriteBottleneckJson(report, MeasureLoad(JobReport(), report, session.edges()), json);
   json.Key("sinks").BeginObject();

@@ -24,6 +24,7 @@ Verb AddTestVerb(CLI::App& program);
 Verb AddBenchVerb(CLI::App& program);
 Verb AddHelpVerb(CLI::App& program);
 Verb AddSchemaVerb(CLI::App& program);
+Verb AddTopVerb(CLI::App& program);
 Verb AddVersionVerb(CLI::App& program);
 
 /// The whole program: reads the command line, runs one verb, gives the exit code. Never throws.

@@ -350,7 +350,9 @@ class TbbRuntime::Impl final : public Carrier {
     while (!stop_now_) {
       if (job_->paused() && !stop_requested_) {
         driver.Hold();
+        meter.BeginBlocked(env->SteadyMicros());
         Sleep(kPausedWaitUs);
+        meter.EndBlocked(env->SteadyMicros());
         continue;
       }
       SourceItem item;

@@ -85,7 +85,7 @@ namespace {
 double Rounded(double value, double steps) { return std::round(value * steps) / steps; }
 }  // namespace
 
-void WriteNodeJson(const NodeReport& node, const NodeLoad* load, JsonWriter& json) {
+void WriteNodeJson(const NodeReport& node, const NodeLoad* load, int64_t now_wall_us, JsonWriter& json) {
   json.BeginObject().Field("id", node.id).Field("type", node.type).Field("class", NodeClassName(node.node_class));
   json.Key("rows").BeginObject();
   for (const auto& [name, value] : NamedCounters(node.node_class, node.counters)) json.Field(name, value);
@@ -96,6 +96,13 @@ void WriteNodeJson(const NodeReport& node, const NodeLoad* load, JsonWriter& jso
     json.Null();
   else
     json.String(FormatTime(node.watermark));
+  if (now_wall_us != 0) {
+    json.Key("watermark_lag_us");
+    if (node.watermark == EventTime::Min() || node.watermark == EventTime::Max())
+      json.Null();
+    else
+      json.Int(now_wall_us - node.watermark.us);
+  }
   json.Key("ended").Bool(node.watermark == EventTime::Max());
   json.Field("queued", node.queued).Field("blocked", node.blocked_count);
   json.Field("state_bytes", node.state_bytes).Field("state_keys", node.state_keys);
@@ -163,7 +170,7 @@ void WritePipelineJson(const PipelineView& view, int64_t now_wall_us, JsonWriter
   WriteBottleneckJson(view.report, view.load, json);
   json.Key("nodes").BeginArray();
   for (size_t n = 0; n < view.report.nodes.size(); ++n)
-    WriteNodeJson(view.report.nodes[n], n < view.load.nodes.size() ? &view.load.nodes[n] : nullptr, json);
+    WriteNodeJson(view.report.nodes[n], n < view.load.nodes.size() ? &view.load.nodes[n] : nullptr, now_wall_us, json);
   json.EndArray().Key("edges").BeginArray();
   for (const auto& [from, to] : view.edges) json.BeginObject().Field("from", from).Field("to", to).EndObject();
   json.EndArray();

@@ -28,8 +28,9 @@ struct PipelineView {
   int64_t reload_refused_count = 0;
 };
 
-/// One node of /api/v1/pipeline and of `run --json`: the fields are in README.md. `load` may be null.
-void WriteNodeJson(const NodeReport& node, const NodeLoad* load, JsonWriter& json);
+/// One node of /api/v1/pipeline and of `run --json`: the fields are in README.md. `load` may be null; `now_wall_us` 0
+/// leaves out what depends on the clock.
+void WriteNodeJson(const NodeReport& node, const NodeLoad* load, int64_t now_wall_us, JsonWriter& json);
 /// `null`, or the node that limits the rate and how busy it is.
 void WriteBottleneckJson(const JobReport& report, const PipelineLoad& load, JsonWriter& json);
 /// The figures of the report that are not about a node: checkpoints, progress.
