@@ -25,6 +25,8 @@ inline constexpr int kYamlDepthMax = 64;
 inline constexpr int kYamlNodeCountMax = 100000;
 /// Ring of the default dead-letter file per node.
 inline constexpr int64_t kDeadLetterRingBytes = 64 << 20;
+/// How often a cell with timers of the wall clock looks at it, in microseconds: fine against windows of a second.
+inline constexpr int64_t kClockTickUs = 50000;
 /// Late rows kept as samples where `late` is not connected.
 inline constexpr int kLateSampleCount = 10;
 

@@ -69,6 +69,7 @@ std::vector<Pipeline> LoadOrExplain(const LoadRequest& request, int* exit_code) 
     options.terminal = StandardOutputIsTerminal();
     options.require_secrets = request.require_secrets;
     options.push_down = request.push_down;
+    options.wall_clock = request.wall_clock;
     Diagnostics diagnostics;
     std::optional<Pipeline> pipeline = LoadPipeline(file, options, &diagnostics);
     const bool wrong = diagnostics.has_errors() || (request.strict && diagnostics.warning_count() > 0);

@@ -16,6 +16,7 @@ struct LoadRequest {
   std::vector<std::string> sets;  ///< `--set`; applied to each file
   bool strict = false;            ///< warnings are errors
   bool require_secrets = true;
+  bool wall_clock = false;  ///< windows by the wall clock may read bounded sources
   bool push_down = true;
 };
 

@@ -70,6 +70,7 @@ Verb AddPlanVerb(CLI::App& program) {
   app->add_option("--set", a->load.sets, "Override an option: path.to.option=value (repeatable)")->take_all();
   app->add_option("--lanes", a->lanes, "Plan for N lanes (default: settings.parallelism, or this machine's cores)")
       ->check(CLI::Range(1, 128));
+  app->add_flag("--wall-clock", a->load.wall_clock, "Let windows with `time: processing` read bounded sources");
   CLI::Option* dot = app->add_flag("--dot", a->dot, "For Graphviz");
   app->add_flag("--mermaid", a->mermaid, "For Markdown pages")->excludes(dot);
   return {app, [a] { return Plan(*a); }};

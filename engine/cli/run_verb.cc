@@ -289,6 +289,7 @@ Verb AddRunVerb(CLI::App& program) {
   app->add_option("--set", a->load.sets, "Override an option: path.to.option=value (repeatable)")->take_all();
   app->add_flag("--fresh", a->fresh, "Forget the state, replace the output, start over");
   app->add_flag("--strict", a->load.strict, "Take warnings for errors");
+  app->add_flag("--wall-clock", a->load.wall_clock, "Let windows with `time: processing` read bounded sources");
   app->add_option("--state", a->state, "State directory (with several files: its parent)");
   app->add_option("--limit", a->limit, "Stop like a signal after N records per source")->check(CLI::NonNegativeNumber);
   app->add_option("--until-idle", a->until_idle, "Stop like a signal when no record has come for this long, e.g. 30s");

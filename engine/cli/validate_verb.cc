@@ -16,6 +16,7 @@ Verb AddValidateVerb(CLI::App& program) {
   app->add_option("FILE", request->files, "Pipeline files")->required();
   app->add_option("--set", request->sets, "Override an option: path.to.option=value (repeatable)")->take_all();
   app->add_flag("--strict", request->strict, "Take warnings for errors");
+  app->add_flag("--wall-clock", request->wall_clock, "Let windows with `time: processing` read bounded sources");
   return {app, [request] {
             int exit_code = kExitOk;
             for (const Pipeline& p : LoadOrExplain(*request, &exit_code))

@@ -264,7 +264,8 @@ void Cell::Run() noexcept {
   try {
     bool blocked = false;
     blocked_ = false;
-    while (!failed_ && !blocked && !waiting_ && (continuation_ != Continuation::kNone || !inbox_.empty())) {
+    while (!failed_ && !blocked && !waiting_ &&
+           (continuation_ != Continuation::kNone || !inbox_.empty() || ClockDue())) {
       if (Status status = Step(&blocked); !status.ok()) Fail(std::move(status));
     }
     blocked_ = blocked || waiting_;
@@ -276,7 +277,18 @@ void Cell::Run() noexcept {
   Publish();
 }
 
+bool Cell::ClockDue() {
+  if (!plan_.wants_clock || ended_) return false;
+  const EventTime now{environment_.env->WallMicros()};
+  // A clock that was set back stands still here until it is where it was.
+  return clock_ == EventTime::Min() || now >= clock_ + Duration{kClockTickUs};
+}
+
 Status Cell::Step(bool* blocked) {
+  if (continuation_ == Continuation::kNone && ClockDue()) {
+    clock_ = {environment_.env->WallMicros()};
+    continuation_ = Continuation::kClock;
+  }
   if (continuation_ != Continuation::kNone) {
     if (outlets_.budget()->exhausted()) {
       ++blocked_count_;
@@ -405,6 +417,11 @@ Status Cell::Continue() {
       if (merged_ != EventTime::Max() && !early) ForwardWatermark(merged_);
       const bool all_ended = std::all_of(inputs_.begin(), inputs_.end(), [](const Input& i) { return i.ended; });
       continuation_ = all_ended ? Continuation::kEnd : Continuation::kNone;
+      return Status::Ok();
+    }
+    case Continuation::kClock: {
+      FRESHET_ASSIGN_OR_RETURN(const Progress progress, HandleClock(clock_));
+      if (progress == Progress::kDone) continuation_ = Continuation::kNone;
       return Status::Ok();
     }
     case Continuation::kEnd: {

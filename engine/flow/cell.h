@@ -181,6 +181,7 @@ class Cell {
   virtual void HandleMark(InputIndex, uint64_t) {}
   virtual Result<Progress> HandleWatermark(EventTime now) = 0;
   virtual Result<Progress> HandleEnd() = 0;
+  virtual Result<Progress> HandleClock(EventTime) { return Progress::kDone; }
   /// Called after every message: work that output space allows (gathers). kMore: again.
   virtual Result<Progress> Pump() { return Progress::kDone; }
   /// Fills rows and counters.
@@ -216,11 +217,13 @@ class Cell {
     bool ended = false;
     bool at_barrier = false;
   };
-  enum class Continuation : uint8_t { kNone, kWatermark, kEnd, kPump };
+  enum class Continuation : uint8_t { kNone, kWatermark, kClock, kEnd, kPump };
 
   Status Step(bool* blocked);
   Status Process(Envelope& envelope);
   Status Continue();
+  /// For cells with timers of the wall clock: it is time to look.
+  bool ClockDue();
   void MergeWatermark();
   /// When every input that has not ended is idle.
   void ForwardIdleIfAll();
@@ -237,6 +240,7 @@ class Cell {
   Continuation continuation_ = Continuation::kNone;
   EventTime merged_ = EventTime::Min();
   EventTime target_ = EventTime::Min();
+  EventTime clock_ = EventTime::Min();
   bool barrier_open_ = false;
   bool idle_sent_ = false;
   Barrier barrier_;

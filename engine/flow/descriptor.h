@@ -56,6 +56,9 @@ struct BoundOperator {
   /// come, not merged, and `input` of ProcessBatch says which it is; so all its outputs must be kByTime, in an order that
   /// depends on rows alone.
   std::vector<std::vector<int>> input_keys;
+  /// Has timers of the wall clock (Operator::OnClock): its output is no function of its input. Then no key: lanes would
+  /// see different clocks. Refused where all sources are bounded, but for `--wall-clock` (SEMANTICS.md §2.6).
+  bool wants_clock = false;
   /// Column push-down: names read from input 0, and whether all other input columns pass to the main output.
   std::vector<std::string> columns_read;
   bool passes_input_columns = true;

@@ -141,6 +141,7 @@ class Planner {
       cell(c).lane_count = lanes;
       cell(c).input_count = static_cast<int>(inputs.size());
       cell(c).counts_in = !counted;
+      cell(c).wants_clock = op.wants_clock;
       lane_cells.push_back(c);
     }
     for (size_t i = 0; i < inputs.size(); ++i) {

@@ -46,6 +46,7 @@ struct CellPlan {
   PortIndex gathered_port = 0;   ///< kGather: which port of nodes[0]
   bool counts_in = true;         ///< rows in are counted here, not in a sorter or merge before it
   bool stamps_ordinals = false;  ///< rows made by time get their ordinals here
+  bool wants_clock = false;      ///< to be nudged every kClockTickUs
 };
 
 /// The physical graph: what `freshet plan` shows and what a runtime instantiates.

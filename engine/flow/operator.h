@@ -88,6 +88,13 @@ class Operator {
     (void)out;
     return Progress::kDone;
   }
+  /// Only with BoundOperator::wants_clock: the wall clock stands at `now`, which never decreases within a run. Called
+  /// between messages, some times a second, as long as the input has not ended. Same protocol as OnWatermark.
+  virtual Result<Progress> OnClock(EventTime now, Emitter& out) {
+    (void)now;
+    (void)out;
+    return Progress::kDone;
+  }
   /// One input's own watermark advanced (EventTime::Max() when it ended). For steps that merge inputs; emits nothing.
   virtual void OnInputWatermark(InputIndex input, EventTime now) {
     (void)input;

@@ -278,6 +278,13 @@ Result<Progress> OperatorCell::HandleEnd() {
   return progress;
 }
 
+Result<Progress> OperatorCell::HandleClock(EventTime now) {
+  ElementEmitter emitter(*this, 0);
+  FRESHET_ASSIGN_OR_RETURN(const Progress progress, elements_[0].op->OnClock(now, emitter));
+  FRESHET_RETURN_IF_ERROR(emitter.TakeStatus());
+  return progress;
+}
+
 Status OperatorCell::Snapshot(CellSnapshot* snapshot) {
   for (size_t i = 0; i < elements_.size(); ++i) {
     Element& element = elements_[i];

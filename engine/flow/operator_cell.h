@@ -35,6 +35,7 @@ class OperatorCell : public Cell {
   void HandleInputWatermark(InputIndex input, EventTime now) override;
   Result<Progress> HandleWatermark(EventTime now) override;
   Result<Progress> HandleEnd() override;
+  Result<Progress> HandleClock(EventTime now) override;
   Status Snapshot(CellSnapshot* snapshot) override;
   void FillPublished(Published* published) const override;
 

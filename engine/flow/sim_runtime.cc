@@ -71,6 +71,8 @@ class Life final : public Carrier {
     job_->GiveUpSlowEpoch();
     if (!job_->epoch_under_way() && rng_.NextDouble() < options_.epoch_chance)
       for (const int cell : job_->BeginEpoch(false)) nudged_.insert(cell);
+    for (const CellPlan& cell : job_->plan().cells)
+      if (cell.wants_clock && rng_.Below(kClockTickUs / 1000) == 0) nudged_.insert(cell.id);
     return Act();
   }
 

@@ -446,6 +446,7 @@ class TbbRuntime::Impl final : public Carrier {
       int64_t wait_us = std::clamp<int64_t>(next_us - now, 1000, 1000000);
       if (retry_us > now) wait_us = std::min(wait_us, retry_us - now);
       if (NudgeWaitingSinks()) wait_us = std::min(wait_us, kWaitingSinkLookUs);
+      if (NudgeClocks()) wait_us = std::min(wait_us, kClockTickUs);
       coordinator_event_.Wait(stop_requested_ ? 5000 : wait_us);
     }
     const std::lock_guard lock(over_mutex_);
@@ -475,6 +476,17 @@ class TbbRuntime::Impl final : public Carrier {
 
   void Begin(bool final_one) {
     for (const int cell : job_->BeginEpoch(final_one)) Nudge(cell);
+  }
+
+  /// Cells with timers of the wall clock look at it now. False: there are none.
+  bool NudgeClocks() {
+    bool any = false;
+    for (const CellPlan& cell : job_->plan().cells) {
+      if (!cell.wants_clock) continue;
+      any = true;
+      Nudge(cell.id);
+    }
+    return any;
   }
 
   void NudgeSinks() {

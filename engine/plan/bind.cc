@@ -128,6 +128,7 @@ class Binder {
     const bool ok = Make(index, values, context, &node);
     if (ok) {
       PassRevisions(entry, &node);
+      CheckClock(entry, node);
       bound_.nodes[index] = std::move(node);
     } else if (diagnostics_->error_count() == errors_before && muted.error_count() == 0 && !HasBroken(entry.config)) {
       diagnostics_->Error("FR2114", entry.id.span,
@@ -162,6 +163,23 @@ class Binder {
             "keep both columns: `" + node->id + "` can only append, and a reader must know which row counts");
       }
     }
+  }
+
+  bool IsBounded(const NodeSpec& node) const {
+    if (const auto* source = std::get_if<SourceNode>(&node.kind)) return source->bound.bounded;
+    return std::all_of(node.inputs.begin(), node.inputs.end(),
+                       [&](const PortRef& input) { return IsBounded(*bound_.nodes[static_cast<size_t>(input.node)]); });
+  }
+
+  /// A replay takes seconds for what took hours: by the wall clock its results mean nothing (SEMANTICS.md §2.6).
+  void CheckClock(const NodeEntry& entry, const NodeSpec& node) {
+    const auto* op = std::get_if<OperatorNode>(&node.kind);
+    if (op == nullptr || !op->bound.wants_clock || options_.wall_clock || !IsBounded(node)) return;
+    diagnostics_->Error("FR2117", entry.id.span,
+                        "`" + node.id +
+                            "` goes by the wall clock, but all it reads is bounded and comes as fast as it "
+                            "can be read",
+                        "use event time, or say `--wall-clock` if that is what you want");
   }
 
   bool Make(size_t index, const OptionsNode& values, const BindContext& context, NodeSpec* node) {

@@ -68,6 +68,7 @@ struct LoadOptions {
   Env* env = nullptr;                  ///< null: Env::Posix()
   bool terminal = false;
   bool require_secrets = true;  ///< false: a secret that cannot be had is no error (`validate`, `plan`)
+  bool wall_clock = false;      ///< operators with timers of the wall clock may read bounded sources
   bool push_down = true;        ///< false: sources give all their columns (for tests of the planner)
 };
 

@@ -176,4 +176,28 @@ std::optional<AggregatePlan> BindAggregates(const std::vector<std::pair<SpannedT
   return binder.Take();
 }
 
+void AccumulateRows(const AggregatePlan& plan, const Batch& in, std::byte* const* cells, int64_t* nulled) {
+  std::vector<Column> arguments;
+  arguments.reserve(plan.arguments.size());
+  for (const BoundExpr& e : plan.arguments)
+    arguments.push_back(e.AsColumn() ? in.column(*e.AsColumn()) : e.Evaluate(in, nulled));
+  std::vector<Selection> filters;
+  filters.reserve(plan.filters.size());
+  for (const BoundExpr& e : plan.filters) filters.push_back(e.Filter(in));
+  for (const AggregatePlan::State& state : plan.states) {
+    AccumulatorInput input;
+    input.cells = cells;
+    input.batch = &in;
+    if (state.argument >= 0) input.argument = &arguments[static_cast<size_t>(state.argument)];
+    input.count = in.row_count();
+    if (state.filter >= 0) {
+      const Selection& kept = filters[static_cast<size_t>(state.filter)];
+      if (kept.count == 0) continue;
+      input.rows = kept.indices.as<int32_t>();
+      input.count = kept.count;
+    }
+    state.accumulator->Update(input, state.offset);
+  }
+}
+
 }  // namespace freshet

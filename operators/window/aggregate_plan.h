@@ -44,4 +44,8 @@ struct AggregatePlan {
 std::optional<AggregatePlan> BindAggregates(const std::vector<std::pair<SpannedText, SpannedText>>& lines,
                                             const Schema& input, Diagnostics* diagnostics);
 
+/// Adds the rows of a batch to their cells, one aggregate after the other: `cells[row]`, or null for a row that is in
+/// none. `nulled` counts values of arguments lost to overflow.
+void AccumulateRows(const AggregatePlan& plan, const Batch& in, std::byte* const* cells, int64_t* nulled);
+
 }  // namespace freshet

@@ -24,36 +24,47 @@ class SliceAssigner {
   SliceAssigner() = default;
   /// REQUIRES: 0 < slide <= size <= 2^60 µs.
   SliceAssigner(Duration size, Duration slide) : size_(size.us), slide_(slide.us), rest_(size.us % slide.us) {}
+  /// Windows that begin together every `size` and end one `step` after the other, the last with the next beginning.
+  /// REQUIRES: `step` divides `size`.
+  static SliceAssigner Cumulate(Duration size, Duration step) {
+    SliceAssigner assigner(size, step);
+    assigner.cumulates_ = true;
+    return assigner;
+  }
 
   Slice SliceOf(int64_t time_us) const {
     const int64_t time = Clamp(time_us);
-    const int64_t base = FloorToSlide(time);
+    const int64_t base = Floor(time, slide_);
+    if (cumulates_) return {base, base + slide_, base + slide_, Floor(base, size_) + size_};
     Slice slice{base, base + slide_, 0, base + size_};
     if (rest_ != 0) (time - base < rest_ ? slice.end : slice.begin) = base + rest_;
     // The earliest window that reaches the slice's end.
-    slice.first_window_end = FloorToSlide(slice.end - size_ + slide_ - 1) + size_;
+    slice.first_window_end = Floor(slice.end - size_ + slide_ - 1, slide_) + size_;
     return slice;
   }
   /// The least window end that is greater than `time_us`.
-  int64_t FirstEndAfter(int64_t time_us) const { return FloorToSlide(Clamp(time_us) - size_) + slide_ + size_; }
+  int64_t FirstEndAfter(int64_t time_us) const { return Floor(Clamp(time_us) - size_, slide_) + slide_ + size_; }
+  int64_t StartOf(int64_t end) const { return cumulates_ ? Floor(end - 1, size_) : end - size_; }
 
   int64_t size() const { return size_; }
   int64_t slide() const { return slide_; }
+  bool cumulates() const { return cumulates_; }
 
  private:
   static int64_t Clamp(int64_t time_us) {
     constexpr int64_t kLimit = int64_t{1} << 61;
     return std::clamp(time_us, -kLimit, kLimit);
   }
-  int64_t FloorToSlide(int64_t t) const {
-    int64_t rest = t % slide_;
-    if (rest < 0) rest += slide_;
+  static int64_t Floor(int64_t t, int64_t unit) {
+    int64_t rest = t % unit;
+    if (rest < 0) rest += unit;
     return t - rest;
   }
 
   int64_t size_ = 1;
   int64_t slide_ = 1;
   int64_t rest_ = 0;
+  bool cumulates_ = false;
 };
 
 }  // namespace freshet

@@ -1,54 +1,109 @@
 #include "operators/window/window.h"
-#include "engine/flow/descriptor.h"
+
+#include <charconv>
 
 #include "engine/base/units.h"
+#include "engine/flow/descriptor.h"
 #include "operators/binding.h"
-#include "operators/window/window_operator.h"
+#include "operators/window/ordered_window.h"
+#include "operators/window/processing_time.h"
 
 namespace freshet {
 namespace {
 
 constexpr Duration kSizeMax = Duration::Seconds(int64_t{100} * 366 * 86400);
-constexpr const char* kWindowsNow = "available: {tumbling: 10s} and {hopping: 1h, every: 1m}";
+constexpr const char* kShapes =
+    "write one of {tumbling: 10s}, {hopping: 1h, every: 1m}, {cumulate: 1d, every: 1h}, {session: 30m}, {count: 100, "
+    "every: 10}";
+constexpr int64_t kCountMax = 1000000;
 
 struct Shape {
-  Duration size;
-  Duration slide;
+  SliceAssigner assigner;
+  int64_t gap_us = 0;  ///< sessions
+  int64_t count = 0;   ///< count windows
+  int64_t every = 0;
   std::string text;
+  bool ordered() const { return gap_us > 0 || count > 0; }
 };
 
-std::optional<Shape> ReadShape(const OptionsNode& options, Diagnostics* diagnostics) {
-  const OptionsNode window = options.GetObject("window");
-  const auto fail = [&](const char* code, const SourceSpan& span, std::string message, std::string suggestion) {
-    diagnostics->Error(code, span, std::move(message), std::move(suggestion));
+class ShapeReader {
+ public:
+  ShapeReader(const OptionsNode& window, Diagnostics* diagnostics) : window_(window), diagnostics_(diagnostics) {}
+
+  std::optional<Shape> Read() {
+    for (const char* later : {"sliding", "global"})
+      if (window_.Has(later))
+        return Fail("FR3251", later, std::string("`") + later + "` windows are not available yet", kShapes);
+    std::vector<const char*> kinds;
+    for (const char* kind : {"tumbling", "hopping", "cumulate", "session", "count"})
+      if (window_.Has(kind)) kinds.push_back(kind);
+    if (kinds.size() != 1)
+      return Fail("FR3252", kinds.empty() ? "" : kinds[1],
+                  "a window is either tumbling, hopping, cumulate, session or count", kShapes);
+    const std::string kind = kinds[0];
+    if (kind == "count") return Count();
+    const auto size = window_.FindDuration(kind);
+    if (!size) return std::nullopt;
+    if (kind == "hopping" || kind == "cumulate") return Stepped(kind, *size);
+    if (window_.Has("every"))
+      return Fail("FR3252", "every", "a " + kind + " window has no `every`", "write {hopping: SIZE, every: STEP}");
+    Shape shape;
+    shape.text = kind + " " + FormatDuration(*size);
+    if (kind == "session")
+      shape.gap_us = size->us;
+    else
+      shape.assigner = SliceAssigner(*size, *size);
+    return shape;
+  }
+
+ private:
+  std::nullopt_t Fail(const char* code, const char* option, std::string message, std::string suggestion) {
+    diagnostics_->Error(code, *option == '\0' ? window_.span() : window_.span(option), std::move(message),
+                        std::move(suggestion));
     return std::nullopt;
-  };
-  for (const char* later : {"sliding", "session", "count", "cumulate", "global"})
-    if (window.Has(later))
-      return fail("FR3251", window.span(later), std::string("`") + later + "` windows are not available yet",
-                  kWindowsNow);
-  const auto tumbling = window.FindDuration("tumbling");
-  const auto hopping = window.FindDuration("hopping");
-  const auto every = window.FindDuration("every");
-  if (window.Has("tumbling") == window.Has("hopping"))
-    return fail("FR3252", window.span(), "a window is either tumbling or hopping", kWindowsNow);
-  if (tumbling) {
-    if (window.Has("every"))
-      return fail("FR3252", window.span("every"), "a tumbling window has no `every`",
-                  "write {hopping: SIZE, every: STEP}");
-    return Shape{*tumbling, *tumbling, "tumbling " + FormatDuration(*tumbling)};
   }
-  if (!hopping) return std::nullopt;
-  if (!every) {
-    if (window.Has("every")) return std::nullopt;
-    return fail("FR3252", window.span("hopping"), "a hopping window needs `every`", "write {hopping: 1h, every: 1m}");
+
+  std::optional<Shape> Stepped(const std::string& kind, Duration size) {
+    if (!window_.Has("every"))
+      return Fail("FR3252", kind.c_str(), "a " + kind + " window needs `every`", "write {" + kind + ": 1h, every: 1m}");
+    const auto text = window_.FindString("every");
+    if (!text) return std::nullopt;
+    const auto every = ParseDuration(*text);
+    if (!every.ok() || *every <= Duration{})
+      return Fail("FR3252", "every", "`every` of a " + kind + " window is a time, such as 1m", "");
+    if (*every > size)
+      return Fail("FR3252", "every", "`every` is longer than the window: rows between two windows would be in none",
+                  "make `every` at most " + FormatDuration(size));
+    if (kind == "cumulate" && size.us % every->us != 0)
+      return Fail("FR3252", "every", "`every` does not divide the window's size",
+                  "its last step must end with the window");
+    Shape shape;
+    shape.assigner = kind == "cumulate" ? SliceAssigner::Cumulate(size, *every) : SliceAssigner(size, *every);
+    shape.text = kind + " " + FormatDuration(size) + " every " + FormatDuration(*every);
+    return shape;
   }
-  if (*every > *hopping)
-    return fail("FR3252", window.span("every"),
-                "`every` is longer than the window: rows between two windows would be in none",
-                "make `every` at most " + FormatDuration(*hopping));
-  return Shape{*hopping, *every, "hopping " + FormatDuration(*hopping) + " every " + FormatDuration(*every)};
-}
+
+  std::optional<Shape> Count() {
+    const auto count = window_.FindInt("count");
+    if (!count) return std::nullopt;
+    Shape shape;
+    shape.count = shape.every = *count;
+    if (window_.Has("every")) {
+      const auto text = window_.FindString("every");
+      if (!text) return std::nullopt;
+      const auto end = std::from_chars(text->data(), text->data() + text->size(), shape.every);
+      if (end.ec != std::errc() || end.ptr != text->data() + text->size() || shape.every < 1)
+        return Fail("FR3252", "every", "`every` of a count window is a number of rows, such as 10", "");
+      if (shape.every > shape.count || shape.count % shape.every != 0)
+        return Fail("FR3252", "every", "`every` does not divide `count`", "");
+    }
+    shape.text = "the last " + std::to_string(shape.count) + " rows, every " + std::to_string(shape.every);
+    return shape;
+  }
+
+  const OptionsNode& window_;
+  Diagnostics* diagnostics_;
+};
 
 /// Output columns: window_start, window_end, the key's, the aggregates, revision and op. FR3253 when a name comes
 /// twice.
@@ -76,9 +131,12 @@ SchemaRef OutputSchema(const Schema& input, const std::vector<int>& key, const A
   return ok ? std::make_shared<const Schema>(std::move(schema)) : nullptr;
 }
 
-std::string Fingerprint(const WindowPlan& plan) {
+std::string Fingerprint(const WindowPlan& plan, const Shape& shape, bool processing) {
   std::string text =
       "size " + std::to_string(plan.assigner.size()) + "; slide " + std::to_string(plan.assigner.slide()) + "; key";
+  if (plan.assigner.cumulates()) text = "cumulate; " + text;
+  if (processing) text = "by the clock; " + text;
+  if (shape.ordered()) text = shape.text + "; key";
   for (TypeId type : plan.key.types()) text += std::string(" ") + TypeName(type);
   return text + "; " + plan.aggregates.Fingerprint() + (plan.revises() ? "; revised" : "");
 }
@@ -99,8 +157,9 @@ void FillPlanner(const Schema& input, const std::vector<int>& key, const Shape& 
   bound->outputs[0].revises = plan.revises();
   bound->node_class = NodeClass::kStateful;
   bound->passes_input_columns = false;
-  if (!key.empty()) bound->key = key;
+  if (!key.empty() && !bound->wants_clock) bound->key = key;
   bound->explain = {{"window", shape.text}};
+  if (bound->wants_clock) bound->explain.emplace_back("time", "the wall clock, in one lane");
   if (plan.revises())
     bound->explain.emplace_back("revised", "for rows up to " + FormatDuration(plan.allowed_lateness) +
                                                " after the window's end; columns revision, op");
@@ -111,12 +170,28 @@ void FillPlanner(const Schema& input, const std::vector<int>& key, const Shape& 
 std::optional<BoundOperator> MakeWindow(const OptionsNode& options, const BindContext& bind) {
   const Schema* input = CommonInput(bind);
   if (input == nullptr) return std::nullopt;
-  const auto shape = ReadShape(options, bind.diagnostics);
+  const OptionsNode window = options.GetObject("window");
+  const auto shape = ShapeReader(window, bind.diagnostics).Read();
+  const bool processing = options.GetString("time") == "processing";
   const auto key = FindKey(*input, options, "key", bind.diagnostics);
   const auto lines = options.GetMap("aggregates");
   auto aggregates = BindAggregates(lines, *input, bind.diagnostics);
   const Duration allowed_lateness = options.GetDuration("allowed_lateness");
   bool ok = true;
+  if (shape && shape->ordered() && allowed_lateness > Duration{}) {
+    bind.diagnostics->Error(
+        "FR3255", options.span("allowed_lateness"),
+        "session and count windows take rows by event time: they have no late rows to be revised for",
+        "raise `time: {lateness: …}` of the source, or connect the `late` output");
+    ok = false;
+  }
+  if (processing && ((shape && shape->ordered()) || allowed_lateness > Duration{})) {
+    bind.diagnostics->Error(
+        "FR3255", options.span("time"),
+        "`time: processing` goes with tumbling, hopping and cumulate windows, without `allowed_lateness`",
+        "by the wall clock no row is late");
+    ok = false;
+  }
   if (options.Has("emit_every")) {
     bind.diagnostics->Error("FR3251", options.span("emit_every"), "`emit_every` is not available yet",
                             "use {hopping: …, every: …} for frequent results");
@@ -130,16 +205,22 @@ std::optional<BoundOperator> MakeWindow(const OptionsNode& options, const BindCo
   plan->output =
       OutputSchema(*input, *key, *aggregates, lines, options, allowed_lateness > Duration{}, bind.diagnostics);
   if (plan->output == nullptr) return std::nullopt;
-  plan->assigner = SliceAssigner(shape->size, shape->slide);
+  plan->assigner = shape->assigner;
   plan->allowed_lateness = allowed_lateness;
   plan->key = KeyCodec(*input, *key);
   plan->aggregates = std::move(*aggregates);
   plan->aggregates.LayOut(sizeof(SliceCell));
   plan->late = LateSchema(*input);
-  plan->fingerprint = Fingerprint(*plan);
+  plan->fingerprint = Fingerprint(*plan, *shape, processing);
   BoundOperator bound;
+  bound.wants_clock = processing;
+  if (shape->ordered()) bound.input_order = InputOrder::kByEventTime;
   FillPlanner(*input, *key, *shape, *plan, lines, &bound);
-  bound.instantiate = [plan = std::shared_ptr<const WindowPlan>(plan)] {
+  bound.instantiate = [plan = std::shared_ptr<const WindowPlan>(plan), shape = *shape,
+                       processing]() -> std::unique_ptr<Operator> {
+    if (shape.ordered())
+      return std::make_unique<OrderedWindow>(OrderedWindowPlan{plan, shape.gap_us, shape.count, shape.every});
+    if (processing) return std::make_unique<ProcessingTimeWindow>(plan);
     return std::make_unique<WindowOperator>(plan);
   };
   return bound;
@@ -162,11 +243,31 @@ std::vector<OptionSpec> Options() {
   window.kind = OptionKind::kObject;
   window.required = true;
   window.state = StateEffect::kBreaking;
-  window.doc = "The shape: `{tumbling: 10s}`, or `{hopping: 1h, every: 1m}` for windows of 1h that start every minute.";
+  window.doc =
+      "The shape: `{tumbling: 10s}`; `{hopping: 1h, every: 1m}` for windows of 1h that start every minute; `{cumulate: "
+      "1d, "
+      "every: 1h}` for windows that start together every day and end one hour after the other; `{session: 30m}` for "
+      "rows "
+      "with less than 30m between them; `{count: 100, every: 10}` for the last 100 rows of a key, every 10 rows.";
+  OptionSpec count;
+  count.name = "count";
+  count.kind = OptionKind::kInt;
+  count.state = StateEffect::kBreaking;
+  count.min = 1;
+  count.max = kCountMax;
+  count.doc = "How many rows of a key make a window.";
+  OptionSpec every;
+  every.name = "every";
+  every.kind = OptionKind::kString;
+  every.state = StateEffect::kBreaking;
+  every.doc = "Hopping and cumulate: the time from one window to the next. Count: rows, by default as many as `count`.";
   window.fields = {DurationOption("tumbling", "Size of windows that follow each other."),
                    DurationOption("hopping", "Size of windows that overlap."),
-                   DurationOption("every", "Time from one hopping window's start to the next.")};
-  for (const char* later : {"sliding", "session", "count", "cumulate", "global"}) {
+                   DurationOption("cumulate", "Size of the last of the windows that start together."),
+                   DurationOption("session", "How long nothing must come for a session to end."),
+                   count,
+                   every};
+  for (const char* later : {"sliding", "global"}) {
     OptionSpec o;
     o.name = later;
     o.kind = OptionKind::kAny;
@@ -184,6 +285,16 @@ std::vector<OptionSpec> Options() {
   aggregates.required = true;
   aggregates.state = StateEffect::kBreaking;
   aggregates.doc = "`name: sum(x)` lines, each with an optional ` filter (where …)`.";
+  OptionSpec time;
+  time.name = "time";
+  time.kind = OptionKind::kEnum;
+  time.enum_values = {"event", "processing"};
+  time.default_text = "event";
+  time.state = StateEffect::kBreaking;
+  time.doc =
+      "`processing`: windows of the wall clock, into which rows fall as they come. Another run gives other results; so "
+      "it "
+      "is refused where all sources are bounded, but for `--wall-clock`.";
   OptionSpec allowed_lateness;
   allowed_lateness.name = "allowed_lateness";
   allowed_lateness.kind = OptionKind::kDuration;
@@ -198,7 +309,7 @@ std::vector<OptionSpec> Options() {
   emit_every.name = "emit_every";
   emit_every.kind = OptionKind::kDuration;
   emit_every.doc = "Not available yet.";
-  return {window, key, aggregates, allowed_lateness, emit_every};
+  return {window, key, aggregates, time, allowed_lateness, emit_every};
 }
 
 }  // namespace
@@ -206,13 +317,22 @@ std::vector<OptionSpec> Options() {
 NodeDescriptor WindowDescriptor() {
   NodeDescriptor d;
   d.type = "window";
-  d.summary = "aggregates per key over tumbling or hopping windows of event time";
+  d.summary = "aggregates per key over windows of event time";
   d.doc =
       "Rows are put into windows by their event time; windows are aligned to 1970-01-01 00:00 UTC. A result row leaves "
-      "when\n"
-      "the watermark reaches the window's end: window_start, window_end, the key columns, the aggregates; its event "
-      "time is\n"
-      "the last microsecond of the window. Results are ordered by window end and key.\n"
+      "when the watermark reaches the window's end: window_start, window_end, the key columns, the aggregates; its "
+      "event "
+      "time is the last microsecond of the window. Results are ordered by window end and key.\n"
+      "\n"
+      "Sessions and count windows follow from the rows of a key in order of event time: rows are held until the "
+      "watermark "
+      "has passed them, and one that is older than its own watermark leaves on `late`. A session ends when its "
+      "`session` "
+      "time has passed since its last row; a count window ends with its last row, and one that is never full never "
+      "leaves.\n"
+      "\n"
+      "With `time: processing` rows fall into the windows of the wall clock as they come, and the clock closes them; "
+      "nothing is late, and another run gives other results.\n"
       "\n"
       "A row is late for a window that was over by the row's own watermark (the largest time before it in its file or\n"
       "partition, minus the source's `lateness`). What is late for all its windows leaves on `late`, with the window's "
@@ -231,7 +351,9 @@ NodeDescriptor WindowDescriptor() {
       "depend on the\n"
       "order of rows; integer sums are exact, and null where the result does not fit into int64.\n"
       "\n"
-      "Memory grows with keys times open slices (one per `every`, two if it does not divide the size).";
+      "Memory grows with keys times open slices (one per `every`, two if it does not divide the size). Count windows "
+      "keep "
+      "`count` / `every` partial results of each key for ever.";
   d.example =
       "per_minute:\n  type: window\n  inputs: [events]\n  window: {tumbling: 1m}\n  key: [channel]\n  aggregates:\n    "
       "edits: count(*)\n"

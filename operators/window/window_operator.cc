@@ -1,47 +1,16 @@
 #include "operators/window/window_operator.h"
 
 #include <algorithm>
-#include <optional>
+
+#include "operators/window/window_rows.h"
 
 namespace freshet {
 
 /// 2: cells may be pending, and windows that have left are listed.
 static constexpr uint16_t kPanesCodec = 2;
 
-struct WindowOperator::Rows {
-  Rows(const WindowPlan& plan, int32_t expected)
-      : starts(TypeId::kTimestamp, expected),
-        ends(TypeId::kTimestamp, expected),
-        times(AllocateBuffer(int64_t{8} * expected)),
-        watermarks(AllocateBuffer(int64_t{8} * expected)) {
-    for (TypeId type : plan.key.types()) keys.emplace_back(type, expected);
-    for (const AggregatePlan::Output& o : plan.aggregates.outputs) results.emplace_back(o.type, expected);
-    if (!plan.revises()) return;
-    revision.emplace(TypeId::kInt64, expected);
-    op.emplace(TypeId::kString, expected);
-  }
-  Batch Finish(const SchemaRef& schema) {
-    const int32_t count = starts.length();
-    std::vector<Column> columns;
-    columns.push_back(starts.Finish());
-    columns.push_back(ends.Finish());
-    for (ColumnBuilder& b : keys) columns.push_back(b.Finish());
-    for (ColumnBuilder& b : results) columns.push_back(b.Finish());
-    if (revision) columns.push_back(revision->Finish());
-    if (op) columns.push_back(op->Finish());
-    RowMeta meta;
-    meta.times = times;
-    meta.watermarks = watermarks;
-    return Batch(schema, std::move(columns), count, std::move(meta));
-  }
-  ColumnBuilder starts;
-  ColumnBuilder ends;
-  BufferRef times;
-  BufferRef watermarks;
-  std::vector<ColumnBuilder> keys;
-  std::vector<ColumnBuilder> results;
-  std::optional<ColumnBuilder> revision;
-  std::optional<ColumnBuilder> op;
+struct WindowOperator::Rows : WindowRows {
+  using WindowRows::WindowRows;
 };
 
 WindowOperator::WindowOperator(std::shared_ptr<const WindowPlan> plan)
@@ -68,7 +37,7 @@ Status WindowOperator::Open(OpenContext& ctx) {
 
 Status WindowOperator::ProcessBatch(InputIndex, const Batch& in, Emitter& out) {
   FRESHET_RETURN_IF_ERROR(AssignCells(in));
-  Accumulate(in);
+  AccumulateRows(plan_->aggregates, in, cells_.data(), &counters_->nulled);
   const auto late = static_cast<int64_t>(late_rows_.size());
   counters_->absorbed += in.row_count() - late;
   counters_->late += late;
@@ -191,31 +160,6 @@ void WindowOperator::MarkLate(int32_t row, const SliceAssigner::Slice& slice, La
   late_reasons_.push_back(reason);
 }
 
-void WindowOperator::Accumulate(const Batch& in) {
-  const AggregatePlan& plan = plan_->aggregates;
-  std::vector<Column> arguments;
-  arguments.reserve(plan.arguments.size());
-  for (const BoundExpr& e : plan.arguments)
-    arguments.push_back(e.AsColumn() ? in.column(*e.AsColumn()) : e.Evaluate(in, &counters_->nulled));
-  std::vector<Selection> filters;
-  filters.reserve(plan.filters.size());
-  for (const BoundExpr& e : plan.filters) filters.push_back(e.Filter(in));
-  for (const AggregatePlan::State& state : plan.states) {
-    AccumulatorInput input;
-    input.cells = cells_.data();
-    input.batch = &in;
-    if (state.argument >= 0) input.argument = &arguments[static_cast<size_t>(state.argument)];
-    input.count = in.row_count();
-    if (state.filter >= 0) {
-      const Selection& kept = filters[static_cast<size_t>(state.filter)];
-      if (kept.count == 0) continue;
-      input.rows = kept.indices.as<int32_t>();
-      input.count = kept.count;
-    }
-    state.accumulator->Update(input, state.offset);
-  }
-}
-
 void WindowOperator::EmitLate(const Batch& in, Emitter& out) {
   const auto count = static_cast<int32_t>(late_rows_.size());
   const Batch late = in.Take(late_rows_.data(), count);
@@ -293,7 +237,7 @@ Result<Progress> WindowOperator::OnWatermark(EventTime now, Emitter& out) {
 void WindowOperator::EmitPane(const Firing& firing, Rows& rows) {
   KeyPanes& panes = *firing.due.panes;
   const int64_t end = firing.end;
-  const int64_t start = end - plan_->assigner.size();
+  const int64_t start = plan_->assigner.StartOf(end);
   // The states of the only cell, or of all of them merged, oldest slice last.
   SliceCell* merged = nullptr;
   const SliceCell* only = nullptr;
@@ -313,11 +257,7 @@ void WindowOperator::EmitPane(const Firing& firing, Rows& rows) {
   rows.ends.AppendInt64(end);
   plan_->key.Decode(*firing.due.key, rows.keys);
   const std::byte* states = (merged != nullptr ? merged : only)->bytes();
-  for (size_t i = 0; i < rows.results.size(); ++i) {
-    const AggregatePlan::Output& output = plan_->aggregates.outputs[i];
-    const AggregatePlan::State& state = plan_->aggregates.states[static_cast<size_t>(output.state)];
-    state.accumulator->Finish(output.result, states + state.offset, rows.results[i], &counters_->nulled);
-  }
+  rows.AppendAggregates(plan_->aggregates, states, &counters_->nulled);
   if (merged != nullptr) pool_.Delete(merged);
   const bool first = panes.FindLeft(end) == nullptr;
   const int64_t revision = panes.Leave(end, plan_->revises() || ending_);

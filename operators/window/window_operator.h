@@ -64,7 +64,6 @@ class WindowOperator final : public Operator {
   /// A row for windows that have left already. False: it is late for all.
   bool MeetLeftWindows(KeyPanes& panes, int32_t row, const SliceAssigner::Slice& slice, int64_t first_end);
   void MarkLate(int32_t row, const SliceAssigner::Slice& slice, LateReason reason);
-  void Accumulate(const Batch& in);
   void EmitLate(const Batch& in, Emitter& out);
   void Schedule(KeyPanes& panes, const std::string* key, int64_t moment);
   bool NextDue(EventTime now);

@@ -1,6 +1,7 @@
 // Late rows one by one: revisions, tombstones, rows that meet a window which has left.
 #include <doctest/doctest.h>
 
+#include "engine/flow/sim_faults.h"
 #include "operators/window/window.h"
 #include "tests/operators/test_rows.h"
 
@@ -234,6 +235,56 @@ TEST_CASE("Window_AllowedLateness_ChangesBetweenZeroAndMore_AreRefused") {
   CHECK(after->outputs[0].revises);
   CHECK(after->outputs[0].schema->ToString() ==
         "window_start: timestamp, window_end: timestamp, k: string, s: int64, revision: int64, op: string");
+}
+
+TEST_CASE("Window_ProcessingTime_GoesByTheClockAlone") {
+  const BoundNode node(WindowDescriptor(),
+                       "window: {tumbling: 10s}\ntime: processing\nkey: k\naggregates: {s: sum(x)}\n", kSchema);
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  CHECK(node->wants_clock);
+  CHECK_FALSE(node->key.has_value());
+  SimEnv env(Env::Posix());
+  env.Advance(10 * kSecond - env.WallMicros() % (10 * kSecond));
+  const int64_t begin = env.WallMicros();
+  const auto window = [&](int64_t start_s, const std::string& rest) {
+    const std::string last = std::to_string(begin + (start_s + 10) * kSecond - 1);
+    return "@" + last + " wm " + last + " window_start=" + std::to_string(begin + start_s * kSecond) +
+           " window_end=" + std::to_string(begin + (start_s + 10) * kSecond) + rest;
+  };
+  auto harness = std::make_unique<OperatorHarness>(node.bound(), OperatorHarness::Options{.env = &env});
+  Listener results(*harness);
+  // Event times and watermarks say nothing.
+  harness->Feed(MakeRows(kSchema, {Row(1, 0, "a", 1), Row(500, 400, "b", 2), Row(3, 400, "a", 4)}));
+  harness->Watermark({1000 * kSecond});
+  harness->Clock({env.WallMicros()});
+  CHECK(results.News().empty());
+  env.Advance(10 * kSecond - 1);
+  harness->Feed(MakeRows(kSchema, {Row(1, 0, "a", 8)}));
+  harness->Clock({env.WallMicros()});
+  CHECK(results.News().empty());
+  env.Advance(1);
+  env.Jump(-3600 * kSecond);  // somebody sets the clock back: it stands still
+  harness->Feed(MakeRows(kSchema, {Row(1, 0, "a", 16)}));
+  harness->Clock({env.WallMicros()});
+  CHECK(results.News().empty());
+  env.Jump(3600 * kSecond);
+  harness->Clock({env.WallMicros()});
+  CHECK(results.News() == Texts{window(0, " k='a' s=29"), window(0, " k='b' s=2")});
+  // A restart: what is open goes on, or closes at the first look.
+  harness->Feed(MakeRows(kSchema, {Row(1, 0, "c", 32)}));
+  HarnessCheckpoint checkpoint;
+  harness->Snapshot(&checkpoint);
+  harness =
+      std::make_unique<OperatorHarness>(node.bound(), OperatorHarness::Options{.restore = &checkpoint, .env = &env});
+  env.Advance(100 * kSecond);
+  harness->Clock({env.WallMicros()});
+  CHECK(Listener(*harness).News() == Texts{window(10, " k='c' s=32")});
+  CHECK(harness->counters().late == 0);
+  CHECK(ConservationFault(harness->counters(), NodeClass::kStateful) == "");
+  harness->Feed(MakeRows(kSchema, {Row(1, 0, "d", 64)}));
+  harness->End();
+  REQUIRE(harness->output(0, 0).size() == 2);
+  REQUIRE(harness->status().ok());
 }
 
 }  // namespace

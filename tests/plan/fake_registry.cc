@@ -118,6 +118,7 @@ std::optional<BoundOperator> MakeWindow(const OptionsNode& options, const BindCo
   op.outputs = {{"", Share(Schema(fields)), OutputOrder::kByTime, {}},
                 {"late", LateSchema(in), OutputOrder::kInputOrder, {}}};
   op.outputs[0].revises = options.GetBool("revises");
+  op.wants_clock = options.GetBool("clock");
   op.node_class = NodeClass::kStateful;
   op.passes_input_columns = false;
   return op;
@@ -190,7 +191,7 @@ Registry FakeRegistry() {
   NodeDescriptor window = Type(
       NodeKind::kOperator, "window", "sums up",
       {Required(Between(1000, 86400e6, Option("every", OptionKind::kDuration))), Option("key", OptionKind::kNameList),
-       Required(Option("metric", OptionKind::kName)), Option("revises", OptionKind::kBool, "false")});
+       Required(Option("metric", OptionKind::kName)), Option("revises", OptionKind::kBool, "false"), Option("clock", OptionKind::kBool, "false")});
   window.make_operator = MakeWindow;
   window.output_names = {"late"};
   registry.Add(window);

@@ -76,7 +76,7 @@ struct OperatorHarness::Lane final : OpenContext, StateContext {
 
   StateContext& state() override { return *this; }
   NodeCounters& counters() override { return node_counters; }
-  Env& env() override { return *Env::Posix(); }
+  Env& env() override { return options.env != nullptr ? *options.env : *Env::Posix(); }
   const std::string& pipeline_name() const override { return pipeline; }
   const std::string& node_id() const override { return node; }
   int32_t batch_row_count_max() const override { return options.batch_row_count_max; }
@@ -185,6 +185,17 @@ void OperatorHarness::Watermark(EventTime now) {
     for (bool more = true; more && status_.ok();) {
       LaneEmitter emitter(*this, *lane);
       auto progress = lane->op->OnWatermark(now, emitter);
+      Check(progress.status());
+      more = progress.ok() && *progress == Progress::kMore;
+    }
+  }
+}
+
+void OperatorHarness::Clock(EventTime now) {
+  for (auto& lane : lanes_) {
+    for (bool more = true; more && status_.ok();) {
+      LaneEmitter emitter(*this, *lane);
+      auto progress = lane->op->OnClock(now, emitter);
       Check(progress.status());
       more = progress.ok() && *progress == Progress::kMore;
     }

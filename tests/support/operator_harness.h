@@ -59,6 +59,7 @@ class OperatorHarness {
     int lanes = 1;
     int32_t batch_row_count_max = kBatchRowCountMax;
     const HarnessCheckpoint* restore = nullptr;
+    Env* env = nullptr;  ///< null: Env::Posix()
   };
   OperatorHarness(const BoundOperator& bound, Options options);
   ~OperatorHarness();
@@ -66,6 +67,7 @@ class OperatorHarness {
   /// Statuses are checked by the harness: a failure is kept in `status()` and stops all further calls.
   void Feed(const Batch& batch, InputIndex input = 0);
   void Watermark(EventTime now);
+  void Clock(EventTime now);
   /// Watermark Max, then OnEnd.
   void End();
   void Snapshot(HarnessCheckpoint* checkpoint);

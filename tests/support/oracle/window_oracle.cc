@@ -87,6 +87,24 @@ WindowResult Aggregate(int64_t start, int64_t end, int64_t moment, const Key& ke
   return result;
 }
 
+int64_t FloorTo(int64_t t, int64_t unit) {
+  const int64_t floor = t / unit * unit;
+  return floor > t ? floor - unit : floor;
+}
+
+/// Ends of the windows that hold a moment.
+std::vector<int64_t> EndsOf(int64_t t, int64_t size_us, int64_t slide_us, bool cumulate) {
+  std::vector<int64_t> ends;
+  if (cumulate) {
+    const int64_t start = FloorTo(t, size_us);
+    for (int64_t end = start + slide_us; end <= start + size_us; end += slide_us)
+      if (end > t) ends.push_back(end);
+    return ends;
+  }
+  for (int64_t start = FloorTo(t, slide_us); start + size_us > t; start -= slide_us) ends.push_back(start + size_us);
+  return ends;
+}
+
 }  // namespace
 
 const char* const kOracleAggregates =
@@ -96,17 +114,13 @@ const char* const kOracleAggregates =
     "var(x)\n";
 
 WindowExpectation WindowOracle(const std::vector<WindowRow>& rows, int64_t size_us, int64_t slide_us, int key_columns,
-                               int64_t allowed_us) {
+                               int64_t allowed_us, bool cumulate) {
   WindowExpectation expected;
   std::map<std::pair<int64_t, Key>, std::vector<std::pair<int64_t, const WindowRow*>>> windows;  // by moment
   for (const WindowRow& row : rows) {
-    // The last window to start at or before the row, then those before it.
-    int64_t start = row.time_us / slide_us * slide_us;
-    if (start > row.time_us) start -= slide_us;
-    const int64_t last_end = start + size_us;
+    const std::vector<int64_t> ends = EndsOf(row.time_us, size_us, slide_us, cumulate);
     int64_t counted = 0, missed = 0;
-    for (; start + size_us > row.time_us; start -= slide_us) {
-      const int64_t end = start + size_us;
+    for (const int64_t end : ends) {
       if (row.watermark_us != INT64_MIN && end <= row.watermark_us - allowed_us) {
         ++missed;
         continue;
@@ -117,7 +131,7 @@ WindowExpectation WindowOracle(const std::vector<WindowRow>& rows, int64_t size_
     }
     if (counted == 0) {
       expected.late.push_back(row.ordinal);
-      expected.late_ends.push_back(last_end);
+      expected.late_ends.push_back(*std::max_element(ends.begin(), ends.end()));
     } else {
       expected.late_panes += missed;
     }
@@ -131,12 +145,49 @@ WindowExpectation WindowOracle(const std::vector<WindowRow>& rows, int64_t size_
       Rows so_far;
       for (const auto& [moment, row] : members)
         if (moment <= at) so_far.push_back(row);
-      WindowResult result = Aggregate(id.first - size_us, id.first, at, id.second, key_columns, std::move(so_far));
+      const int64_t start = cumulate ? FloorTo(id.first - 1, size_us) : id.first - size_us;
+      WindowResult result = Aggregate(start, id.first, at, id.second, key_columns, std::move(so_far));
       result.revision = revision++;
       results.emplace(std::tuple(at, id.first, id.second), std::move(result));
     }
   }
   expected.windows = static_cast<int64_t>(windows.size());
+  for (auto& [place, result] : results) expected.results.push_back(std::move(result));
+  return expected;
+}
+
+WindowExpectation OrderedWindowOracle(std::vector<WindowRow> rows, int64_t gap_us, int64_t count, int64_t every,
+                                      int key_columns) {
+  std::stable_sort(rows.begin(), rows.end(), [](const WindowRow& a, const WindowRow& b) {
+    return std::tie(a.time_us, a.ordinal) < std::tie(b.time_us, b.ordinal);
+  });
+  std::map<Key, Rows> keys;
+  for (const WindowRow& row : rows)
+    keys[{key_columns > 0 ? row.k : std::nullopt, key_columns > 1 ? row.s : std::nullopt}].push_back(&row);
+  std::map<std::tuple<int64_t, Key, int64_t>, WindowResult> results;
+  const auto add = [&](const Key& key, int64_t end, Rows members) {
+    const int64_t start = members.front()->time_us;
+    const auto number = static_cast<int64_t>(results.size());
+    results.emplace(std::tuple(end, key, number), Aggregate(start, end, end - 1, key, key_columns, std::move(members)));
+  };
+  for (const auto& [key, of_key] : keys) {
+    Rows session;
+    for (size_t i = 0; i < of_key.size(); ++i) {
+      if (gap_us > 0) {
+        session.push_back(of_key[i]);
+        const int64_t end = of_key[i]->time_us + gap_us;
+        if (i + 1 < of_key.size() && of_key[i + 1]->time_us < end) continue;
+        add(key, end, std::move(session));
+        session.clear();
+        continue;
+      }
+      const auto n = static_cast<int64_t>(i) + 1;
+      if (n % every == 0 && n >= count)
+        add(key, of_key[i]->time_us + 1, Rows(of_key.begin() + (n - count), of_key.begin() + n));
+    }
+  }
+  WindowExpectation expected;
+  expected.windows = static_cast<int64_t>(results.size());
   for (auto& [place, result] : results) expected.results.push_back(std::move(result));
   return expected;
 }
