@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 constexpr int64_t kRecordBytesGuess = 128;
+constexpr int64_t kPieceBytes = 16 << 10;
 
 class NdjsonDecoder final : public Decoder {
  public:
@@ -27,38 +28,60 @@ class NdjsonDecoder final : public Decoder {
   void Decode(const RawChunk& chunk, DecodedBlock* block) override {
     block_ = block;
     records_differ_ = false;
-    begin_ = chunk.size > 0 ? chunk.bytes.as<const char>() : nullptr;
-    const char* const end = begin_ + chunk.size;
+    const char* p = chunk.size > 0 ? chunk.bytes.as<const char>() : nullptr;
+    const char* const end = p + chunk.size;
     const int64_t rows_expected = chunk.row_count_hint > 0 ? chunk.row_count_hint : chunk.size / kRecordBytesGuess;
     rows_.Start(*options_.schema->columns, static_cast<int32_t>(std::min<int64_t>(rows_expected + 1, 1 << 16)));
-    const char* p = begin_;
     if ((chunk.numbers[1] & kChunkStartsFile) != 0 &&
         std::string_view(p, static_cast<size_t>(end - p)).starts_with(kByteOrderMark))
       p += kByteOrderMark.size();
-    block->row_begins.reserve(static_cast<size_t>(rows_expected + 1));
-    block->row_ends.reserve(static_cast<size_t>(rows_expected + 1));
-    // Speculation needs a line feed ahead, which bounds all its scans, and text that is UTF-8.
-    speculates_ = options_.speculate && chunk.size > 0 && IsUtf8(begin_, chunk.size);
-    const auto* const last_line_feed =
-        speculates_ ? static_cast<const char*>(::memrchr(begin_, '\n', static_cast<size_t>(chunk.size))) : nullptr;
-    while (p < last_line_feed) {
-      const char* const line_feed = speculative_.Decode(p, &rows_);
-      if (line_feed == nullptr || line_feed - p > options_.record_bytes_max) {
-        p = DecodeLine(p, end);
-        continue;
-      }
-      AddRow(p, line_feed);
-      ++block->record_count;
-      ++block->line_count;
-      p = line_feed + 1;
+    block->lines_begin = chunk.size - (end - p);
+    while (options_.speculate && p < end) {
+      const char* const piece_end = PieceEnd(p, end);
+      if (piece_end == nullptr) break;
+      // Speculation needs text that is UTF-8.
+      speculates_ = speculative_.Prepare(p, piece_end) || IsUtf8(p, piece_end - p);
+      p = speculates_ ? DecodePiece(p, piece_end) : DecodeLines(p, piece_end);
     }
-    while (p < end) p = DecodeLine(p, end);
+    speculates_ = false;
+    DecodeLines(p, end);
     block->row_count = rows_.row_count();
     block->columns = rows_.Finish();
     block_ = nullptr;
   }
 
  private:
+  /// Lines are taken a few pages at a time, so that a piece and all that is noted of it stay in the innermost cache.
+  static const char* PieceEnd(const char* p, const char* end) {
+    const auto window = static_cast<size_t>(std::min<int64_t>(end - p, kPieceBytes));
+    const auto* last = static_cast<const char*>(::memrchr(p, '\n', window));
+    if (last == nullptr)
+      last = static_cast<const char*>(std::memchr(p + window, '\n', static_cast<size_t>(end - p) - window));
+    return last != nullptr ? last + 1 : nullptr;
+  }
+
+  const char* DecodePiece(const char* p, const char* end) {
+    while (p < end) {
+      if (const int32_t run = speculative_.DecodeRun(&p, options_.record_bytes_max, &rows_); run > 0) {
+        AddRows(run);
+        continue;
+      }
+      const char* const line_feed = speculative_.Decode(p, &rows_);
+      if (line_feed == nullptr || line_feed - p > options_.record_bytes_max) {
+        p = DecodeLine(p, end);
+        continue;
+      }
+      AddRows(1);
+      p = line_feed + 1;
+    }
+    return end;
+  }
+
+  const char* DecodeLines(const char* p, const char* end) {
+    while (p < end) p = DecodeLine(p, end);
+    return end;
+  }
+
   /// Returns where the next line begins.
   const char* DecodeLine(const char* p, const char* end) {
     const char* const newline = static_cast<const char*>(std::memchr(p, '\n', static_cast<size_t>(end - p)));
@@ -76,7 +99,8 @@ class NdjsonDecoder final : public Decoder {
       ++block_->skipped;
     } else {
       if (speculates_) speculative_.Learn(p, line_end);
-      AddRow(p, line_end);
+      rows_.CommitRow();
+      if (records_differ_) block_->record_offsets.push_back(static_cast<int32_t>(block_->record_count));
     }
     if (outcome != RecordOutcome::kRow) NoteNoRow();
     ++block_->record_count;
@@ -85,11 +109,13 @@ class NdjsonDecoder final : public Decoder {
     return newline + 1;
   }
 
-  void AddRow(const char* line, const char* line_end) {
-    rows_.CommitRow();
-    if (records_differ_) block_->record_offsets.push_back(static_cast<int32_t>(block_->record_count));
-    block_->row_begins.push_back(static_cast<int32_t>(line - begin_));
-    block_->row_ends.push_back(static_cast<int32_t>(line_end - begin_));
+  /// Each a line and a record.
+  void AddRows(int32_t count) {
+    rows_.CommitRows(count);
+    for (int32_t i = 0; records_differ_ && i < count; ++i)
+      block_->record_offsets.push_back(static_cast<int32_t>(block_->record_count + i));
+    block_->record_count += count;
+    block_->line_count += count;
   }
 
   /// From the first record without a row on, rows need their record's number; a record is a line, so lines never do.
@@ -113,7 +139,6 @@ class NdjsonDecoder final : public Decoder {
   RowColumns rows_;
   std::string reason_;
   DecodedBlock* block_ = nullptr;
-  const char* begin_ = nullptr;
 };
 
 }  // namespace

@@ -56,16 +56,15 @@ void RowColumns::Grow() {
   capacity_ = capacity;
 }
 
-void RowColumns::GrowBytes(Filling& column, int64_t bytes) {
-  column.values_buffer =
-      GrowBuffer(column.values_buffer, column.offsets[row_], std::max(bytes, column.byte_capacity * 2));
+void RowColumns::GrowBytes(Filling& column, int64_t used, int64_t bytes) {
+  column.values_buffer = GrowBuffer(column.values_buffer, used, std::max(bytes, column.byte_capacity * 2));
   column.bytes = column.values_buffer->data();
   column.byte_capacity = column.values_buffer->capacity();
 }
 
-void RowColumns::ResetValidity() {
+void RowColumns::ResetValidity(int32_t ahead) {
   for (Filling& column : columns_)
-    if (column.validity != nullptr) SetBit(column.validity, row_);
+    if (column.validity != nullptr) SetBit(column.validity, row_ + ahead);
 }
 
 void RowColumns::SetList(int c, std::span<const double> values) {
@@ -82,7 +81,8 @@ void RowColumns::SetList(int c, std::span<const double> values) {
   column.offsets[row_ + 1] = at + static_cast<int32_t>(values.size());
 }
 
-void RowColumns::SetNull(int c) {
+void RowColumns::SetNullAt(int c, int32_t ahead) {
+  const int32_t row = row_ + ahead;
   Filling& column = columns_[static_cast<size_t>(c)];
   if (column.validity == nullptr) {
     column.validity_buffer = AllocateBuffer(BitBytes(capacity_));
@@ -90,13 +90,13 @@ void RowColumns::SetNull(int c) {
     std::memset(column.validity, 0xff, static_cast<size_t>(BitBytes(capacity_)));
     has_nulls_ = true;
   }
-  ClearBit(column.validity, row_);
+  ClearBit(column.validity, row);
   if (column.offsets != nullptr)
-    column.offsets[row_ + 1] = column.offsets[row_];
+    column.offsets[row + 1] = column.offsets[row];
   else if (column.type == TypeId::kBool)
-    ClearBit(column.bytes, row_);
+    ClearBit(column.bytes, row);
   else
-    column.words[row_] = 0;
+    column.words[row] = 0;
 }
 
 std::vector<Column> RowColumns::Finish() {

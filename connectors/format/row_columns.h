@@ -25,6 +25,13 @@ class RowColumns {
     if (has_nulls_) ResetValidity();
   }
   void CommitRow() { ++row_; }
+  /// The same for several rows at once: then values are set with the …At calls, `ahead` rows behind the committed ones.
+  void BeginRows(int32_t count) {
+    while (row_ + count > capacity_) Grow();
+    if (has_nulls_)
+      for (int32_t i = 0; i < count; ++i) ResetValidity(i);
+  }
+  void CommitRows(int32_t count) { row_ += count; }
 
   void SetInt64(int c, int64_t v) { columns_[static_cast<size_t>(c)].words[row_] = v; }
   void SetFloat64(int c, double v) { std::memcpy(&columns_[static_cast<size_t>(c)].words[row_], &v, sizeof v); }
@@ -36,7 +43,7 @@ class RowColumns {
   void SetString(int c, const char* text, int64_t size, bool padded = false) {
     Filling& column = columns_[static_cast<size_t>(c)];
     const int64_t at = column.offsets[row_];
-    if (at + size + 16 > column.byte_capacity) GrowBytes(column, at + size + 16);
+    if (at + size + 16 > column.byte_capacity) GrowBytes(column, at, at + size + 16);
     if (padded && size <= 16)
       std::memcpy(column.bytes + at, text, 16);
     else
@@ -44,7 +51,39 @@ class RowColumns {
     column.offsets[row_ + 1] = static_cast<int32_t>(at + size);
   }
   void SetList(int c, std::span<const double> values);
-  void SetNull(int c);
+  void SetNull(int c) { SetNullAt(c, 0); }
+
+  /// Of int64, float64 and timestamp columns, from the first row that is not committed.
+  int64_t* words(int c) { return columns_[static_cast<size_t>(c)].words + row_; }
+  void SetBoolAt(int c, int32_t ahead, bool v) {
+    uint8_t* bits = columns_[static_cast<size_t>(c)].bytes;
+    v ? SetBit(bits, row_ + ahead) : ClearBit(bits, row_ + ahead);
+  }
+  void SetNullAt(int c, int32_t ahead);
+  /// Text of `count` rows: text_of(i) is a view with 16 readable bytes behind it.
+  template <class TextOf>
+  void SetStrings(int c, int32_t count, TextOf&& text_of) {
+    Filling& column = columns_[static_cast<size_t>(c)];
+    int32_t* const offsets = column.offsets + row_;
+    uint8_t* bytes = column.bytes;
+    int64_t capacity = column.byte_capacity;
+    int64_t at = offsets[0];
+    for (int32_t i = 0; i < count; ++i) {
+      const std::string_view text = text_of(i);
+      const auto size = static_cast<int64_t>(text.size());
+      if (at + size + 16 > capacity) [[unlikely]] {
+        GrowBytes(column, at, at + size + 16);
+        bytes = column.bytes;
+        capacity = column.byte_capacity;
+      }
+      if (size <= 16) [[likely]]
+        std::memcpy(bytes + at, text.data(), 16);
+      else
+        std::memcpy(bytes + at, text.data(), text.size());
+      at += size;
+      offsets[i + 1] = static_cast<int32_t>(at);
+    }
+  }
   /// The committed rows as columns.
   std::vector<Column> Finish();
 
@@ -59,8 +98,8 @@ class RowColumns {
     BufferRef values_buffer, offsets_buffer, validity_buffer;
   };
   void Grow();
-  void GrowBytes(Filling& column, int64_t bytes);
-  void ResetValidity();
+  static void GrowBytes(Filling& column, int64_t used, int64_t bytes);
+  void ResetValidity(int32_t ahead = 0);
 
   std::vector<Filling> columns_;
   int32_t row_ = 0;

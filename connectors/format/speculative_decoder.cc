@@ -6,6 +6,7 @@
 
 #include "connectors/format/json_number.h"
 #include "connectors/format/json_scan.h"
+#include "connectors/format/kernels/find_stops.h"
 
 namespace freshet {
 namespace {
@@ -179,6 +180,45 @@ const char* SpeculativeDecoder::Decode(const char* p, RowColumns* rows) {
   return nullptr;
 }
 
+bool SpeculativeDecoder::Prepare(const char* begin, const char* end) {
+  constexpr size_t kSpareStops = 64;  // what FindStops may write beyond the last
+  const auto size = static_cast<size_t>(end - begin);
+  if (stops_.size() < size + kSpareStops) stops_.resize(size + kSpareStops);
+  bool ascii = false;
+  stop_count_ = static_cast<size_t>(FindStops(begin, end - begin, stops_.data(), &ascii));
+  stop_ = 0;
+  prepared_ = begin;
+  return ascii;
+}
+
+int32_t SpeculativeDecoder::DecodeRun(const char** p, int64_t record_bytes_max, RowColumns* rows) {
+  if (single_count_ > 0) {
+    --single_count_;
+    return 0;
+  }
+  if (current_ >= runs_.size() || !runs_[current_].usable()) return 0;
+  const RecordRun& run = runs_[current_];
+  while (stop_ < stop_count_ && prepared_ + stops_[stop_] < *p) ++stop_;  // over what was taken one by one
+  const auto left = static_cast<int32_t>((stop_count_ - stop_) / static_cast<size_t>(run.stop_count()));
+  const int32_t count = std::min(run_length_, left);
+  if (count == 0) return 0;
+  const int32_t done = run.Decode({prepared_, *p, stops_.data() + stop_, record_bytes_max}, count, rows);
+  if (done < count || count == run_length_) PlanRun(done);
+  if (done == 0) return 0;
+  layouts_[current_].hits += done;
+  stop_ += static_cast<size_t>(done) * static_cast<size_t>(run.stop_count());
+  *p = prepared_ + stops_[stop_ - 1] + 1;
+  return done;
+}
+
+/// The next run is about twice as long as what went well last; where nothing does, records are taken one by one for a
+/// while, longer each time.
+void SpeculativeDecoder::PlanRun(int32_t done) {
+  run_length_ = std::clamp(done * 2, kRunLengthMin, kRunLengthMax);
+  single_next_ = done > 0 ? 1 : std::min(single_next_ * 2, kSingleMax);
+  single_count_ = done > 0 ? 0 : single_next_;
+}
+
 void SpeculativeDecoder::Learn(const char* line, const char* line_end) {
   if (!enabled_ || !unknown_layout_) return;
   if (layouts_.size() == kLayoutsMax && ++misses_ % kMissesPerRelearning != 0) return;
@@ -241,6 +281,9 @@ const char* SpeculativeDecoder::LearnObject(const char* p, const char* end, int 
         }
       }
       if (!AddStep(*literal, p, op, field, schema_, layout)) return nullptr;
+      layout->steps.back().seen = *p == '"'                ? Layout::Seen::kText
+                                  : *p == '{' || *p == '[' ? Layout::Seen::kContainer
+                                                           : Layout::Seen::kScalar;
       p = SkipValidValue(p, end);
       *literal = p;
     }
@@ -253,7 +296,7 @@ const char* SpeculativeDecoder::LearnObject(const char* p, const char* end, int 
 bool SpeculativeDecoder::AddStep(const char* literal, const char* literal_end, Op op, int field,
                                  const SourceSchema& schema, Layout* layout) {
   const int64_t size = literal_end - literal;
-  if (size > kLiteralBytesMax || size == 0 || layout->steps.size() >= kStepsMax) return false;
+  if (size > Layout::kLiteralBytesMax || size == 0 || layout->steps.size() >= kStepsMax) return false;
   Step step;
   std::memcpy(step.literal, literal, static_cast<size_t>(size));
   step.size = static_cast<int32_t>(size);
@@ -278,11 +321,13 @@ void SpeculativeDecoder::Keep(Layout layout) {
   };
   if (std::any_of(layouts_.begin(), layouts_.end(), same)) return;
   if (layouts_.size() < kLayoutsMax) {
+    runs_.emplace_back(layout);
     layouts_.push_back(std::move(layout));
     return;
   }
   const auto least = std::min_element(layouts_.begin(), layouts_.end(),
                                       [](const Layout& a, const Layout& b) { return a.hits < b.hits; });
+  runs_[static_cast<size_t>(least - layouts_.begin())] = RecordRun(layout);
   *least = std::move(layout);
   for (Layout& kept : layouts_) kept.hits /= 2;
 }

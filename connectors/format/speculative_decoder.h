@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "connectors/format/json_field_tree.h"
+#include "connectors/format/record_layout.h"
+#include "connectors/format/record_run.h"
 #include "connectors/format/row_columns.h"
 #include "connectors/format/source_schema.h"
 
@@ -13,6 +15,7 @@ namespace freshet {
 /// so what stands between the values is the same bytes again. A *layout* is that list of literals, learnt from a record
 /// that the DOM accepted; a record is decoded by comparing each literal with wide loads and reading the value after it.
 /// Objects on the way to a nested path are part of the literals; other objects and arrays are values that are checked.
+/// Runs of records of one layout are decoded field by field (RecordRun), others one by one.
 ///
 /// Why it agrees with DomRecordDecoder: equal literals with a valid scalar, array or object at each place make a valid
 /// record with the same keys at the same places. Whatever needs a closer look is given up, never guessed: escapes and
@@ -24,6 +27,13 @@ class SpeculativeDecoder {
  public:
   /// Keeps pointers to both.
   SpeculativeDecoder(const SourceSchema* schema, const JsonFieldTree* tree);
+  /// Makes whole lines ready for DecodeRun; the last byte is a line feed, with 64 readable bytes behind it. Returns
+  /// whether all bytes are ASCII.
+  bool Prepare(const char* begin, const char* end);
+  /// Tries the records from `p` on, as many as look alike, none of more than `record_bytes_max`. Returns how many there
+  /// were, with their rows set but not committed, and moves `*p` behind the last one's line feed. 0: try Decode.
+  /// REQUIRES: within what was prepared, from front to back.
+  int32_t DecodeRun(const char** p, int64_t record_bytes_max, RowColumns* rows);
   /// Tries the record at `p`. Returns its line feed, with the row set but not committed, or null: ask the DOM.
   /// REQUIRES: a line feed at or after `p`, and 64 readable bytes behind it.
   const char* Decode(const char* p, RowColumns* rows);
@@ -32,22 +42,13 @@ class SpeculativeDecoder {
   int layout_count() const { return static_cast<int>(layouts_.size()); }
 
  private:
-  enum class Op : uint8_t { kSkip, kString, kInt64, kFloat64, kBool, kTimestamp, kJson, kEnd };
+  using Layout = RecordLayout;
+  using Step = RecordLayout::Step;
+  using Op = RecordLayout::Op;
+  static constexpr int32_t kRunLengthMin = 4;
+  static constexpr int32_t kRunLengthMax = 128;
+  static constexpr int32_t kSingleMax = 64;
   enum class Verdict : uint8_t { kMatch, kOtherLayout, kSurprise };
-  static constexpr int kLiteralBytesMax = 64;
-  struct Step {
-    char literal[kLiteralBytesMax] = {};  ///< what comes before the value; of kEnd: up to and with the line feed
-    int32_t size = 0;
-    uint32_t mask = 0;  ///< one bit per byte of the literal's last block of 16
-    Op op = Op::kSkip;
-    int16_t column = -1;
-    const TimestampParser* time = nullptr;
-  };
-  struct Layout {
-    std::vector<Step> steps;
-    std::vector<int> absent;  ///< columns that such records lack
-    int64_t hits = 0;
-  };
 
   static bool Matches(const Step& step, const char* p);
   Verdict Follow(const Layout& layout, const char** p, RowColumns* rows) const;
@@ -55,6 +56,7 @@ class SpeculativeDecoder {
   const char* LearnObject(const char* p, const char* end, int node, const char** literal, Layout* layout);
   static bool AddStep(const char* literal, const char* literal_end, Op op, int field, const SourceSchema& schema,
                       Layout* layout);
+  void PlanRun(int32_t done);
   void Keep(Layout layout);
 
   const SourceSchema& schema_;
@@ -62,7 +64,15 @@ class SpeculativeDecoder {
   bool enabled_ = true;
   bool unknown_layout_ = false;  ///< the last record was given up because no layout fitted
   std::vector<Layout> layouts_;
+  std::vector<RecordRun> runs_;  ///< of the layouts
   size_t current_ = 0;
+  const char* prepared_ = nullptr;
+  std::vector<uint32_t> stops_;
+  size_t stop_ = 0;
+  size_t stop_count_ = 0;
+  int32_t run_length_ = kRunLengthMin;  ///< what the next run is tried with
+  int32_t single_count_ = 0;            ///< records left to be taken one by one
+  int32_t single_next_ = 1;
   int64_t misses_ = 0;
   std::vector<char> seen_;
 };

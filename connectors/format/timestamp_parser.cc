@@ -46,12 +46,6 @@ int DaysInMonth(int year, int month) {
   return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0 ? 29 : 28;
 }
 
-std::optional<int64_t> Scaled(int64_t epoch, int64_t factor) {
-  int64_t us = 0;
-  if (__builtin_mul_overflow(epoch, factor, &us)) return std::nullopt;
-  return us;
-}
-
 /// Whether a strptime pattern names the year (by itself or inside a date directive).
 bool HasYear(const std::string& pattern) {
   for (size_t i = 0; i + 1 < pattern.size(); ++i) {
@@ -62,8 +56,6 @@ bool HasYear(const std::string& pattern) {
   }
   return false;
 }
-
-int64_t FloorDiv(int64_t value, int64_t divisor) { return value / divisor - (value % divisor < 0 ? 1 : 0); }
 
 }  // namespace
 
@@ -107,29 +99,6 @@ int64_t TimestampParser::ToUtc(int64_t local_us) const {
   if (!zone_) return local_us;
   const date::local_time<Micros> local{Micros{local_us}};
   return zone_->zone->to_sys(local, date::choose::earliest).time_since_epoch().count();
-}
-
-std::optional<int64_t> TimestampParser::ParseInteger(int64_t epoch) const {
-  Kind kind = kind_;
-  if (kind == Kind::kAuto) {
-    const uint64_t size = epoch < 0 ? uint64_t{0} - static_cast<uint64_t>(epoch) : static_cast<uint64_t>(epoch);
-    kind = size < 100000000000ULL         ? Kind::kSeconds
-           : size < 100000000000000ULL    ? Kind::kMillis
-           : size < 100000000000000000ULL ? Kind::kMicros
-                                          : Kind::kNanos;
-  }
-  switch (kind) {
-    case Kind::kSeconds:
-      return Scaled(epoch, 1000000);
-    case Kind::kMillis:
-      return Scaled(epoch, 1000);
-    case Kind::kMicros:
-      return epoch;
-    case Kind::kNanos:
-      return FloorDiv(epoch, 1000);
-    default:
-      return std::nullopt;
-  }
 }
 
 std::optional<int64_t> TimestampParser::ParseDouble(double epoch) const {

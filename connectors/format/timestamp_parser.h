@@ -25,7 +25,28 @@ class TimestampParser {
   TimestampParser() = default;
 
   std::optional<int64_t> ParseText(std::string_view text) const;
-  std::optional<int64_t> ParseInteger(int64_t epoch) const;
+  std::optional<int64_t> ParseInteger(int64_t epoch) const {
+    Kind kind = kind_;
+    if (kind == Kind::kAuto) {
+      const uint64_t size = epoch < 0 ? uint64_t{0} - static_cast<uint64_t>(epoch) : static_cast<uint64_t>(epoch);
+      kind = size < 100000000000ULL         ? Kind::kSeconds
+             : size < 100000000000000ULL    ? Kind::kMillis
+             : size < 100000000000000000ULL ? Kind::kMicros
+                                            : Kind::kNanos;
+    }
+    switch (kind) {
+      case Kind::kSeconds:
+        return Scaled(epoch, 1000000);
+      case Kind::kMillis:
+        return Scaled(epoch, 1000);
+      case Kind::kMicros:
+        return epoch;
+      case Kind::kNanos:
+        return epoch / 1000 - (epoch % 1000 < 0 ? 1 : 0);
+      default:
+        return std::nullopt;
+    }
+  }
   std::optional<int64_t> ParseDouble(double epoch) const;
   /// True if integers are read as epochs (false: a strptime pattern was given).
   bool reads_numbers() const { return kind_ != Kind::kPattern; }
@@ -33,6 +54,11 @@ class TimestampParser {
  private:
   enum class Kind : uint8_t { kAuto, kSeconds, kMillis, kMicros, kNanos, kPattern };
   struct Zone;
+  static std::optional<int64_t> Scaled(int64_t epoch, int64_t factor) {
+    int64_t us = 0;
+    if (__builtin_mul_overflow(epoch, factor, &us)) return std::nullopt;
+    return us;
+  }
   int64_t ToUtc(int64_t local_us) const;
   std::optional<int64_t> ParseRfc3339(std::string_view text) const;
   std::optional<int64_t> ParsePattern(std::string_view text) const;

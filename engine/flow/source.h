@@ -29,8 +29,11 @@ struct DecodedBlock {
   int64_t skipped = 0;                  ///< blank lines are not records; headers are not either
   std::vector<int32_t> record_offsets;  ///< per row; empty: row i is record i
   std::vector<DeadRecord> dead;
-  /// Optional: per row, where its record lies in the chunk's bytes ([begin, end)), and its line, for dead letters that
-  /// are decided after decoding (timestamps). Empty when the decoder does not know.
+  /// For dead letters that are decided after decoding (timestamps), optional. If each record is a line: where in the
+  /// chunk the first one begins; else -1.
+  int64_t lines_begin = -1;
+  /// Or per row, where its record lies in the chunk's bytes ([begin, end)), and its line. Empty when the decoder does
+  /// not know.
   std::vector<int32_t> row_begins;
   std::vector<int32_t> row_ends;
   std::vector<int32_t> row_lines;

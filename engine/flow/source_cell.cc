@@ -1,6 +1,7 @@
 #include "engine/flow/source_cell.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "engine/base/units.h"
 #include "engine/batch/column_builder.h"
@@ -10,6 +11,36 @@ namespace freshet {
 namespace {
 /// Times further than this from 1970 (146,000 years) are taken for garbage: sums with them would overflow.
 constexpr int64_t kTimeMaxUs = int64_t{1} << 62;
+
+/// The bytes of a chunk's records, asked for from front to back.
+class RecordBytes {
+ public:
+  RecordBytes(const RawChunk& chunk, const DecodedBlock& block)
+      : block_(block), bytes_(chunk.bytes ? chunk.bytes.as<char>() : nullptr), size_(chunk.size) {
+    at_ = block.lines_begin;
+  }
+  std::string Of(int32_t row, int64_t record) {
+    const auto r = static_cast<size_t>(row);
+    if (bytes_ == nullptr) return {};
+    if (r < block_.row_begins.size())
+      return {bytes_ + block_.row_begins[r], static_cast<size_t>(block_.row_ends[r] - block_.row_begins[r])};
+    if (at_ < 0) return {};
+    for (; record_ < record; ++record_) at_ = LineEnd() + 1;
+    return {bytes_ + at_, static_cast<size_t>(LineEnd() - at_)};
+  }
+
+ private:
+  int64_t LineEnd() const {
+    const void* const found = std::memchr(bytes_ + at_, '\n', static_cast<size_t>(size_ - at_));
+    return found != nullptr ? static_cast<const char*>(found) - bytes_ : size_;
+  }
+
+  const DecodedBlock& block_;
+  const char* bytes_;
+  int64_t size_;
+  int64_t at_ = 0;
+  int64_t record_ = 0;
+};
 }  // namespace
 
 SourceCell::SourceCell(const CellEnvironment& environment, const CellPlan& plan)
@@ -237,11 +268,9 @@ Status SourceCell::JudgeRows(SourceItem& item, const Batch& rows, uint64_t first
     time_.JudgeSimple(p, time, count, watermark, rows.ordinal(0), line_of(0));
     return EmitRows(rows.WithMeta(std::move(meta)));
   }
+  RecordBytes bytes(item.chunk, item.block);
   const auto raw_of = [&](int32_t i) {
-    const auto at = static_cast<size_t>(i);
-    if (item.block.row_begins.size() <= at || !item.chunk.bytes) return std::string();
-    return std::string(item.chunk.bytes.as<char>() + item.block.row_begins[at],
-                       static_cast<size_t>(item.block.row_ends[at] - item.block.row_begins[at]));
+    return bytes.Of(i, static_cast<int64_t>(rows.ordinal(i).row() - first_record));
   };
   std::vector<int32_t> accepted;
   std::vector<DeadRecord> dead;

@@ -203,6 +203,7 @@ TEST_CASE("Speculative_LikeRecords_TakeTheFastPath") {
   const auto fast = [&](const std::string& line) {
     const RawChunk chunk = ChunkOf(line + "\n");
     const char* const p = chunk.bytes.as<const char>();
+    CHECK(speculative.Prepare(p, p + chunk.size));
     const char* const end = speculative.Decode(p, &rows);
     if (end != nullptr) {
       CHECK(end == p + line.size());
