@@ -38,6 +38,7 @@ std::optional<BoundOperator> MakeFilter(const OptionsNode& options, const BindCo
   bound.accepts_selection = true;
   AddColumnsRead(*where, *input, &bound.columns_read);
   bound.explain = {{"where", where->ToString()}};
+  bound.filter = [where = *where](const Batch& in) { return where.Filter(in); };
   bound.instantiate = [where = *where] { return std::make_unique<Filter>(where); };
   return bound;
 }

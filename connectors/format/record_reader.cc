@@ -8,9 +8,7 @@
 
 namespace freshet {
 namespace {
-/// Four times the usual chunk: on one core every chunk costs a few thread switches, and the ingest benchmark spends 4 %
-/// less.
-constexpr int64_t kReadBytes = 4 * kChunkBytes;
+constexpr int64_t kReadBytes = kChunkBytes;
 }  // namespace
 
 RecordReader::RecordReader(const SourceFormat* format, std::string name, int64_t offset, int64_t record, int64_t header)

@@ -39,6 +39,8 @@ RecordRun::RecordRun(const RecordLayout& layout) : absent_(layout.absent) {
   int32_t stops = 0;
   for (const RecordLayout::Step& step : layout.steps) {
     if (step.seen == RecordLayout::Seen::kContainer) return;
+    // What JSON may be there is told by a closer look, but for text.
+    if (step.op == RecordLayout::Op::kJson && step.seen != RecordLayout::Seen::kText) return;
     const bool end = step.op == RecordLayout::Op::kEnd;
     const bool text = !end && (step.seen == RecordLayout::Seen::kText || step.op == RecordLayout::Op::kString);
     const std::string literal =
@@ -110,13 +112,15 @@ int32_t RecordRun::ReadValues(const Value& value, const Places& places, int32_t 
   };
   switch (value.op) {
     case Op::kString:
-    case Op::kJson:
+    case Op::kJson: {
       if (value.column < 0) return count;
+      const int quotes = value.op == Op::kJson ? 1 : 0;  // are part of the value
       rows->SetStrings(value.column, count, [&](int32_t i) {
-        const char* const begin = places.begin(i);
-        return std::string_view(begin, static_cast<size_t>(places.end(i) - begin));
+        const char* const begin = places.begin(i) - quotes;
+        return std::string_view(begin, static_cast<size_t>(places.end(i) + quotes - begin));
       });
       return count;
+    }
     case Op::kInt64:
       for (int32_t i = 0; i < count; ++i) {
         int64_t v = 0;

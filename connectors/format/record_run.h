@@ -19,7 +19,7 @@ class RecordRun {
  public:
   RecordRun() = default;
   explicit RecordRun(const RecordLayout& layout);
-  /// False if records of this layout need a closer look: objects or arrays as values.
+  /// False if records of this layout need a closer look: objects or arrays as values, JSON that is no text.
   bool usable() const { return stop_count_ > 0; }
   /// Stops in one record, its line feed included.
   int32_t stop_count() const { return stop_count_; }

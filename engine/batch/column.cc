@@ -64,9 +64,14 @@ Column Column::Take(const int32_t* indices, int32_t count) const {
       BufferRef values = AllocateBuffer(total * width);
       uint8_t* out = values->data();
       const uint8_t* in = values_->data();
-      for (int32_t i = 0; i < count; ++i)
-        std::memcpy(out + to[i] * width, in + from[indices[i]] * width,
-                    static_cast<size_t>((to[i + 1] - to[i]) * width));
+      for (int32_t i = 0; i < count; ++i) {
+        const int64_t bytes = (to[i + 1] - to[i]) * width;
+        // Both buffers have spare bytes behind them; what is too much is overwritten by the next.
+        if (bytes <= 16)
+          std::memcpy(out + to[i] * width, in + from[indices[i]] * width, 16);
+        else
+          std::memcpy(out + to[i] * width, in + from[indices[i]] * width, static_cast<size_t>(bytes));
+      }
       return {type_, count, std::move(validity), std::move(values), std::move(taken_offsets)};
     }
   }

@@ -67,6 +67,31 @@ bool TakeEscaped(std::string_view& key, std::string& out) {
   return false;
 }
 
+/// One column of text without nulls, the common key.
+void EncodeText(const Column& column, int32_t rows, std::string* bytes, std::vector<size_t>* ends,
+                std::vector<uint32_t>* hashes) {
+  const int32_t* const offsets = column.offsets();
+  bytes->resize(static_cast<size_t>(offsets[rows] - offsets[0] + rows + 16));
+  ends->resize(static_cast<size_t>(rows) + 1);
+  hashes->resize(static_cast<size_t>(rows));
+  char* const begin = bytes->data();
+  char* out = begin;
+  (*ends)[0] = 0;
+  for (int32_t row = 0; row < rows; ++row) {
+    const std::string_view text = column.StringAt(row);
+    *out = kValue;
+    // Buffers have spare bytes behind them, and `bytes` too: what is too much is overwritten by the next.
+    if (text.size() <= 16)
+      std::memcpy(out + 1, text.data(), 16);
+    else
+      std::memcpy(out + 1, text.data(), text.size());
+    const auto r = static_cast<size_t>(row);
+    (*hashes)[r] = HashKey({out, text.size() + 1});
+    out += text.size() + 1;
+    (*ends)[r + 1] = static_cast<size_t>(out - begin);
+  }
+}
+
 }  // namespace
 
 uint64_t HashBytes(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
@@ -168,6 +193,9 @@ bool KeyCodec::Decode(std::string_view key, std::vector<ColumnBuilder>& builders
 
 void EncodedKeys::Encode(const KeyCodec& codec, const Batch& batch) {
   const int32_t rows = batch.physical_row_count();
+  if (codec.columns().size() == 1 && IsStringLike(codec.types()[0]))
+    if (const Column& column = batch.column(codec.columns()[0]); !column.may_have_nulls())
+      return EncodeText(column, rows, &bytes_, &ends_, &hashes_);
   bytes_.clear();
   ends_.assign(1, 0);
   hashes_.clear();

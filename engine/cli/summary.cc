@@ -189,7 +189,8 @@ void WriteSummaryJson(const RunSession& session, JsonWriter& json) {
   json.Field("outcome", Outcome(session, report)).Field("exit_code", session.exit_code());
   json.Field("elapsed_us", session.elapsed_us());
   json.Field("records", RunSession::RecordsRead(report) - session.records_before());
-  json.Field("peak_memory_bytes", PeakResidentBytes());
+  const ProcessFigures process = ReadProcessFigures();
+  json.Field("peak_memory_bytes", process.peak_resident_bytes).Field("cpu_us", process.cpu_us);
   json.Field("state_directory", session.state_directory());
   if (const auto when = session.already_finished_wall_us()) json.Field("finished_at", FormatTime(EventTime{*when}));
   if (!report.status.ok()) json.Field("error", report.status.ToString());

@@ -21,8 +21,11 @@ class CreditPool : public std::enable_shared_from_this<CreditPool> {
     int64_t bytes = 0;
     bool any() const { return rows > 0 && bytes > 0; }
   };
+  /// Nothing once the limit is reached, until half of it has come back: a source that took each row's worth as it comes
+  /// back would cut its input into crumbs, and wake up for each.
   Available available() const {
     const std::lock_guard lock(mutex_);
+    if (used_up_) return {};
     return {rows_limit_ - rows_, bytes_limit_ - bytes_};
   }
   /// Takes what a chunk needs, even beyond the limit: a record larger than the whole budget is admitted alone (the
@@ -32,14 +35,14 @@ class CreditPool : public std::enable_shared_from_this<CreditPool> {
       const std::lock_guard lock(mutex_);
       rows_ += rows;
       bytes_ += bytes;
+      if (rows_ >= rows_limit_ || bytes_ >= bytes_limit_) used_up_ = true;
     }
     return std::make_shared<Held>(shared_from_this(), rows, bytes);
   }
   /// Waits until some credit is there or `timeout_us` has passed.
   void WaitAvailable(int64_t timeout_us) {
     std::unique_lock lock(mutex_);
-    returned_.wait_for(lock, std::chrono::microseconds(timeout_us),
-                       [&] { return rows_ < rows_limit_ && bytes_ < bytes_limit_; });
+    returned_.wait_for(lock, std::chrono::microseconds(timeout_us), [&] { return !used_up_; });
   }
   void WakeAll() { returned_.notify_all(); }
   /// Credits under way now; 0 at rest.
@@ -66,6 +69,8 @@ class CreditPool : public std::enable_shared_from_this<CreditPool> {
       const std::lock_guard lock(mutex_);
       rows_ -= rows;
       bytes_ -= bytes;
+      if (!used_up_ || rows_ > rows_limit_ / 2 || bytes_ > bytes_limit_ / 2) return;
+      used_up_ = false;
     }
     returned_.notify_one();
   }
@@ -76,6 +81,7 @@ class CreditPool : public std::enable_shared_from_this<CreditPool> {
   std::condition_variable returned_;
   int64_t rows_ = 0;
   int64_t bytes_ = 0;
+  bool used_up_ = false;
 };
 
 }  // namespace freshet

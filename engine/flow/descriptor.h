@@ -65,6 +65,9 @@ struct BoundOperator {
   /// Lines for `freshet plan`: ("where", "views > 10").
   std::vector<std::pair<std::string, std::string>> explain;
   std::function<std::unique_ptr<Operator>()> instantiate;
+  /// If all the operator does is to keep some rows and count the others as `filtered`: the rows it keeps. Any thread. A
+  /// source's decode stage then runs it beside the decoder (SourceCell::Prepare).
+  std::function<Selection(const Batch&)> filter;
 };
 
 struct BoundSource {

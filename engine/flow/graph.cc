@@ -21,7 +21,8 @@ class Planner {
     bounded_.resize(spec_.nodes.size());
     consumers_.resize(spec_.nodes.size());
     for (const NodeSpec& node : spec_.nodes)
-      for (const PortRef& input : node.inputs) ++consumers_[static_cast<size_t>(input.node)];
+      for (const PortRef& input : node.inputs)
+        if (input.port == 0) ++consumers_[static_cast<size_t>(input.node)];
     for (size_t n = 0; n < spec_.nodes.size(); ++n) Place(static_cast<int>(n));
     return std::move(plan_);
   }
@@ -189,7 +190,7 @@ class Planner {
   GraphPlan plan_;
   std::vector<std::vector<std::pair<PortIndex, Outlet>>> outlets_;
   std::vector<bool> bounded_;
-  std::vector<int> consumers_;
+  std::vector<int> consumers_;  ///< of the main output
 };
 
 const char* KindName(CellKind kind) {

@@ -174,6 +174,7 @@ class Life final : public Carrier {
     chunks.erase(chunks.begin() + static_cast<std::ptrdiff_t>(at));
     if (item.kind == SourceItem::Kind::kBlock && !item.chunk.finished) decoders_[d]->Decode(item.chunk, &item.block);
     SourceCell& cell = job_->drivers()[d]->cell();
+    cell.Prepare(&item);
     cell.Push(std::move(item));
     nudged_.insert(cell.id());
     return Step::kWorked;

@@ -12,6 +12,8 @@ namespace {
 /// Times further than this from 1970 (146,000 years) are taken for garbage: sums with them would overflow.
 constexpr int64_t kTimeMaxUs = int64_t{1} << 62;
 
+bool IsTime(int64_t us) { return us < kTimeMaxUs && us > -kTimeMaxUs; }
+
 /// The bytes of a chunk's records, asked for from front to back.
 class RecordBytes {
  public:
@@ -46,7 +48,9 @@ class RecordBytes {
 SourceCell::SourceCell(const CellEnvironment& environment, const CellPlan& plan)
     : OperatorCell(environment, plan),
       source_(std::get<SourceNode>(environment.spec->nodes[static_cast<size_t>(plan.nodes[0])].kind)),
-      time_(&source_.time) {}
+      time_(&source_.time) {
+  while (filter_count_ + 1 < elements_.size() && elements_[filter_count_ + 1].bound->filter) ++filter_count_;
+}
 
 std::unique_ptr<Operator> SourceCell::MakeOperator(int element) {
   return elements_[static_cast<size_t>(element)].bound->instantiate();
@@ -228,7 +232,81 @@ Status SourceCell::HandleBlock(SourceItem& item) {
   return SendWatermark();
 }
 
+void SourceCell::Prepare(SourceItem* item) const {
+  DecodedBlock& block = item->block;
+  if (item->kind != SourceItem::Kind::kBlock || block.row_count == 0 || !time_.simple() || !source_.time.evaluate)
+    return;
+  Batch rows(source_.bound.schema, block.columns, block.row_count, {});
+  SourceItem::Prepared prepared;
+  prepared.times = source_.time.evaluate(rows);
+  if (prepared.times.may_have_nulls() && prepared.times.CountNulls() > 0) return;
+  const int64_t* const times = prepared.times.int64s();
+  bool plain = true;
+  for (int32_t i = 0; i < block.row_count; ++i) plain = plain && IsTime(times[i]);
+  if (!plain) return;
+  prepared.row_count = block.row_count;
+  prepared.byte_count = rows.ByteSize();
+  for (size_t f = 1; f <= filter_count_ && !rows.empty(); ++f) {
+    rows = rows.WithSelection(elements_[f].bound->filter(rows));
+    prepared.passed.push_back(rows.row_count());
+  }
+  prepared.passed.resize(filter_count_);
+  prepared.columns = std::move(block.columns);
+  if (rows.row_count() < prepared.row_count) {
+    prepared.kept = rows.selection();
+    for (Column& column : prepared.columns)
+      column = column.Take(prepared.kept.indices.as<int32_t>(), prepared.kept.count);
+  }
+  item->prepared = std::move(prepared);
+  item->chunk.bytes = {};  // for the next chunk, while it is in the cache
+}
+
+Status SourceCell::HandlePrepared(SourceItem& item, uint64_t first_record, int64_t first_line) {
+  SourceItem::Prepared& prepared = *item.prepared;
+  const DecodedBlock& block = item.block;
+  const Ordinal first = Ordinal::Of(item.chunk.partition, first_record);
+  const auto record = [&](int32_t row) {
+    return block.record_offsets.empty() ? row : block.record_offsets[static_cast<size_t>(row)];
+  };
+  const int64_t* const times = prepared.times.int64s();
+  watermarks_.resize(static_cast<size_t>(prepared.row_count));
+  time_.JudgeSimple(item.chunk.partition, times, prepared.row_count, watermarks_.data(),
+                    {first.value + static_cast<uint64_t>(record(0))},
+                    first_line + 1 + (block.row_lines.empty() ? record(0) : block.row_lines[0]));
+  if (filter_count_ > 0) elements_[0].counters.out += prepared.row_count;
+  int32_t count = prepared.row_count;
+  for (size_t f = 1; f <= filter_count_; ++f) {
+    const int32_t passed = prepared.passed[f - 1];
+    NodeCounters& counters = elements_[f].counters;
+    counters.in += count;
+    counters.filtered += count - passed;
+    if (f < filter_count_) counters.out += passed;
+    meter(f - 1).AddBytes(0, prepared.byte_count * count / prepared.row_count);
+    meter(f).AddBytes(prepared.byte_count * count / prepared.row_count, 0);
+    count = passed;
+  }
+  if (count == 0) return Status::Ok();
+  RowMeta meta;
+  meta.first_ordinal = first;
+  meta.times = AllocateBuffer(int64_t{8} * count);
+  meta.watermarks = AllocateBuffer(int64_t{8} * count);
+  meta.ordinals = AllocateBuffer(int64_t{8} * count);
+  auto* const time = meta.times.as<int64_t>();
+  auto* const watermark = meta.watermarks.as<int64_t>();
+  auto* const ordinal = meta.ordinals.as<uint64_t>();
+  const int32_t* const kept = prepared.kept.indices ? prepared.kept.indices.as<int32_t>() : nullptr;
+  for (int32_t i = 0; i < count; ++i) {
+    const int32_t row = kept != nullptr ? kept[i] : i;
+    time[i] = times[row];
+    watermark[i] = watermarks_[static_cast<size_t>(row)];
+    ordinal[i] = first.value + static_cast<uint64_t>(record(row));
+  }
+  return EmitRows(Batch(source_.bound.schema, std::move(prepared.columns), count, std::move(meta), item.hold),
+                  filter_count_);
+}
+
 Status SourceCell::HandleRows(SourceItem& item, uint64_t first_record, int64_t first_line) {
+  if (item.prepared) return HandlePrepared(item, first_record, first_line);
   DecodedBlock& block = item.block;
   RowMeta meta;
   meta.first_ordinal = Ordinal::Of(item.chunk.partition, first_record);
@@ -256,7 +334,7 @@ Status SourceCell::JudgeRows(SourceItem& item, const Batch& rows, uint64_t first
   bool plain = time_.simple();
   for (int32_t i = 0; i < count; ++i) {
     time[i] = source_.time.evaluate ? times.int64s()[i] : now_us;
-    plain = plain && time[i] < kTimeMaxUs && time[i] > -kTimeMaxUs;
+    plain = plain && IsTime(time[i]);
   }
   if (source_.time.evaluate && times.may_have_nulls()) plain = plain && times.CountNulls() == 0;
   const auto line_of = [&](int32_t i) {
@@ -291,7 +369,7 @@ Status SourceCell::JudgeRows(SourceItem& item, const Batch& rows, uint64_t first
       reject(i, "time_missing: `" + source_.time.text + "` gives no time for this record");
       continue;
     }
-    if (time[i] >= kTimeMaxUs || time[i] <= -kTimeMaxUs) {
+    if (!IsTime(time[i])) {
       reject(i, "timestamp_out_of_range: not a time");
       continue;
     }
@@ -344,11 +422,11 @@ Status SourceCell::EmitReleased(std::vector<std::pair<TimeStage::Row, int64_t>>&
   return Status::Ok();
 }
 
-Status SourceCell::EmitRows(const Batch& rows) {
+Status SourceCell::EmitRows(const Batch& rows, size_t element) {
   const int32_t limit = environment_.batch_row_count_max;
-  if (rows.row_count() <= limit) return EmitFrom(0, 0, rows);
+  if (rows.row_count() <= limit) return EmitFrom(element, 0, rows);
   for (int32_t from = 0; from < rows.row_count(); from += limit)
-    FRESHET_RETURN_IF_ERROR(EmitFrom(0, 0, rows.Slice(from, std::min(limit, rows.row_count() - from))));
+    FRESHET_RETURN_IF_ERROR(EmitFrom(element, 0, rows.Slice(from, std::min(limit, rows.row_count() - from))));
   return Status::Ok();
 }
 

@@ -15,11 +15,21 @@ namespace freshet {
 
 /// What a connector thread says about its source, numbered in the order in which it was said.
 struct SourceItem {
+  /// What SourceCell::Prepare made of the block's rows.
+  struct Prepared {
+    int32_t row_count = 0;  ///< before the filters
+    int64_t byte_count = 0;
+    Column times;                 ///< of all rows
+    std::vector<int32_t> passed;  ///< rows that passed each of the leading filters
+    Selection kept;               ///< which rows passed them all; no indices: every row
+    std::vector<Column> columns;  ///< of the kept rows
+  };
   enum class Kind : uint8_t { kBlock, kIdle, kEnd, kStopped };
   uint64_t ticket = 0;
   Kind kind = Kind::kBlock;
   RawChunk chunk;
   DecodedBlock block;
+  std::optional<Prepared> prepared;
   Batch::Hold hold;
   std::vector<std::string> partitions;  ///< all names known, when they changed since the last item
 };
@@ -32,6 +42,10 @@ class SourceCell final : public OperatorCell {
   Status Open() override;
   /// Partitions as of the restored epoch, for the source's Open.
   const std::vector<PartitionPosition>& restored_partitions() const { return partitions_; }
+  /// Any thread, right after a block was decoded: works out ahead what does not depend on other blocks, the rows' times
+  /// and the filters fused behind the source, and keeps only the rows that pass. Does nothing where rows have to be
+  /// looked at one by one (limits of time, rows without one). Then the operators see them; results are the same.
+  void Prepare(SourceItem* item) const;
   /// Any thread. The runtime then nudges the cell.
   void Push(SourceItem item) { items_.Push(std::move(item)); }
   void RequestBarrier(Barrier barrier);
@@ -53,8 +67,10 @@ class SourceCell final : public OperatorCell {
   Status Handle(SourceItem& item);
   Status HandleBlock(SourceItem& item);
   Status HandleRows(SourceItem& item, uint64_t first_record, int64_t first_line);
+  Status HandlePrepared(SourceItem& item, uint64_t first_record, int64_t first_line);
   Status JudgeRows(SourceItem& item, const Batch& rows, uint64_t first_record, int64_t first_line);
-  Status EmitRows(const Batch& rows);
+  /// As output of element `element`.
+  Status EmitRows(const Batch& rows, size_t element = 0);
   Status EmitReleased(std::vector<std::pair<TimeStage::Row, int64_t>>& released, std::vector<TimeStage::Row>& dead,
                       const Batch::Hold& hold);
   Status EmitDead(uint32_t partition, const std::vector<DeadRecord>& dead, uint64_t first_record, int64_t first_line,
@@ -69,6 +85,8 @@ class SourceCell final : public OperatorCell {
   };
 
   const SourceNode& source_;
+  size_t filter_count_ = 0;  ///< elements 1 to filter_count_ are filters
+  std::vector<int64_t> watermarks_;
   TimeStage time_;
   MpmcQueue<SourceItem> items_;
   std::map<uint64_t, SourceItem> waiting_;

@@ -58,6 +58,8 @@ class CellNodeOf final : public CellNode {
 /// Cells with more receivers than this (many lanes) put into them directly, from inside the same serial body: the order
 /// is the same, and a node type with hundreds of ports costs minutes of compiling.
 constexpr size_t kPortCountMax = 8;
+/// Chunks that may wait for each worker before a source's own thread decodes too.
+constexpr int64_t kChunksPerWorker = 2;
 /// How often a paused source looks whether it may go on.
 constexpr int64_t kPausedWaitUs = 20000;
 /// How often outputs that could not be written are tried again at most.
@@ -297,7 +299,7 @@ class TbbRuntime::Impl final : public Carrier {
       SourceItem item;
       if (d->chunks.TryPop(item)) {
         d->chunk_count.fetch_sub(1, std::memory_order_relaxed);
-        if (item.kind == SourceItem::Kind::kBlock && !item.chunk.finished) DecodeItem(*d, item);
+        DecodeItem(*d, item);
         d->driver->cell().Push(std::move(item));
       }
       return Envelope();
@@ -306,18 +308,39 @@ class TbbRuntime::Impl final : public Carrier {
     decode_nodes_.push_back(std::move(node));
   }
 
+  /// All that can be done to an item away from its cell.
   void DecodeItem(Decoding& d, SourceItem& item) noexcept {
-    Decoder* decoder = nullptr;
-    if (!d.idle_decoders.TryPop(decoder)) {
-      std::unique_ptr<Decoder> fresh = d.driver->bound().make_decoder();
-      decoder = fresh.get();
-      const std::lock_guard lock(d.mutex);
-      d.decoders.push_back(std::move(fresh));
-    }
     const int64_t began_us = options_.job.env->SteadyMicros();
-    decoder->Decode(item.chunk, &item.block);
+    if (item.kind == SourceItem::Kind::kBlock && !item.chunk.finished) {
+      Decoder* decoder = nullptr;
+      if (!d.idle_decoders.TryPop(decoder)) {
+        std::unique_ptr<Decoder> fresh = d.driver->bound().make_decoder();
+        decoder = fresh.get();
+        const std::lock_guard lock(d.mutex);
+        d.decoders.push_back(std::move(fresh));
+      }
+      decoder->Decode(item.chunk, &item.block);
+      d.idle_decoders.Push(decoder);
+    }
+    d.driver->cell().Prepare(&item);
     d.driver->decode_meter().AddBusyShared(options_.job.env->SteadyMicros() - began_us);
-    d.idle_decoders.Push(decoder);
+  }
+
+  /// To a worker, or where those are busy, and where the only one would but change places with this thread, decoded
+  /// here, while what was read is still in the cache.
+  void Dispatch(size_t index, SourceItem item) {
+    Decoding& decoding = *decoding_[index];
+    const int workers = shared_->concurrency();
+    if (workers == 1 || decoding.chunk_count.load(std::memory_order_relaxed) >= kChunksPerWorker * workers) {
+      DecodeItem(decoding, item);
+      SourceCell& cell = decoding.driver->cell();
+      cell.Push(std::move(item));
+      Nudge(cell.id());
+      return;
+    }
+    decoding.chunk_count.fetch_add(1, std::memory_order_relaxed);
+    decoding.chunks.Push(std::move(item));
+    decode_nodes_[index]->try_put(0);
   }
 
   void StartThreads() {
@@ -344,7 +367,6 @@ class TbbRuntime::Impl final : public Carrier {
 
   void SourceLoop(size_t index) {
     SourceDriver& driver = *job_->drivers()[index];
-    Decoding& decoding = *decoding_[index];
     ActivityMeter& meter = driver.read_meter();
     Env* env = options_.job.env;
     while (!stop_now_) {
@@ -364,9 +386,7 @@ class TbbRuntime::Impl final : public Carrier {
       switch (outcome) {
         case SourceDriver::Outcome::kChunk:
         case SourceDriver::Outcome::kSignal:
-          decoding.chunk_count.fetch_add(1, std::memory_order_relaxed);
-          decoding.chunks.Push(std::move(item));
-          decode_nodes_[index]->try_put(0);
+          Dispatch(index, std::move(item));
           break;
         case SourceDriver::Outcome::kNoCredit:
           meter.BeginBlocked(env->SteadyMicros());

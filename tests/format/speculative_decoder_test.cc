@@ -192,6 +192,128 @@ TEST_CASE("Speculative_RandomAndBrokenRecords_AgreeWithTheDom") {
   CHECK(dead > 1000);
 }
 
+/// A record of the shape that a run is made of; `broken` ones differ in what only a closer look can tell.
+std::string RunRecord(Rng& rng, int broken) {
+  const auto text = [&](uint64_t longest) {
+    std::string s;
+    for (uint64_t n = rng.Below(longest); n > 0; --n) s.push_back(static_cast<char>('a' + rng.Below(26)));
+    return s;
+  };
+  std::string number = std::to_string(rng.Below(uint64_t{1} << (1 + rng.Below(60))));
+  if (rng.Below(3) == 0) number = "-" + number;
+  std::string decimal = std::to_string(rng.Below(uint64_t{1} << rng.Below(40)));
+  if (rng.Below(4) != 0) decimal += "." + std::to_string(rng.Below(1000000));
+  std::string s = "\"" + text(rng.Below(20) == 0 ? 60 : 14) + "\"";
+  std::string u = "\"" + text(9) + "\"";
+  std::string b = rng.Below(2) == 0 ? "true" : "false";
+  std::string t = std::to_string(1442018818000 + static_cast<int64_t>(rng.Below(1000000)));
+  std::string x = std::to_string(rng.Below(600));
+  std::string end = "}";
+  switch (broken) {
+    case 1:
+      s = Pick(rng,
+               {"null", "7", "\"\\u00e9\"", "\"a\\\"b\"", "\"tab\there\"", "\"\xff\"", "\"\xc3\xa9\"", "[]", "\"a\" "});
+      break;
+    case 2:
+      number = Pick(rng, {"null", "1.0", "1e2", "01", "-", "", "--1", "1234567890123456789", "9223372036854775808",
+                          "12 ", " 12", "1_2", "12345678x", "-0", "\"1\"", "nul", "nulls", "+5", "0x1"});
+      break;
+    case 3:
+      decimal = Pick(rng, {"null", "1.", ".5", "00.5", "01.5", "1..5", "1.5.2", "-1.5", "1e3", "1.5e-3", "1e",
+                           "12345.6789012", "123456789012345678.5", "1.5 ", "-", "1.-5", "1.5x", "true"});
+      break;
+    case 4:
+      u = Pick(rng, {"null", "12", "{}", "[1, 2]", "\"\\n\"", "true", "-1.5e3", "01", "tru"});
+      break;
+    case 5:
+      b = Pick(rng, {"null", "True", "1", "\"true\"", "tru", "falsey"});
+      break;
+    case 6:
+      t = Pick(rng, {"null", "\"2015-09-12T00:46:58Z\"", "\"soon\"", "1442018818.5", "-1", "99999999999999999", "x"});
+      break;
+    case 7:
+      x = Pick(rng, {"null", "01", "\"text\"", "{\"a\": 1}", "-", "1.5", "true", "tru", "[", "5 "});
+      break;
+    case 8:
+      end = Pick(rng, {"} ", "}\r", ",\"z\":1}", "", "}}", ",}", "}x"});
+      break;
+    case 9:
+      end = "";
+      b += Pick(rng, {"\n", ""});
+      break;
+    default:
+      break;
+  }
+  return std::string(broken == 10 ? " " : "") + "{\"s\":" + s + ",\"a rather long key\":\"k\",\"i\":" + number +
+         ",\"d\":" + decimal + ",\"x\":" + x + ",\"u\":" + u + ",\"b\":" + b + ",\"t\":" + t +
+         (broken == 11 ? ",\"s\":\"again\"" : "") + end;
+}
+
+TEST_CASE("Speculative_LongRunsWithFewOddRecords_AgreeWithTheDom") {
+  const char* const seed_text = std::getenv("FRESHET_TEST_SEED");
+  const uint64_t seed = seed_text != nullptr ? std::strtoull(seed_text, nullptr, 10) : 20261124;
+  MESSAGE("seed " << seed);
+  Rng rng(seed);
+  const SourceFormat fast = NdjsonFormat(kColumns, 260);
+  const SourceFormat slow = NdjsonFormat(kColumns, 260, false);
+  const std::unique_ptr<Decoder> decoder = fast.make_decoder();
+  for (int round = 0; round < 150; ++round) {
+    const uint64_t odd_one_in = uint64_t{1} << rng.Below(10);
+    std::string bytes;
+    for (uint64_t n = 1 + rng.Below(round % 10 == 0 ? 1200 : 250); n > 0; --n) {
+      bytes += RunRecord(rng, rng.Below(odd_one_in) == 0 ? 1 + static_cast<int>(rng.Below(11)) : 0);
+      if (n > 1 || rng.Below(2) == 0) bytes += "\n";
+      if (rng.Below(odd_one_in * 4) == 0) bytes += Pick(rng, {"\n", " \n", "\r\n", "x\n"});
+    }
+    Transcript a(fast.schema);
+    DecodedBlock block;
+    decoder->Decode(ChunkOf(bytes, round % 7 == 0), &block);
+    a.Add(block);
+    if (a.text() == TranscriptOf(slow, bytes, round % 7 == 0)) continue;
+    CAPTURE(seed);
+    CAPTURE(round);
+    CAPTURE(bytes);
+    REQUIRE(a.text() == TranscriptOf(slow, bytes, round % 7 == 0));
+  }
+}
+
+TEST_CASE("Speculative_LikeRecords_AreTakenInRuns") {
+  const auto schema = SchemaOf(kColumns);
+  const JsonFieldTree tree(*schema);
+  DomRecordDecoder dom(schema.get(), &tree);
+  SpeculativeDecoder speculative(schema.get(), &tree);
+  Rng rng(3);
+  std::string text;
+  std::vector<size_t> lines;  // where they begin
+  for (int i = 0; i < 400; ++i) {
+    lines.push_back(text.size());
+    text += RunRecord(rng, i == 300 ? 2 : 0) + "\n";
+  }
+  const RawChunk chunk = ChunkOf(text);
+  const char* const begin = chunk.bytes.as<const char>();
+  RowColumns rows;
+  rows.Start(*schema->columns, 10);
+  std::string reason;
+  REQUIRE(dom.Decode(begin, static_cast<int64_t>(lines[1]) - 1, &rows, &reason) == RecordOutcome::kRow);
+  CHECK(speculative.Prepare(begin, begin + text.size()));
+  CHECK(speculative.Decode(begin, &rows) == nullptr);
+  speculative.Learn(begin, begin + lines[1] - 1);
+  const char* p = begin + lines[1];
+  size_t line = 1;
+  int runs = 0;
+  while (line < 300) {
+    const int32_t run = speculative.DecodeRun(&p, 1000, &rows);
+    REQUIRE(run > 0);
+    rows.CommitRows(run);
+    line += static_cast<size_t>(run);
+    CHECK(p == begin + lines[line]);
+    ++runs;
+  }
+  CHECK(line == 300);
+  CHECK(runs <= 8);  // 4, 8, 16, … 128, and what is left before the odd one
+  CHECK(speculative.DecodeRun(&p, 1000, &rows) == 0);
+}
+
 TEST_CASE("Speculative_LikeRecords_TakeTheFastPath") {
   const auto schema = SchemaOf(kColumns);
   const JsonFieldTree tree(*schema);

@@ -20,6 +20,12 @@ uint64_t StopsIn(const uint8_t* bytes, uint64_t* high) {
   return found;
 }
 
+void StoreEight(uint32_t* out, uint64_t bytes, uint32_t base) {
+  const __m256i places = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<int64_t>(bytes)));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
+                      _mm256_add_epi32(places, _mm256_set1_epi32(static_cast<int>(base))));
+}
+
 }  // namespace
 }  // namespace freshet::find_stops_avx2
 

@@ -1,11 +1,30 @@
 #pragma once
 
 // The kernel for instruction sets that cannot compress a register. The including file defines FRESHET_ISA_NAMESPACE
-// and, in it, StopsIn: the stops among 64 bytes as bits, and which bytes are not ASCII. Only <cstdint> and intrinsics
-// may be included here (LIBRARIES.md).
+// and, in it, StopsIn: the stops among 64 bytes as bits, and which bytes are not ASCII; and StoreEight: eight bytes as
+// eight numbers, each plus `base`. Only <cstdint> and intrinsics may be included here (LIBRARIES.md).
 #include <cstdint>
 
 namespace freshet::FRESHET_ISA_NAMESPACE {
+namespace {
+
+/// For each byte of a mask: which bits are set, lowest first, a byte for each; and how many.
+struct BitPlaces {
+  uint64_t places[256];
+  uint8_t counts[256];
+  constexpr BitPlaces() : places(), counts() {
+    for (int mask = 0; mask < 256; ++mask) {
+      for (int bit = 0; bit < 8; ++bit) {
+        if ((mask >> bit & 1) == 0) continue;
+        places[mask] |= static_cast<uint64_t>(bit) << (8 * counts[mask]);
+        ++counts[mask];
+      }
+    }
+  }
+};
+constexpr BitPlaces kBitPlaces;
+
+}  // namespace
 
 int64_t Find(const uint8_t* bytes, int64_t size, uint32_t* stops, bool* ascii) {
   uint64_t high = 0;
@@ -14,17 +33,14 @@ int64_t Find(const uint8_t* bytes, int64_t size, uint32_t* stops, bool* ascii) {
     const int64_t left = size - at;
     const uint64_t inside = left >= 64 ? ~uint64_t{0} : (uint64_t{1} << left) - 1;
     uint64_t beyond = 0;
-    uint64_t found = StopsIn(bytes + at, &beyond) & inside;
+    const uint64_t found = StopsIn(bytes + at, &beyond) & inside;
     high |= beyond & inside;
-    // Eight at a time, so that the branch hangs on how many eights there are: what is too much is overwritten.
-    const int count = __builtin_popcountll(found);
-    for (int done = 0; done < count; done += 8) {
-      for (int i = 0; i < 8; ++i) {
-        out[done + i] = static_cast<uint32_t>(at + __builtin_ctzll(found | uint64_t{1} << 63));
-        found &= found - 1;
-      }
+    // Without branches on what is there: what is too much is overwritten.
+    for (int part = 0; part < 64; part += 8) {
+      const auto mask = static_cast<uint8_t>(found >> part);
+      StoreEight(out, kBitPlaces.places[mask], static_cast<uint32_t>(at + part));
+      out += kBitPlaces.counts[mask];
     }
-    out += count;
   }
   *ascii = high == 0;
   return out - stops;

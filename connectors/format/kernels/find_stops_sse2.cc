@@ -20,6 +20,14 @@ uint64_t StopsIn(const uint8_t* bytes, uint64_t* high) {
   return found;
 }
 
+void StoreEight(uint32_t* out, uint64_t bytes, uint32_t base) {
+  const __m128i zero = _mm_setzero_si128();
+  const __m128i bases = _mm_set1_epi32(static_cast<int>(base));
+  const __m128i words = _mm_unpacklo_epi8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(&bytes)), zero);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm_add_epi32(_mm_unpacklo_epi16(words, zero), bases));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 4), _mm_add_epi32(_mm_unpackhi_epi16(words, zero), bases));
+}
+
 }  // namespace
 }  // namespace freshet::find_stops_sse2
 
