@@ -20,6 +20,11 @@ bool IsWord(const char* p, const char* end) {
   return word == "true" || word == "false" || word == "null";
 }
 
+/// Any number, or such a word.
+[[gnu::noinline]] bool IsScalar(const char* p, const char* end) {
+  return (end > p && SkipJsonNumber(p) == end) || IsWord(p, end);
+}
+
 bool IsNull(const char* p, const char* end) { return end - p == 4 && std::memcmp(p, "null", 4) == 0; }
 
 }  // namespace
@@ -164,8 +169,9 @@ int32_t RecordRun::ReadValues(const Value& value, const Places& places, int32_t 
       return count;
     case Op::kSkip:
       for (int32_t i = 0; i < count; ++i) {
-        double v = 0;
-        if (!ReadWholeNumber(places.begin(i), places.end(i), &v) && !IsWord(places.begin(i), places.end(i))) return i;
+        int64_t v = 0;
+        if (!ReadWholeInteger(places.begin(i), places.end(i), &v) && !IsScalar(places.begin(i), places.end(i)))
+          return i;
       }
       return count;
     case Op::kEnd:

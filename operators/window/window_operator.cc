@@ -67,8 +67,8 @@ Status WindowOperator::AssignCells(const Batch& in) {
   SliceAssigner::Slice slice;
   // Thousands of keys do not fit the inner caches: ask for each row's slot, entry and cell some rows before they are
   // needed.
-  constexpr int32_t kEntryAhead = 12;
-  constexpr int32_t kCellAhead = 6;
+  constexpr int32_t kEntryAhead = 32;
+  constexpr int32_t kCellAhead = 16;
   for (int32_t row = 0; row < rows; ++row) table_->PrefetchSlot(keys_.hash(row));
   for (int32_t row = 0; row < rows; ++row) {
     if (row + kEntryAhead < rows) table_->PrefetchEntry(keys_.hash(row + kEntryAhead));
