@@ -246,6 +246,7 @@ int Run(const RunArguments& arguments) {
   if (exit_code != kExitOk) return exit_code;
 
   WatchSignals();
+  WatchReloads();
   std::vector<FileWatch> watches;  // from here on: an edit while all this starts counts
   for (const Pipeline& pipeline : pipelines) watches.emplace_back(Env::Posix(), pipeline.file->files);
   Sessions sessions = MakeSessions(arguments, std::move(pipelines));

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 
 namespace freshet::cli {
@@ -16,7 +17,10 @@ std::atomic<bool> on_terminal{false};
 static_assert(std::atomic<int>::is_always_lock_free);
 
 void Count(int number) {
-  if (number == SIGHUP && !(on_terminal.load() && isatty(STDERR_FILENO) == 0)) {
+  const int error = errno;
+  const bool reload = number == SIGHUP && !(on_terminal.load() && isatty(STDERR_FILENO) == 0);
+  errno = error;
+  if (reload) {
     reload_count.fetch_add(1);
     return;
   }
@@ -33,11 +37,19 @@ void WatchSignals() {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
-  on_terminal = isatty(STDERR_FILENO) == 1;
-  struct sigaction before {};
-  if (sigaction(SIGHUP, nullptr, &before) != 0 || before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);
   action.sa_handler = SIG_IGN;
   sigaction(SIGPIPE, &action, nullptr);
+}
+
+void WatchReloads() {
+  on_terminal = isatty(STDERR_FILENO) == 1;
+  struct sigaction before {};
+  if (sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler == SIG_IGN) return;
+  struct sigaction action {};
+  action.sa_handler = Count;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGHUP, &action, nullptr);
 }
 
 int SignalCount() { return signal_count.load(); }

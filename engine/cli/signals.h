@@ -7,8 +7,10 @@ namespace freshet::cli {
 void WatchSignals();
 /// How many came so far, and the number of the last one (0: none). Any thread.
 int SignalCount();
-/// How often SIGHUP asked to read the pipeline files again. A terminal that hangs up sends it too: then it counts as a
-/// signal to stop. Ignored from the start (nohup) it stays ignored. Any thread.
+/// From now on SIGHUP asks to read the pipeline files again. A terminal that hangs up sends it too: then it counts as a
+/// signal to stop. Ignored from the start (nohup) it stays ignored. Once per process.
+void WatchReloads();
+/// How often SIGHUP asked so far. Any thread.
 int ReloadCount();
 int LastSignal();
 
