@@ -1,0 +1,238 @@
+// What the runtime itself costs (README.md here). Each figure is the median of the rounds, which take turns.
+//   runtime_bench hops [ROUNDS]              cost per hop and per batch
+//   runtime_bench throughput [SECONDS]       checkpoints off, 10 s, 1 s, 200 ms; 5,000 and 1,000,000 dirty keys
+//   runtime_bench latency [SECONDS]          event to output at half and nine tenths of the highest sustainable rate
+//   runtime_bench state KEYS [SECONDS]       checkpoints every second beside that many keys, then the recovery
+// State lies below $TMPDIR (/tmp): the disk there is part of what is measured.
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "bench/runtime/bench_nodes.h"
+#include "engine/flow/tbb_runtime.h"
+
+namespace freshet::bench {
+namespace {
+
+class Directory {
+ public:
+  Directory() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "freshet_runtime_XXXXXX").string();
+    if (mkdtemp(pattern.data()) != nullptr) path_ = pattern;
+  }
+  Directory(const Directory&) = delete;
+  Directory& operator=(const Directory&) = delete;
+  ~Directory() { std::filesystem::remove_all(path_); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+double Median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+double At(const std::vector<double>& sorted, double quantile) {
+  if (sorted.empty()) return 0;
+  return sorted[std::min(sorted.size() - 1, static_cast<size_t>(quantile * static_cast<double>(sorted.size())))];
+}
+
+void Require(const Status& status) {
+  if (status.ok()) return;
+  std::fprintf(stderr, "%s\n", status.ToString().c_str());
+  std::exit(1);
+}
+
+struct Run {
+  double rows_per_second = 0;
+  int64_t checkpoints = 0;
+  double interval_ms = 0;
+  std::vector<double> durations_ms;  ///< ascending
+  std::vector<double> pauses_ms;     ///< ascending
+};
+
+/// One run: until the table is warm, then for `seconds`. every == 0: no state at all.
+Run Measure(const Load& load, int hops, bool with_table, Duration every, double seconds, const std::string& directory,
+            const std::shared_ptr<Meter>& meter, double warm_seconds = 1) {
+  TbbRuntime::Options options;
+  options.job.env = Env::Posix();
+  options.job.lane_count = 2;
+  options.job.batch_row_count_max = static_cast<int32_t>(load.batch_rows);
+  options.job.checkpoint_every = every.us > 0 ? every : Duration::Seconds(100000);
+  if (every.us > 0) options.job.state_directory = directory;
+  auto started = TbbRuntime::Start(MakeSpec(load, hops, with_table, meter), options);
+  Require(started.status());
+  TbbRuntime& runtime = **started;
+  const auto sleep = [&](double s) { (void)runtime.Wait(Duration{static_cast<int64_t>(s * 1e6)}); };
+  while (meter->rows() < load.warm_keys) sleep(0.01);
+  if (load.warm_keys > 0 && every.us > 0) {
+    const int64_t before = runtime.Report().checkpoint_count;
+    runtime.RequestCheckpoint();
+    while (runtime.Report().checkpoint_count < before + 2) sleep(0.01);
+  }
+  sleep(warm_seconds);
+  Env* const env = Env::Posix();
+  meter->Reset();
+  const int64_t start = env->SteadyMicros();
+  const int64_t before = runtime.Report().checkpoint_count;
+  int64_t known = before;
+  Run run;
+  while (static_cast<double>(env->SteadyMicros() - start) < seconds * 1e6) {
+    sleep(0.02);
+    const JobReport report = runtime.Report();
+    Require(report.status);
+    if (report.checkpoint_count != known)
+      run.durations_ms.push_back(static_cast<double>(report.checkpoint_last_us) / 1000);
+    known = report.checkpoint_count;
+  }
+  const double elapsed = static_cast<double>(env->SteadyMicros() - start) / 1e6;
+  run.rows_per_second = static_cast<double>(meter->rows()) / elapsed;
+  run.checkpoints = known - before;
+  run.interval_ms = run.checkpoints > 0 ? elapsed * 1000 / static_cast<double>(run.checkpoints) : 0;
+  run.pauses_ms = meter->PausesMs();
+  std::sort(run.durations_ms.begin(), run.durations_ms.end());
+  runtime.RequestStop();
+  while (!runtime.Wait(Duration::Seconds(1))) {
+  }
+  Require(runtime.Finish().status);
+  return run;
+}
+
+void Hops(int rounds) {
+  constexpr int kHops[] = {0, 2, 8};
+  for (const int64_t batch_rows : {int64_t{1}, int64_t{4096}}) {
+    std::vector<double> us_per_batch[std::size(kHops)];
+    for (int round = 0; round < rounds; ++round)
+      for (size_t h = 0; h < std::size(kHops); ++h) {
+        Load load;
+        load.batch_rows = batch_rows;
+        const Run run = Measure(load, kHops[h], false, {}, 1.5, "", std::make_shared<Meter>(), 0.3);
+        us_per_batch[h].push_back(1e6 * static_cast<double>(batch_rows) / run.rows_per_second);
+      }
+    const double none = Median(us_per_batch[0]), two = Median(us_per_batch[1]), eight = Median(us_per_batch[2]);
+    std::printf("batches of %lld rows: %.2f us a batch with no hop, %.2f with 2, %.2f with 8: %.0f ns a hop\n",
+                static_cast<long long>(batch_rows), none, two, eight, 1000 * (eight - none) / 8);
+  }
+}
+
+void Throughput(double seconds) {
+  std::printf(
+      "| dirty keys | checkpoints | rows/s | of off | achieved every | duration p50 / p99 | pause p50 / p99 |\n");
+  std::printf("|---|---|---|---|---|---|---|\n");
+  for (const int64_t dirty : {int64_t{5000}, int64_t{1000000}}) {
+    double off = 0;
+    for (const int64_t every_ms : {0, 10000, 1000, 200}) {
+      std::vector<double> rates;
+      Run last;
+      for (int round = 0; round < 3; ++round) {
+        const Directory directory;
+        Load load;
+        load.warm_keys = load.hot_keys = dirty;
+        const double enough = every_ms >= 10000 ? std::max(seconds, 21.0) : seconds;
+        last = Measure(load, 0, true, Duration::Millis(every_ms), enough, directory.path(), std::make_shared<Meter>());
+        rates.push_back(last.rows_per_second);
+        if (every_ms >= 10000) break;
+      }
+      const double rate = Median(rates);
+      if (every_ms == 0) off = rate;
+      std::printf("| %lld | %s | %.2f M | %.1f %% | %.0f ms | %.1f / %.1f ms | %.1f / %.1f ms |\n",
+                  static_cast<long long>(dirty), every_ms == 0 ? "off" : (std::to_string(every_ms) + " ms").c_str(),
+                  rate / 1e6, 100 * rate / off, last.interval_ms, At(last.durations_ms, 0.5),
+                  At(last.durations_ms, 0.99), At(last.pauses_ms, 0.5), At(last.pauses_ms, 0.99));
+      std::fflush(stdout);
+    }
+  }
+}
+
+void Latency(double seconds) {
+  Load load;
+  load.warm_keys = load.hot_keys = 5000;
+  load.batch_rows = 512;
+  const Duration every = Duration::Seconds(1);
+  std::vector<double> rates;
+  for (int round = 0; round < 3; ++round) {
+    const Directory directory;
+    rates.push_back(Measure(load, 0, true, every, 4, directory.path(), std::make_shared<Meter>()).rows_per_second);
+  }
+  const double highest = Median(rates);
+  std::printf("highest rate %.2f M rows/s, checkpoints every second, 5,000 keys\n", highest / 1e6);
+  for (const double share : {0.5, 0.9}) {
+    std::vector<double> p50, p99, p999, achieved;
+    for (int round = 0; round < 3; ++round) {
+      const Directory directory;
+      const auto meter = std::make_shared<Meter>();
+      load.rate = highest * share;
+      achieved.push_back(Measure(load, 0, true, every, seconds, directory.path(), meter).rows_per_second / load.rate);
+      p50.push_back(meter->LatencyMs(0.5));
+      p99.push_back(meter->LatencyMs(0.99));
+      p999.push_back(meter->LatencyMs(0.999));
+    }
+    std::printf("at %.0f %% (%.2f M rows/s, %.1f %% of the plan kept): p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms\n",
+                share * 100, load.rate / 1e6, Median(achieved) * 100, Median(p50), Median(p99), Median(p999));
+  }
+}
+
+void State(int64_t keys, double seconds) {
+  const Directory directory;
+  const auto meter = std::make_shared<Meter>();
+  Load load;
+  load.warm_keys = keys;
+  load.hot_keys = 5000;
+  load.rate = 200000;
+  Env* const env = Env::Posix();
+  const Run run = Measure(load, 0, true, Duration::Seconds(1), seconds, directory.path(), meter);
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  int64_t bytes = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory.path()))
+    if (entry.is_regular_file()) bytes += static_cast<int64_t>(entry.file_size());
+  std::printf(
+      "%lld keys, 5,000 dirty a second: duration p50 %.1f ms, p99 %.1f ms; pause p50 %.1f ms, p99 %.1f ms; every "
+      "%.0f ms; peak %.0f MB\n",
+      static_cast<long long>(keys), At(run.durations_ms, 0.5), At(run.durations_ms, 0.99), At(run.pauses_ms, 0.5),
+      At(run.pauses_ms, 0.99), run.interval_ms, static_cast<double>(usage.ru_maxrss) / 1024);
+  TbbRuntime::Options options;
+  options.job.env = env;
+  options.job.lane_count = 2;
+  options.job.state_directory = directory.path();
+  const int64_t start = env->SteadyMicros();
+  auto started = TbbRuntime::Start(MakeSpec(load, 0, true, meter), options);
+  Require(started.status());
+  const double took = static_cast<double>(env->SteadyMicros() - start) / 1e6;
+  std::printf("recovery of %.2f GB on disk: %.2f s, %.1f s a GB, %.2f M keys/s\n", static_cast<double>(bytes) / 1e9,
+              took, took * 1e9 / static_cast<double>(bytes), static_cast<double>(keys) / took / 1e6);
+  (*started)->StopNow();
+  while (!(*started)->Wait(Duration::Seconds(1))) {
+  }
+  (void)(*started)->Finish();
+}
+
+}  // namespace
+}  // namespace freshet::bench
+
+int main(int argc, char** argv) {
+  const auto number = [&](int i, double otherwise) { return argc > i ? std::atof(argv[i]) : otherwise; };
+  const std::string what = argc > 1 ? argv[1] : "";
+  std::printf("%s\n", FRESHET_BENCH_FLAGS);
+  if (what == "hops")
+    freshet::bench::Hops(static_cast<int>(number(2, 5)));
+  else if (what == "throughput")
+    freshet::bench::Throughput(number(2, 6));
+  else if (what == "latency")
+    freshet::bench::Latency(number(2, 8));
+  else if (what == "state" && argc > 2)
+    freshet::bench::State(static_cast<int64_t>(number(2, 0)), number(3, 15));
+  else
+    std::printf("runtime_bench hops|throughput|latency|state KEYS\n");
+  return 0;
+}
