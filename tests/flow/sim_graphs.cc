@@ -83,7 +83,7 @@ std::string RandomPipeline::WriteOperator(Rng& rng, const std::string& id) {
   const std::string one = Inputs(rng);
   const bool keyed = rng.Below(4) > 0;
   const std::string key = keyed ? ", key: [k]" : "";
-  switch (rng.Below(8)) {
+  switch (rng.Below(9)) {
     case 0: {
       // The union of two of the sources, which have one schema.
       const std::string a = "s" + Text(rng.Below(sources_.size())), b = "s" + Text(rng.Below(sources_.size()));
@@ -115,6 +115,15 @@ std::string RandomPipeline::WriteOperator(Rng& rng, const std::string& id) {
       return head + "isolation_forest, " + one + ", features: [v], trees: " + Text(2 + rng.Below(4)) +
              ", window: " + Text(40 + rng.Below(40)) +
              ", leaf_size: 8, variant: " + (rng.Below(2) == 0 ? "rolling" : "online") + key + ", as: " + id + "}\n";
+    case 7: {
+      const std::string left = streams_[rng.Below(streams_.size())], right = streams_[rng.Below(streams_.size())];
+      if (left == right) return WriteOperator(rng, id);
+      terminals_.push_back(id);
+      if (rng.Below(2) == 0) terminals_.push_back(id + ".late");
+      return head + "join, inputs: [" + left + ", " + right + "], key: [k], right_prefix: right_, how: " +
+             (rng.Below(2) == 0 ? "left" : "inner") + (rng.Below(2) == 0 ? ", within: 1s" : ", window: {tumbling: 2s}") +
+             "}\n";
+    }
     case 6:
       streams_.push_back(id);
       return head + "statistical_outlier, " + one + ", metric: v" + key +
