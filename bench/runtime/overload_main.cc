@@ -40,7 +40,7 @@ class Records {
       std::snprintf(line, sizeof line,
                     "{\"at\":%013lld,\"device\":\"device-%05llu\",\"load\":%06llu,\"note\":\"%060d\"}\n",
                     static_cast<long long>(kFirstMs), static_cast<unsigned long long>(rng.Below(10000)),
-                    static_cast<unsigned long long>(rng.Below(1000000)), 0);
+                    static_cast<unsigned long long>(100000 + rng.Below(900000)), 0);
       if (length_ == 0) length_ = std::strlen(line);
       block_ += line;
     }
