@@ -28,6 +28,24 @@ Batch PickRows(const SchemaRef& schema, const std::vector<std::pair<Batch, int32
   return Batch(schema, std::move(columns), count, std::move(meta));
 }
 
+namespace {
+/// Of a node with several outputs by time each has a gather, and a lane one budget for all of them. Were rows that wait
+/// in a gather to count against it, one lane might wait for room behind this gather and another behind that one, for
+/// ever: each gather lacks what the other's lane has not sent.
+bool SharesLanes(const GraphSpec& spec, int node) {
+  const auto& outputs = std::get<OperatorNode>(spec.nodes[static_cast<size_t>(node)].kind).bound.outputs;
+  int read = 0;
+  for (size_t p = 0; p < outputs.size(); ++p) {
+    if (outputs[p].order != OutputOrder::kByTime) continue;
+    const PortRef port{node, static_cast<PortIndex>(p)};
+    read += std::any_of(spec.nodes.begin(), spec.nodes.end(), [&](const NodeSpec& other) {
+      return std::find(other.inputs.begin(), other.inputs.end(), port) != other.inputs.end();
+    });
+  }
+  return read > 1;
+}
+}  // namespace
+
 /// What has come from one lane and waits for the others.
 struct GatherCell::Lane {
   uint64_t marked = 0;
@@ -65,7 +83,7 @@ Status GatherCell::HandleBatch(InputIndex input, const Batch& batch, uint64_t ex
     return Status::Ok();
   }
   lane.queue.emplace_back();
-  lane.queue.back().first = batch;
+  lane.queue.back().first = SharesLanes(*environment_.spec, plan_.nodes[0]) ? batch.Detached() : batch;
   lane.queue.back().second.Encode(codec_, batch);
   return Status::Ok();
 }

@@ -1,5 +1,6 @@
 #include "engine/flow/sim_runtime.h"
 
+#include <algorithm>
 #include <deque>
 
 #include "engine/base/units.h"
@@ -61,7 +62,7 @@ class Life final : public Carrier {
       ++result_.outage_count;
       return Step::kCrash;
     }
-    if (job_->finished() && nudged_.empty()) return Finish();
+    if (job_->finished() && nudged_.empty() && !AnySinkWaits()) return Finish();
     const bool before_commit = job_->commit_ready() && !job_->finished();
     if (may_crash && (!options_.crash_between_prepare_and_commit || before_commit) &&
         rng_.NextDouble() < (options_.crash_between_prepare_and_commit ? 0.5 : options_.crash_chance)) {
@@ -76,7 +77,11 @@ class Life final : public Carrier {
     return Act();
   }
 
-  JobReport Report() { return job_->Report(); }
+  JobReport Report() {
+    JobReport report = job_->Report();
+    report.finished = report.finished || job_->already_finished();
+    return report;
+  }
 
  private:
   static constexpr int64_t kJumpUs = int64_t{3600} * 1000000;
@@ -93,6 +98,30 @@ class Life final : public Carrier {
                     .WithNode(job_->spec().nodes[static_cast<size_t>(to.nodes[0])].id);
       return;
     }
+  }
+
+  bool AnySinkWaits() const {
+    return std::any_of(job_->sinks().begin(), job_->sinks().end(),
+                       [](const SinkCell* sink) { return !sink->waiting_for().ok(); });
+  }
+
+  /// Who holds what when nothing moves.
+  std::string Picture() const {
+    std::string text = job_->epoch_under_way() ? "; an epoch is under way" : "";
+    if (job_->paused()) text += "; sources rest until a checkpoint succeeds";
+    for (size_t d = 0; d < done_.size(); ++d) {
+      const SourceDriver& driver = *job_->drivers()[d];
+      text += "; source " + std::to_string(d) + (done_[d] ? " is done" : " is not done") + ", rows under way " +
+              std::to_string(driver.credits().rows_in_use());
+    }
+    for (const auto& cell : job_->cells()) {
+      const Cell::Published p = cell->published();
+      if (p.ended) continue;
+      text += "; cell " + std::to_string(cell->id()) + " of `" +
+              job_->spec().nodes[static_cast<size_t>(cell->plan().nodes[0])].id + "` has not ended, " +
+              std::to_string(p.queued) + " messages wait in it, blocked " + std::to_string(p.blocked_count) + " times";
+    }
+    return text;
   }
 
   Step Act() {
@@ -114,7 +143,8 @@ class Life final : public Carrier {
     for (SinkCell* sink : job_->sinks())
       if (!sink->waiting_for().ok()) actions.emplace_back('n', sink->id());
     if (actions.empty()) actions = std::move(slow);
-    if (actions.empty()) return Fail(Status::Internal("deadlock: nothing can happen and the input has not ended"));
+    if (actions.empty())
+      return Fail(Status::Internal("deadlock: nothing can happen and the input has not ended" + Picture()));
     const auto [what, which] = actions[rng_.Below(actions.size())];
     switch (what) {
       case 'p':

@@ -36,6 +36,7 @@ class SourceDriver {
   void RequestStop();
   SourceCell& cell() { return *cell_; }
   CreditPool& credits() { return *credits_; }
+  const CreditPool& credits() const { return *credits_; }
   Source& source() { return *source_; }
   const BoundSource& bound() const { return bound_; }
   int64_t retry_wait_us() const { return retry_wait_us_; }

@@ -109,6 +109,7 @@ SimResult RunDisturbed(const std::function<GraphSpec()>& make_spec, uint64_t see
     options.faults.sink_error = chance(0.005);
     options.faults.sink_retry = chance(0.01);
     options.faults.commit_unavailable = chance(0.6);
+    options.faults.commit_no_space = chance(0.3);
     options.faults.commit_crash = chance(0.3);
   }
   const std::unique_ptr<CheckpointStore> memory = NewMemoryStore();
@@ -120,6 +121,7 @@ SimResult RunDisturbed(const std::function<GraphSpec()>& make_spec, uint64_t see
   options.store_of_life = [&]() -> Result<CheckpointStore*> {
     FRESHET_ASSIGN_OR_RETURN(CheckpointStore * opened, store.NextLife(&draw));
     if (draw.Below(3) > 0) store.CrashAtCall(static_cast<int64_t>(draw.Below(40)));
+    if (draw.Below(2) > 0) store.FailAtCall(static_cast<int64_t>(draw.Below(40)));
     return opened;
   };
   return RunSimulation(make_spec, options);

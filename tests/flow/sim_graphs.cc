@@ -120,9 +120,9 @@ std::string RandomPipeline::WriteOperator(Rng& rng, const std::string& id) {
       if (left == right) return WriteOperator(rng, id);
       terminals_.push_back(id);
       if (rng.Below(2) == 0) terminals_.push_back(id + ".late");
-      return head + "join, inputs: [" + left + ", " + right + "], key: [k], right_prefix: right_, how: " +
-             (rng.Below(2) == 0 ? "left" : "inner") + (rng.Below(2) == 0 ? ", within: 1s" : ", window: {tumbling: 2s}") +
-             "}\n";
+      return head + "join, inputs: [" + left + ", " + right +
+             "], key: [k], right_prefix: right_, how: " + (rng.Below(2) == 0 ? "left" : "inner") +
+             (rng.Below(2) == 0 ? ", within: 1s" : ", window: {tumbling: 2s}") + "}\n";
     }
     case 6:
       streams_.push_back(id);
