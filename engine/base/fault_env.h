@@ -16,8 +16,8 @@ class FaultEnv final : public Env {
   explicit FaultEnv(Env* base) : base_(base) {}
 
   /// After `n` more good calls the next one fails with `status`; with `sticky` all later ones fail as well (a full
-  /// disk). An Append that fails for good writes the first half of its bytes, as a torn write does; one that may be tried
-  /// again takes none.
+  /// disk). An Append that fails for good writes the first half of its bytes, as a torn write does; one that may be
+  /// tried again takes none. What only reads is spared by kNoSpace.
   void FailAfter(int64_t n, Status status, bool sticky = false);
   /// No more faults.
   void Heal();

@@ -34,6 +34,8 @@ Result<std::unique_ptr<TbbRuntime>> RunSession::StartRuntime(const Pipeline& pip
   options.job.env = Env::Posix();
   options.job.state_directory = options_.state_directory;
   options.job.checkpoint_every = settings.checkpoint_every;
+  options.job.checkpoint_timeout = settings.checkpoint_timeout;
+  options.job.checkpoint_keep = settings.checkpoint_keep;
   options.job.lane_count = settings.parallelism > 0 ? settings.parallelism : AvailableCores();
   options.job.fresh = fresh;
   options.job.before_commit = CommitHolder(Env::Posix());
@@ -173,6 +175,32 @@ void RunSession::StopNow() {
 
 void RunSession::Finish() {
   if (runtime_ && !final_report_) SetOver(runtime_->Finish());
+}
+
+Status RunSession::MakeSavepoint(const std::string& name, bool checkpoint_first) {
+  constexpr int kLookCount = 1500;
+  constexpr int64_t kLookEveryUs = 20000;
+  const auto committed = [this] { return Report().committed; };
+  const auto ended = [this] {
+    const std::lock_guard lock(mutex_);
+    return final_report_.has_value();
+  };
+  if (checkpoint_first) {
+    const Epoch before = committed();
+    {
+      const std::lock_guard lock(mutex_);
+      if (!runtime_ || final_report_) return Status::Unavailable("the pipeline is not running");
+      runtime_->RequestCheckpoint();
+    }
+    for (int look = 0; committed() == before && !ended(); ++look) {
+      if (look == kLookCount)
+        return Status::Unavailable("no checkpoint came to its end: " + Report().checkpoint_last_error);
+      Env::Posix()->SleepMicros(kLookEveryUs);
+    }
+  }
+  const std::lock_guard lock(mutex_);
+  if (!runtime_ || final_report_) return Status::Unavailable("the pipeline is not running");
+  return runtime_->job().CopyStateTo(options_.state_directory + "/savepoints/" + name);
 }
 
 JobReport RunSession::Report() const {

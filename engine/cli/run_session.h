@@ -41,6 +41,10 @@ class RunSession {
   /// Joins everything. Idempotent.
   void Finish();
 
+  /// Makes STATE/savepoints/NAME from the newest checkpoint, or from one taken for it. Any thread but the session's
+  /// own.
+  Status MakeSavepoint(const std::string& name, bool checkpoint_first);
+
   PipelineView View() const;
   /// Looks at how busy the nodes are; call about once a second.
   void Observe();

@@ -13,6 +13,7 @@
 #include "engine/cli/progress.h"
 #include "engine/cli/run_session.h"
 #include "engine/cli/signals.h"
+#include "engine/cli/state_access.h"
 #include "engine/cli/summary.h"
 #include "engine/cli/verbs.h"
 #include "engine/serve/http_server.h"
@@ -32,11 +33,19 @@ struct RunArguments {
   bool watch = false;
   std::string http;
   std::string state;
+  std::string savepoint;
   std::string until_idle;
   int64_t limit = -1;
 };
 
 using Sessions = std::vector<std::unique_ptr<RunSession>>;
+
+/// Whether two paths lead to the same directory.
+bool SamePlace(const std::string& a, const std::string& b) {
+  const Result<FileInfo> at_a = Env::Posix()->Stat(a);
+  const Result<FileInfo> at_b = Env::Posix()->Stat(b);
+  return at_a.ok() && at_b.ok() && at_a->inode == at_b->inode;
+}
 
 Result<std::unique_ptr<HttpServer>> StartServer(const RunArguments& arguments, const Sessions& sessions) {
   if (arguments.http == "off") return std::unique_ptr<HttpServer>();
@@ -51,6 +60,11 @@ Result<std::unique_ptr<HttpServer>> StartServer(const RunArguments& arguments, c
     std::vector<PipelineView> views;
     for (const auto& session : sessions) views.push_back(session->View());
     return views;
+  };
+  options.savepoint = [&sessions](const std::string& directory, const std::string& name, bool checkpoint_first) {
+    for (const auto& session : sessions)
+      if (SamePlace(session->state_directory(), directory)) return session->MakeSavepoint(name, checkpoint_first);
+    return Status::NotFound("no pipeline of this process keeps its state in " + directory);
   };
   return HttpServer::Start(std::move(options));
 }
@@ -234,6 +248,16 @@ Sessions MakeSessions(const RunArguments& arguments, std::vector<Pipeline> pipel
   return sessions;
 }
 
+/// --savepoint: the state as it was then takes the place of what is there.
+Status GoBack(const RunArguments& arguments, const std::vector<Pipeline>& pipelines) {
+  if (arguments.savepoint.empty()) return Status::Ok();
+  if (pipelines.size() != 1 || arguments.fresh)
+    return Status::InvalidArgument("--savepoint goes with one FILE and without --fresh");
+  const std::string directory = arguments.state.empty() ? pipelines[0].settings().checkpoint_path : arguments.state;
+  FRESHET_ASSIGN_OR_RETURN(const std::string from, FindSavepoint(directory, arguments.savepoint));
+  return ReplaceState(Env::Posix(), directory, from);
+}
+
 int Run(const RunArguments& arguments) {
   Duration until_idle;
   if (!arguments.until_idle.empty()) {
@@ -245,6 +269,8 @@ int Run(const RunArguments& arguments) {
   std::vector<Pipeline> pipelines = LoadOrExplain(arguments.load, &exit_code);
   if (exit_code != kExitOk) return exit_code;
 
+  if (const Status status = GoBack(arguments, pipelines); !status.ok())
+    return Explain(status, status.code() == StatusCode::kInvalidArgument ? kExitWrong : ExitCodeOf(status, true));
   WatchSignals();
   WatchReloads();
   std::vector<FileWatch> watches;  // from here on: an edit while all this starts counts
@@ -294,6 +320,7 @@ Verb AddRunVerb(CLI::App& program) {
   app->add_option("--state", a->state, "State directory (with several files: its parent)");
   app->add_option("--limit", a->limit, "Stop like a signal after N records per source")->check(CLI::NonNegativeNumber);
   app->add_option("--until-idle", a->until_idle, "Stop like a signal when no record has come for this long, e.g. 30s");
+  app->add_option("--savepoint", a->savepoint, "Go back to this savepoint (or kept copy) first; one FILE only");
   app->add_option("--http", a->http, "Listen at HOST:PORT, or `off` (default 127.0.0.1:9464, or a free port)");
   app->add_flag("--json", a->json, "Print the summary as one line of JSON on standard output");
   app->add_flag("--watch", a->watch, "Take over edited pipeline files (and what they include) while running");

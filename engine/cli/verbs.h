@@ -23,7 +23,9 @@ Verb AddPlanVerb(CLI::App& program);
 Verb AddTestVerb(CLI::App& program);
 Verb AddBenchVerb(CLI::App& program);
 Verb AddHelpVerb(CLI::App& program);
+Verb AddSavepointVerb(CLI::App& program);
 Verb AddSchemaVerb(CLI::App& program);
+Verb AddStateVerb(CLI::App& program);
 Verb AddTopVerb(CLI::App& program);
 Verb AddVersionVerb(CLI::App& program);
 

@@ -117,6 +117,7 @@ class DeadLetterFile final : public Sink {
     std::string text;
     for (int32_t row = 0; row < batch.row_count(); ++row) AppendRecord(batch, row, &text);
     FRESHET_RETURN_IF_ERROR(file_->Append(text));
+    if (now_.size >= file_->size()) tail_.clear();  // the first of a new file
     now_.size = file_->size();
     now_.count += batch.row_count();
     tail_.append(text, text.size() > kTailBytes ? text.size() - kTailBytes : 0);

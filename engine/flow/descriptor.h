@@ -53,8 +53,8 @@ struct BoundOperator {
   /// empty.
   std::optional<std::vector<int>> key;
   /// For an operator that tells its inputs apart (a join): the key columns of each. Bounded inputs then come as they
-  /// come, not merged, and `input` of ProcessBatch says which it is; so all its outputs must be kByTime, in an order that
-  /// depends on rows alone.
+  /// come, not merged, and `input` of ProcessBatch says which it is; so all its outputs must be kByTime, in an order
+  /// that depends on rows alone.
   std::vector<std::vector<int>> input_keys;
   /// Has timers of the wall clock (Operator::OnClock): its output is no function of its input. Then no key: lanes would
   /// see different clocks. Refused where all sources are bounded, but for `--wall-clock` (SEMANTICS.md §2.6).

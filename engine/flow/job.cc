@@ -8,6 +8,7 @@
 #include "engine/flow/dead_letter_file.h"
 #include "engine/flow/operator_cell.h"
 #include "engine/flow/planted_bugs.h"
+#include "engine/flow/state_check.h"
 
 namespace freshet {
 namespace {
@@ -15,6 +16,7 @@ namespace {
 constexpr int64_t kRetryWaitMinUs = 50000;
 constexpr int64_t kRetryWaitMaxUs = 10000000;
 constexpr size_t kWaitedForShown = 3;
+constexpr size_t kKeptNameDigits = 12;  // so that names are in order of time
 
 /// Whether a checkpoint that the store refused so may go through later. A crash of the simulator's may not.
 bool MayCommitLater(const Status& status) {
@@ -111,6 +113,8 @@ Status Job::Open() {
       tables_.Load(*manifest);
     }
   }
+  if (environment_.restored.number > 0) FRESHET_RETURN_IF_ERROR(CheckNodeTypes(spec_, *environment_.store));
+  kept_us_ = options_.env->SteadyMicros();
   committed_ = environment_.restored;
   next_epoch_ = {environment_.restored.number + 1};
   plan_ = PlanGraph(spec_, options_.lane_count);
@@ -390,7 +394,9 @@ Status Job::CommitReady() {
         ByteSink sink;
         EncodeCounters(sums[n], sink);
         rows_.Put(kEngineTable, 0, EngineKey("counters", spec_.nodes[n].id), sink.bytes());
+        if (!types_put_) rows_.Put(kEngineTable, 0, EngineKey("type", spec_.nodes[n].id), spec_.nodes[n].type);
       }
+      types_put_ = true;
       manifest.program_version = FRESHET_VERSION;
       manifest.pipeline_name = spec_.pipeline_name;
       manifest.committed_wall_us = options_.env->WallMicros();
@@ -425,7 +431,29 @@ Status Job::CommitReady() {
     // After one that was given up too: with all cells ended nothing else would bring the last epoch up again.
     if (!finished_) CheckComplete();
   }
+  if (committed) KeepCopy();
   return Status::Ok();
+}
+
+Status Job::CopyStateTo(const std::string& directory) {
+  if (environment_.store == nullptr) return Status::Unsupported("this pipeline keeps no state");
+  FRESHET_RETURN_IF_ERROR(options_.env->MakeDirectories(DirectoryOf(directory)));
+  return environment_.store->CopyTo(directory);
+}
+
+/// Every `keep_every` a copy, the oldest ones beyond `checkpoint_keep` go. A copy that fails is no reason to stop.
+void Job::KeepCopy() {
+  const int64_t now_us = options_.env->SteadyMicros();
+  if (owned_store_ == nullptr || options_.checkpoint_keep <= 0 || now_us - kept_us_ < options_.keep_every.us) return;
+  kept_us_ = now_us;
+  const std::string kept = options_.state_directory + "/kept";
+  std::string name = std::to_string(committed_.number);
+  name.insert(0, kKeptNameDigits - std::min(kKeptNameDigits, name.size()), '0');
+  Status status = CopyStateTo(kept + "/" + name);
+  if (Result<std::vector<std::string>> names = options_.env->List(kept); status.ok() && names.ok())
+    for (size_t i = 0; i + static_cast<size_t>(options_.checkpoint_keep) < names->size(); ++i)
+      if (Status removed = options_.env->RemoveTree(kept + "/" + (*names)[i]); !removed.ok()) status = removed;
+  if (!status.ok()) Log(LogLevel::kWarning, "no copy of the state was kept", {{"reason", status.ToString()}});
 }
 
 void Job::EpochCommitted(const Manifest& manifest) {

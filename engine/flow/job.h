@@ -31,6 +31,8 @@ struct JobOptions {
   Duration checkpoint_every = Duration::Seconds(10);
   Duration checkpoint_timeout = Duration::Seconds(600);  ///< from the barrier's start; then the epoch is given up
   Duration stop_patience = Duration::Seconds(10);  ///< how long a stop waits for a checkpoint or an output that fails
+  int checkpoint_keep = 2;  ///< copies of the state kept in STATE/kept, one every `keep_every`; 0: none
+  Duration keep_every = Duration::Seconds(600);
   int lane_count = 1;
   int decoder_count = 1;  ///< how many chunks of a source may be decoded at once; for the report
   int32_t batch_row_count_max = kBatchRowCountMax;
@@ -134,6 +136,8 @@ class Job final : public CellListener {
   bool paused() const { return paused_.load(); }
   /// Why the last epoch was given up, if no later one was committed.
   Status last_failure() const;
+  /// Makes a copy of the newest committed epoch; see CheckpointStore::CopyTo. Any thread.
+  Status CopyStateTo(const std::string& directory);
   /// Gives the epoch under way up if it has taken longer than `checkpoint_timeout`.
   void GiveUpSlowEpoch();
   bool finished() const { return finished_.load(); }
@@ -172,6 +176,7 @@ class Job final : public CellListener {
   /// Rows that the inputs of a node have sent by all that is counted.
   int64_t RowsSentTo(const NodeSpec& node, const std::vector<NodeCounters>& counters) const;
   Status ReadRowsBefore();
+  void KeepCopy();
   NodeClass ClassOf(int node) const;
 
   GraphSpec spec_;
@@ -208,6 +213,8 @@ class Job final : public CellListener {
   std::set<int> unprepared_;          ///< sinks that have ended and have to prepare again
   Status last_failure_;
   int failures_in_a_row_ = 0;
+  bool types_put_ = false;  ///< the types of the nodes are in rows_, or committed
+  int64_t kept_us_ = 0;     ///< when the last copy was kept, or the job began
   std::atomic<int64_t> retry_wait_us_{0};
   std::atomic<bool> paused_{false};
   JobReport totals_;  ///< checkpoint figures only

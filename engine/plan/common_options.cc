@@ -142,13 +142,17 @@ const std::vector<OptionSpec>& SourceOptions() {
 
 const std::vector<OptionSpec>& SettingsOptions() {
   static const std::vector<OptionSpec> options = [] {
-    OptionSpec keep = AtLeast(1, Option("keep", OptionKind::kInt, "2", "How many older copies of the state are kept."));
+    OptionSpec keep = AtLeast(1, Option("keep", OptionKind::kInt, "2",
+                                        "How many copies of the state are kept beside it, one every 10 minutes; "
+                                        "`freshet run FILE --savepoint NUMBER` goes back to one."));
     keep.max = 1000;
     return std::vector<OptionSpec>{
         Option("parallelism", OptionKind::kString, "auto",
                "How many lanes: `auto` (the cores the process may use) or a number up to 128."),
         Object("checkpoint", "How and where the state is kept.",
                {AtLeast(1000, Option("every", OptionKind::kDuration, "10s", "Time between checkpoints.")),
+                AtLeast(1000000, Option("timeout", OptionKind::kDuration, "10m",
+                                        "A checkpoint that takes longer is given up and tried again.")),
                 Option("path", OptionKind::kPath, "",
                        "The directory of the state; ~/.local/state/freshet/NAME unless FRESHET_STATE is set."),
                 keep}),
@@ -183,6 +187,7 @@ Settings ReadSettings(const OptionsNode& options, const std::string& directory, 
   }
   const OptionsNode checkpoint = options.GetObject("checkpoint");
   settings.checkpoint_every = checkpoint.GetDuration("every");
+  settings.checkpoint_timeout = checkpoint.GetDuration("timeout");
   settings.checkpoint_keep = static_cast<int>(checkpoint.GetInt("keep"));
   settings.checkpoint_path = checkpoint.GetString("path");
   if (settings.checkpoint_path.empty()) {
@@ -199,7 +204,6 @@ Settings ReadSettings(const OptionsNode& options, const std::string& directory, 
   };
   without_effect(options, "memory_limit");
   without_effect(options, "linger");
-  without_effect(checkpoint, "keep");
   settings.memory_limit = options.FindInt("memory_limit");
   settings.linger = options.GetDuration("linger");
   return settings;

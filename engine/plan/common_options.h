@@ -25,6 +25,7 @@ std::vector<OptionSpec> AllOptions(const NodeDescriptor& descriptor);
 struct Settings {
   int parallelism = 0;  ///< 0: as many as the process may use
   Duration checkpoint_every = Duration::Seconds(10);
+  Duration checkpoint_timeout = Duration::Seconds(600);
   std::string checkpoint_path;  ///< the state directory, relative to the cwd or absolute
   int checkpoint_keep = 2;
   std::optional<int64_t> memory_limit;  ///< bytes; absent: half of what the process may use

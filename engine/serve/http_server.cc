@@ -128,7 +128,8 @@ class HttpServer::Impl {
   void AddRoutes() {
     server_.set_pre_routing_handler([this](const Request& request, Response& response) {
       using Outcome = httplib::Server::HandlerResponse;
-      if (request.method != "GET" && request.method != "HEAD") {
+      const bool savepoint = request.method == "POST" && request.path == kSavepointPath && options_.savepoint;
+      if (request.method != "GET" && request.method != "HEAD" && !savepoint) {
         Refuse(response, 405, "only GET and HEAD");
         return Outcome::Handled;
       }
@@ -158,9 +159,20 @@ class HttpServer::Impl {
       json.EndArray().EndObject();
       Answer(r, 200, json.text() + "\n", "application/json");
     });
+    server_.Post(kSavepointPath, [this](const Request& request, Response& r) { Savepoint(request, r); });
     server_.set_error_handler([](const Request&, Response& r) {
       if (r.body.empty()) Refuse(r, r.status, "there are /healthz, /readyz, /metrics and /api/v1/pipeline");
     });
+  }
+
+  void Savepoint(const Request& request, Response& response) {
+    const std::string name = request.get_header_value(kSavepointHeader);
+    if (name.empty() || name.find_first_not_of(kSavepointNameLetters) != std::string::npos)
+      return Refuse(response, 400, std::string("send a name of letters, digits, - and _ as ") + kSavepointHeader);
+    const Status status = options_.savepoint(request.get_header_value(kSavepointStateHeader), name,
+                                             request.has_header(kSavepointFreshHeader));
+    if (!status.ok()) return Refuse(response, 409, status.ToString());
+    Answer(response, 200, "{}\n", "application/json");
   }
 
   /// Ready: every pipeline has started and none has failed.

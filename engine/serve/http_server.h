@@ -20,6 +20,14 @@ struct HttpAddress {
 };
 Result<HttpAddress> ParseHttpAddress(const std::string& text);
 
+/// How a running engine is asked for a copy of its state: POST kSavepointPath with these headers (a web page of another
+/// origin cannot send them): the name, the state directory, and whether a checkpoint is taken for it first.
+inline constexpr const char* kSavepointPath = "/api/v1/savepoint";
+inline constexpr const char* kSavepointHeader = "X-Freshet-Savepoint";
+inline constexpr const char* kSavepointStateHeader = "X-Freshet-State";
+inline constexpr const char* kSavepointFreshHeader = "X-Freshet-Checkpoint-First";
+inline constexpr const char* kSavepointNameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+
 /// Answers GET and HEAD of /healthz, /readyz, /metrics and /api/v1/pipeline on threads of its own; nothing else.
 ///
 /// Beyond loopback every request needs `Authorization: Bearer TOKEN`, and Start refuses to listen there without a
@@ -35,6 +43,8 @@ class HttpServer {
     std::string token;       ///< required beyond loopback
     std::function<std::vector<PipelineView>()> snapshot;
     std::function<int64_t()> now_wall_us;
+    /// Makes STATE/savepoints/NAME for the pipeline whose state lies in `state_directory`; absent: refused.
+    std::function<Status(const std::string& state_directory, const std::string& name, bool checkpoint_first)> savepoint;
   };
   static Result<std::unique_ptr<HttpServer>> Start(Options options);
   ~HttpServer();

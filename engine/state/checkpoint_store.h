@@ -130,12 +130,28 @@ class CheckpointStore {
   virtual OutboxStore* outbox() { return nullptr; }
   /// Bytes on disk, now. Thread-safe.
   virtual int64_t disk_bytes() const { return 0; }
+  /// Empties tables and commits `rows` and the manifest with that, all or nothing.
+  virtual Status DropTables(const Manifest& manifest, const std::vector<TableId>& tables, EpochRows&& rows) {
+    (void)tables;
+    (void)rows;
+    return Status::Unsupported("this store cannot drop tables of " + manifest.pipeline_name);
+  }
+  /// Makes `directory` (which must not exist) a state directory with the newest committed epoch; hard links, so that it
+  /// costs little. It appears whole or not at all. Thread-safe.
+  virtual Status CopyTo(const std::string& directory) {
+    return Status::Unsupported("this store cannot be copied to " + directory);
+  }
 };
 
 /// RocksDB in `directory`/db; the directory is created, and locked against other processes (kLocked, with a sentence
 /// that says what to do). A broken database gives kDataLoss with what to do. `fresh` removes what was there first.
 /// `env` is for the files beside the database; faults inside it are injected by tests through RocksDB's own FileSystem.
 Result<std::unique_ptr<CheckpointStore>> OpenRocksDbStore(Env* env, const std::string& directory, bool fresh);
+/// The same for looking only: takes no lock and writes nothing. NotFound if there is no state.
+Result<std::unique_ptr<CheckpointStore>> OpenRocksDbStoreReadOnly(Env* env, const std::string& directory);
+/// Puts the state of another directory (a savepoint) in place of the one in `directory`, which must not be in use.
+/// After a crash on the way one of the two is there.
+Status ReplaceState(Env* env, const std::string& directory, const std::string& from);
 /// For tests and `--no-state`-like uses: keeps all in memory; `snapshot` semantics equal those of RocksDB.
 std::unique_ptr<CheckpointStore> NewMemoryStore();
 

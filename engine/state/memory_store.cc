@@ -52,6 +52,12 @@ class MemoryStore final : public CheckpointStore {
     return std::optional<std::string>(value);
   }
 
+  Status DropTables(const Manifest& manifest, const std::vector<TableId>& tables, EpochRows&& rows) override {
+    for (const TableId table : tables)
+      rows_.erase(rows_.lower_bound(EncodeRowKey(table, 0, {})), rows_.lower_bound(RowKeyAfter(table, kStoreKeyGroup)));
+    return Commit(manifest, std::move(rows));
+  }
+
   OutboxStore* outbox() override { return outbox_.get(); }
 
  private:

@@ -8,6 +8,7 @@
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_writer.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
 #include <atomic>
@@ -33,6 +34,10 @@ constexpr size_t kBlockCacheBytes = 8 << 20;
 constexpr size_t kBlockBytes = 16 << 10;
 constexpr const char* kDatabase = "/db";
 constexpr const char* kStaging = "/staging";
+/// The last epoch that was ingested: a row in the sorted file itself, and one in every epoch since.
+constexpr const char* kIngested = "ingested";
+constexpr const char* kIngestedBefore = "ingested before";
+constexpr const char* kReplaced = "/db.replaced";
 constexpr const char* kLockFile = "/LOCK";
 
 rocksdb::Slice SliceOf(std::string_view v) { return {v.data(), v.size()}; }
@@ -119,6 +124,20 @@ class RocksDbStore final : public CheckpointStore {
         outbox_(NewRocksDbOutbox([this](const auto& body) { return WithOutbox(body); })) {}
   ~RocksDbStore() override { CloseDatabase(); }
 
+  /// For looking only: Commit must not be called.
+  Status OpenReadOnly() {
+    rocksdb::DB* db = nullptr;
+    std::vector<rocksdb::ColumnFamilyHandle*> families;
+    rocksdb::Status s = rocksdb::DB::OpenForReadOnly(
+        options_, directory_ + kDatabase, {{rocksdb::kDefaultColumnFamilyName, options_}, {kOutboxFamily, options_}},
+        &families, &db);
+    const bool without_outbox = s.IsInvalidArgument();
+    if (without_outbox)
+      s = rocksdb::DB::OpenForReadOnly(options_, directory_ + kDatabase,
+                                       {{rocksdb::kDefaultColumnFamilyName, options_}}, &families, &db);
+    return Opened(s, db, families);
+  }
+
   /// Opens the database, or closes and opens it again.
   Status Open() {
     CloseDatabase();
@@ -127,23 +146,7 @@ class RocksDbStore final : public CheckpointStore {
     const rocksdb::Status s =
         rocksdb::DB::Open(options_, directory_ + kDatabase,
                           {{rocksdb::kDefaultColumnFamilyName, options_}, {kOutboxFamily, options_}}, &families, &db);
-    db_.reset(db);
-    for (rocksdb::ColumnFamilyHandle* family : families) families_.emplace_back(family);
-    if (s.IsInvalidArgument() && s.ToString().find("olumn famil") != std::string::npos)
-      return Status::Unsupported("the state in " + directory_ +
-                                 " was written by a newer Freshet: run that one, or start over with `--fresh`");
-    if (s.IsIOError() && s.ToString().find("No such file") != std::string::npos)
-      return DamagedState(directory_, s.ToString());
-    FRESHET_RETURN_IF_ERROR(StatusOf(s, directory_));
-    FRESHET_ASSIGN_OR_RETURN(const std::optional<Manifest> manifest, Load());
-    if (manifest) {
-      committed_ = manifest->epoch;
-      return Status::Ok();
-    }
-    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
-    it->SeekToFirst();
-    if (it->Valid()) return DamagedState(directory_, "rows without a manifest");
-    return StatusOf(it->status(), directory_);
+    return Opened(s, db, families);
   }
 
   Result<std::optional<Manifest>> Load() override {
@@ -165,16 +168,57 @@ class RocksDbStore final : public CheckpointStore {
       return Status::Unavailable("the store is still merging earlier checkpoints: this one is skipped");
     // The manifest is one more row: whatever makes the rows visible makes it visible.
     rows.Put(kEngineTable, kStoreKeyGroup, "manifest", manifest.Encode());
-    const auto& sorted = rows.Sorted();
+    (void)rows.Sorted();
     const bool small =
-        static_cast<int64_t>(sorted.size()) <= kWriteBatchKeyCountMax && rows.byte_size() <= kWriteBatchBytesMax;
+        static_cast<int64_t>(rows.count()) <= kWriteBatchKeyCountMax && rows.byte_size() <= kWriteBatchBytesMax;
+    const std::string ingested = small ? last_ingested_ : std::to_string(manifest.epoch.number);
+    // A batch has this row only where a failed ingest may have left one in `rows`.
+    if (!small || ingest_row_left_) rows.Put(kEngineTable, kStoreKeyGroup, kIngested, ingested);
+    if (!ingested.empty()) rows.Put(kEngineTable, kStoreKeyGroup, kIngestedBefore, ingested);
+    const auto& sorted = rows.Sorted();
     const rocksdb::Status s = small ? WriteRows(sorted, rows.byte_size()) : IngestRows(sorted);
     if (!s.ok()) failed_ = true;
-    if (!s.ok() && !small) ingest_failed_ = true;
+    if (!s.ok() && !small) ingest_failed_ = ingest_row_left_ = true;
     FRESHET_RETURN_IF_ERROR(StatusOf(s, directory_));
     committed_ = manifest.epoch;
+    last_ingested_ = ingested;
+    ingest_row_left_ = false;
     rows = EpochRows();
     return Status::Ok();
+  }
+
+  Status DropTables(const Manifest& manifest, const std::vector<TableId>& tables, EpochRows&& rows) override {
+    const std::shared_lock lock(database_mutex_);
+    rows.Put(kEngineTable, kStoreKeyGroup, "manifest", manifest.Encode());
+    rocksdb::WriteBatch batch;
+    for (const TableId table : tables) {
+      rocksdb::Status s = batch.DeleteRange(EncodeRowKey(table, 0, {}), RowKeyAfter(table, kStoreKeyGroup));
+      if (!s.ok()) return StatusOf(s, directory_);
+    }
+    FRESHET_RETURN_IF_ERROR(StatusOf(Fill(rows.Sorted(), &batch), directory_));
+    rocksdb::WriteOptions write;
+    write.sync = true;
+    FRESHET_RETURN_IF_ERROR(StatusOf(db_->Write(write, &batch), directory_));
+    committed_ = manifest.epoch;
+    return Status::Ok();
+  }
+
+  Status CopyTo(const std::string& directory) override {
+    const std::shared_lock lock(database_mutex_);
+    if (!db_) return Status::Io("the state in " + directory_ + " could not be opened again after an error");
+    if (env_->Stat(directory).ok()) return Status::AlreadyExists(directory + " exists already; choose another name");
+    const std::string unfinished = directory + ".part";
+    FRESHET_RETURN_IF_ERROR(env_->RemoveTree(unfinished));
+    FRESHET_RETURN_IF_ERROR(env_->MakeDirectories(unfinished));
+    rocksdb::Checkpoint* made = nullptr;
+    rocksdb::Status s = rocksdb::Checkpoint::Create(db_.get(), &made);
+    const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+    if (s.ok()) s = checkpoint->CreateCheckpoint(unfinished + kDatabase);
+    Status status = StatusOf(s, directory);
+    if (status.ok()) status = env_->Rename(unfinished, directory);
+    if (status.ok()) status = env_->SyncDirectory(DirectoryOf(directory));
+    if (!status.ok()) (void)env_->RemoveTree(unfinished).ok();
+    return status;
   }
 
   Status Scan(TableId table, uint16_t first_key_group, uint16_t last_key_group,
@@ -219,6 +263,31 @@ class RocksDbStore final : public CheckpointStore {
   }
 
  private:
+  Status Opened(const rocksdb::Status& s, rocksdb::DB* db, const std::vector<rocksdb::ColumnFamilyHandle*>& families) {
+    db_.reset(db);
+    for (rocksdb::ColumnFamilyHandle* family : families) families_.emplace_back(family);
+    if (s.IsInvalidArgument() && s.ToString().find("olumn famil") != std::string::npos)
+      return Status::Unsupported("the state in " + directory_ +
+                                 " was written by a newer Freshet: run that one, or start over with `--fresh`");
+    if (s.IsIOError() && s.ToString().find("No such file") != std::string::npos)
+      return DamagedState(directory_, s.ToString());
+    FRESHET_RETURN_IF_ERROR(StatusOf(s, directory_));
+    FRESHET_ASSIGN_OR_RETURN(const std::optional<Manifest> manifest, Load());
+    if (manifest) {
+      committed_ = manifest->epoch;
+      FRESHET_ASSIGN_OR_RETURN(const auto in_file, GetRow(EncodeRowKey(kEngineTable, kStoreKeyGroup, kIngested)));
+      FRESHET_ASSIGN_OR_RETURN(const auto since, GetRow(EncodeRowKey(kEngineTable, kStoreKeyGroup, kIngestedBefore)));
+      // RocksDB takes a version file that was cut for a short one, and misses sorted files in silence.
+      if (since && since != in_file) return DamagedState(directory_, "a sorted file is missing from the version file");
+      last_ingested_ = since.value_or(std::string());
+      return Status::Ok();
+    }
+    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
+    it->SeekToFirst();
+    if (it->Valid()) return DamagedState(directory_, "rows without a manifest");
+    return StatusOf(it->status(), directory_);
+  }
+
   /// After a failure. Resume writes a new version file: the old one may name a sorted file whose ingestion failed at
   /// the last moment and which RocksDB has deleted. Opening anew then, because an ingest right after Resume can hit an
   /// assertion inside RocksDB 7.8.
@@ -282,13 +351,18 @@ class RocksDbStore final : public CheckpointStore {
     return std::optional<std::string>(*value);
   }
 
-  rocksdb::Status WriteRows(const std::vector<EpochRows::Row>& rows, int64_t bytes) {
-    rocksdb::WriteBatch batch(static_cast<size_t>(bytes) + rows.size() * 8 + 64);
+  static rocksdb::Status Fill(const std::vector<EpochRows::Row>& rows, rocksdb::WriteBatch* batch) {
     for (const EpochRows::Row& row : rows) {
-      rocksdb::Status s =
-          row.erased() ? batch.Delete(SliceOf(row.key())) : batch.Put(SliceOf(row.key()), SliceOf(row.framed_value()));
+      rocksdb::Status s = row.erased() ? batch->Delete(SliceOf(row.key()))
+                                       : batch->Put(SliceOf(row.key()), SliceOf(row.framed_value()));
       if (!s.ok()) return s;
     }
+    return rocksdb::Status::OK();
+  }
+
+  rocksdb::Status WriteRows(const std::vector<EpochRows::Row>& rows, int64_t bytes) {
+    rocksdb::WriteBatch batch(static_cast<size_t>(bytes) + rows.size() * 8 + 64);
+    if (rocksdb::Status s = Fill(rows, &batch); !s.ok()) return s;
     rocksdb::WriteOptions write;
     write.sync = true;
     return db_->Write(write, &batch);
@@ -327,9 +401,28 @@ class RocksDbStore final : public CheckpointStore {
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<std::unique_ptr<rocksdb::ColumnFamilyHandle>> families_;  ///< default, outbox
   Epoch committed_;
+  bool ingest_row_left_ = false;
+  std::string last_ingested_;  ///< the epoch, as in its row; empty: none yet
   std::atomic<bool> failed_{false};
   bool ingest_failed_ = false;  ///< the version file may name a file that is gone
 };
+
+Result<std::unique_ptr<FileLock>> LockState(Env* env, const std::string& directory) {
+  Result<std::unique_ptr<FileLock>> lock = env->Lock(directory + kLockFile);
+  if (lock.ok() || lock.status().code() != StatusCode::kLocked) return lock;
+  return Status::Locked(
+      "the state in " + directory +
+      " is in use by another Freshet process: stop that one, or give this pipeline another place with "
+      "`settings.checkpoint.path`");
+}
+
+/// A ReplaceState that died halfway left the state under another name.
+Status FinishReplacing(Env* env, const std::string& directory) {
+  const std::string replaced = directory + kReplaced;
+  if (!env->Stat(replaced).ok()) return Status::Ok();
+  if (env->Stat(directory + kDatabase).ok()) return env->RemoveTree(replaced);
+  return env->Rename(replaced, directory + kDatabase);
+}
 
 /// RocksDB would take a directory without its CURRENT file for a new database, and bury what is there.
 Status CheckNotHeadless(Env* env, const std::string& directory) {
@@ -349,22 +442,43 @@ Status CheckNotHeadless(Env* env, const std::string& directory) {
 Result<std::unique_ptr<CheckpointStore>> OpenRocksDbStoreOn(std::shared_ptr<rocksdb::FileSystem> file_system, Env* env,
                                                             const std::string& directory, bool fresh) {
   FRESHET_RETURN_IF_ERROR(env->MakeDirectories(directory));
-  Result<std::unique_ptr<FileLock>> lock = env->Lock(directory + kLockFile);
-  if (!lock.ok()) {
-    if (lock.status().code() != StatusCode::kLocked) return std::move(lock).status();
-    return Status::Locked(
-        "the state in " + directory +
-        " is in use by another Freshet process: stop that one, or give this pipeline another place with "
-        "`settings.checkpoint.path`");
-  }
+  FRESHET_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock, LockState(env, directory));
+  FRESHET_RETURN_IF_ERROR(FinishReplacing(env, directory));
   if (fresh) FRESHET_RETURN_IF_ERROR(env->RemoveTree(directory + kDatabase));
   FRESHET_RETURN_IF_ERROR(env->RemoveTree(directory + kStaging));
   FRESHET_RETURN_IF_ERROR(env->MakeDirectories(directory + kStaging));
   FRESHET_RETURN_IF_ERROR(CheckNotHeadless(env, directory));
   std::unique_ptr<rocksdb::Env> own_env = file_system ? rocksdb::NewCompositeEnv(std::move(file_system)) : nullptr;
-  auto store = std::make_unique<RocksDbStore>(env, directory, std::move(lock).value(), std::move(own_env));
+  auto store = std::make_unique<RocksDbStore>(env, directory, std::move(lock), std::move(own_env));
   FRESHET_RETURN_IF_ERROR(store->Open());
   return std::unique_ptr<CheckpointStore>(std::move(store));
+}
+
+Result<std::unique_ptr<CheckpointStore>> OpenRocksDbStoreReadOnly(Env* env, const std::string& directory) {
+  if (!env->Stat(directory + kDatabase).ok())
+    return Status::NotFound("there is no state in " + directory + "; a pipeline that ran keeps it there");
+  FRESHET_RETURN_IF_ERROR(CheckNotHeadless(env, directory));
+  auto store = std::make_unique<RocksDbStore>(env, directory, nullptr, nullptr);
+  FRESHET_RETURN_IF_ERROR(store->OpenReadOnly());
+  return std::unique_ptr<CheckpointStore>(std::move(store));
+}
+
+Status ReplaceState(Env* env, const std::string& directory, const std::string& from) {
+  FRESHET_RETURN_IF_ERROR(env->MakeDirectories(directory));
+  FRESHET_ASSIGN_OR_RETURN(const std::unique_ptr<FileLock> lock, LockState(env, directory));
+  FRESHET_RETURN_IF_ERROR(FinishReplacing(env, directory));
+  const std::string incoming = directory + "/incoming";
+  FRESHET_RETURN_IF_ERROR(env->RemoveTree(incoming));
+  {
+    FRESHET_ASSIGN_OR_RETURN(const auto store, OpenRocksDbStoreOn(nullptr, env, from, false));
+    FRESHET_RETURN_IF_ERROR(store->CopyTo(incoming));
+  }
+  const std::string database = directory + kDatabase;
+  if (env->Stat(database).ok()) FRESHET_RETURN_IF_ERROR(env->Rename(database, directory + kReplaced));
+  FRESHET_RETURN_IF_ERROR(env->Rename(incoming + kDatabase, database));
+  FRESHET_RETURN_IF_ERROR(env->SyncDirectory(directory));
+  FRESHET_RETURN_IF_ERROR(env->RemoveTree(directory + kReplaced));
+  return env->RemoveTree(incoming);
 }
 
 Result<std::unique_ptr<CheckpointStore>> OpenRocksDbStore(Env* env, const std::string& directory, bool fresh) {

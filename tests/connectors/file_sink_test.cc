@@ -5,6 +5,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "connectors/blackhole/blackhole.h"
 #include "engine/base/fault_env.h"
@@ -281,6 +282,42 @@ TEST_CASE("FileSink_AnyFailingCall_EndsInAStatusAndRestores") {
     again->Close();
     CHECK(Read(path) == Text(0, 12));
     if (env.fault_count() == 0) break;
+  }
+}
+
+TEST_CASE("FileSink_FullAtAnyCall_CallsAreRepeatedAndNoRowIsLostOrTwice") {
+  for (const bool gzip : {false, true}) {
+    for (int n = 0;; ++n) {
+      REQUIRE(n < 300);
+      CAPTURE(gzip);
+      CAPTURE(n);
+      TemporaryDirectory dir;
+      const std::string path = dir / "out";
+      FaultEnv env(Env::Posix());
+      const auto sink = MakeFileSink({.path = path, .gzip = gzip});
+      REQUIRE(sink->Open(Fresh(&env)).ok());
+      env.FailAfter(n, Status::NoSpace("injected: no space left on device"));
+      // Until it passes; what cannot be repeated (a failed fsync) ends the run.
+      bool over = false;
+      const auto repeat = [&](const std::function<Status()>& call) {
+        Status status = Status::NoSpace("first");
+        while (!over && status.retry() == RetryHint::kLater) status = call();
+        over = over || !status.ok();
+      };
+      for (int64_t row = 0; row < 6000 && !over; row += 1500) {
+        repeat([&] { return sink->Write(Rows(row, row + 1500), row); });
+        uint64_t epoch = static_cast<uint64_t>(row);
+        repeat([&] { return sink->PrepareCommit({++epoch}).status(); });
+        repeat([&] { return sink->Commit({epoch}); });
+      }
+      repeat([&] { return sink->Finish(); });
+      sink->Close();
+      if (!over) {
+        const std::string text = gzip ? Gunzip(path) : Read(path);
+        REQUIRE((text == Text(0, 6000)));
+      }
+      if (env.fault_count() == 0) break;
+    }
   }
 }
 

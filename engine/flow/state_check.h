@@ -1,0 +1,39 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/flow/graph_spec.h"
+#include "engine/state/checkpoint_store.h"
+
+namespace freshet {
+
+/// What becomes of a node's state when a pipeline starts on a checkpoint (SEMANTICS.md §5.6).
+struct StateVerdict {
+  enum class Kind : uint8_t {
+    kKept,      ///< goes on from it
+    kMigrated,  ///< goes on; its tables are rewritten in a newer codec
+    kNew,       ///< the checkpoint does not know it: starts empty
+    kRefused,   ///< does not fit
+    kUnused,    ///< stands in the checkpoint, not in the pipeline: stays there
+  };
+  Kind kind = Kind::kKept;
+  std::string node_id;
+  std::string reason;  ///< why it is refused
+};
+const char* StateVerdictName(StateVerdict::Kind kind);
+
+/// Opens every operator against what is declared in the store, without its rows; nothing is written. One verdict a node
+/// in the pipeline's order, then the unused ones by name.
+Result<std::vector<StateVerdict>> CheckState(const GraphSpec& spec, CheckpointStore& store, Env* env);
+
+/// The tables and rows that a store holds for a node, the node's helpers (sorter, merge) included.
+std::vector<Manifest::Table> TablesOfNode(const Manifest& manifest, const std::string& node_id);
+/// Removes a node from a store: it starts empty, the others go on. Returns how many rows went. NotFound if the store
+/// does not know it. REQUIRES: nobody else uses the store.
+Result<int64_t> DropNode(CheckpointStore& store, const std::string& node_id, int64_t now_wall_us);
+
+/// InvalidArgument, with the ways out, if a node of the pipeline has another type than the one its state was kept for.
+Status CheckNodeTypes(const GraphSpec& spec, CheckpointStore& store);
+
+}  // namespace freshet
