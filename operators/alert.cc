@@ -337,6 +337,7 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   for (size_t i = 0; i < key->size(); ++i) key_columns.push_back(static_cast<int>(2 + i));
   bound.outputs = {{"", plan->output, OutputOrder::kByTime, key_columns},
                    {"late", LateSchema(*input), OutputOrder::kInputOrder, {}}};
+  bound.outputs[0].alert_rows = true;
   bound.node_class = NodeClass::kStateful;
   bound.input_order = InputOrder::kByEventTime;
   if (!key->empty()) bound.key = *key;

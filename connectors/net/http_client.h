@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -43,10 +44,13 @@ class HttpClient {
   /// Any answer is OK, whatever its status. kUnavailable: no answer (refused, timed out, broken off). kInvalidArgument:
   /// the url or a header cannot be used. Messages name the host, never the url's path, query or credentials.
   Result<HttpResponse> Send(const HttpRequest& request);
+  /// A Send under way gives up within about a second, later ones at once. Any thread.
+  void Interrupt() { interrupted_ = true; }
 
  private:
   struct Handle;
   std::unique_ptr<Handle> handle_;
+  std::atomic<bool> interrupted_{false};
 };
 
 /// scheme://host:port of a url, without anything secret; "the url" if it has no host.

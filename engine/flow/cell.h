@@ -44,6 +44,8 @@ class CellListener {
   /// The cell has seen the end of all its inputs and will send nothing more.
   virtual void OnEnded(CellSnapshot snapshot) = 0;
   virtual void OnFailure(int cell, Status status) = 0;
+  /// Rows wait for the next checkpoint before they can leave.
+  virtual void OnCheckpointWanted() {}
 };
 
 /// Table numbers of the run: known ones from the manifest, new ones as operators open tables. Thread-safe.
@@ -71,6 +73,7 @@ struct CellEnvironment {
   TableDirectory* tables = nullptr;
   Epoch restored;  ///< 0: fresh start
   bool fresh_forced = false;
+  std::string state_directory;  ///< may be empty
   int32_t batch_row_count_max = kBatchRowCountMax;
   int64_t edge_budget_bytes = kEdgeBudgetBytes;
 };
@@ -170,7 +173,7 @@ class Cell {
     bool ended = false;
     std::string waiting_for;  ///< the error that an attempt to come may overcome; empty: nothing
   };
-  Published published() const;
+  virtual Published published() const;
   /// Where the time of the chain's elements went. Any thread.
   std::vector<Activity> activity() const;
   bool failed() const { return failed_; }

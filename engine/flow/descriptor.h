@@ -9,6 +9,7 @@
 
 #include "engine/base/env.h"
 #include "engine/batch/schema.h"
+#include "engine/flow/network_sink.h"
 #include "engine/flow/operator.h"
 #include "engine/flow/sink.h"
 #include "engine/flow/source.h"
@@ -40,6 +41,8 @@ struct OutputPort {
   /// Later rows may replace earlier ones: the columns `revision` and `op` say which. The planner hands it on through
   /// row-wise operators and checks who reads it.
   bool revises = false;
+  /// Rows are told apart by `alert_id` and `state`, through replays too. The planner hands it on as well.
+  bool alert_rows = false;
 };
 
 /// The constant plan of one operator: bound to its inputs' schemas, shared by all its instances. Made once at load.
@@ -83,12 +86,16 @@ struct BoundSource {
 
 struct BoundSink {
   Delivery delivery = Delivery::kAtLeastOnce;
-  bool blocking = true;  ///< does I/O: gets a thread of its own
+  std::string delivery_note;  ///< on what that depends, for `plan`; may be empty
+  bool blocking = true;       ///< does I/O: gets a thread of its own
   /// Rows of a finished state: console and blackhole start a new generation, others say "already processed"
   /// (SEMANTICS.md §3.3).
   bool restartable = false;
   std::vector<std::pair<std::string, std::string>> explain;
+  /// One of the two. Rows of a network sink go through the outbox, as `outbox` says.
   std::function<std::unique_ptr<Sink>()> make_sink;
+  std::function<std::unique_ptr<NetworkSink>()> make_network_sink;
+  OutboxOptions outbox;
 };
 
 /// What a node's Make gets besides its options. Problems go to `diagnostics` with a place; Make then returns nullopt.
@@ -98,6 +105,7 @@ struct BindContext {
   std::string directory;  ///< of the pipeline file, for relative paths (SEMANTICS.md §8.4)
   std::vector<const Schema*> inputs;
   std::vector<std::string> input_names;
+  std::vector<bool> alert_inputs;  ///< sinks: inputs whose rows are those of an `alert`, each with its own identity
   Diagnostics* diagnostics = nullptr;
   Env* env = nullptr;
   SourceSpan node_span;

@@ -52,6 +52,24 @@ void AddDeadLetterSinks(GraphSpec* spec, const std::string& state_directory) {
   }
 }
 
+/// One warning for each sink that is gone while rows wait for it.
+Status WarnOfLeftovers(const GraphSpec& spec, OutboxStore* outbox, std::vector<std::string>* warnings) {
+  if (outbox == nullptr) return Status::Ok();
+  FRESHET_ASSIGN_OR_RETURN(const auto counts, CountWaitingBySink(*outbox));
+  for (const auto& [id, count] : counts) {
+    const bool there = std::any_of(spec.nodes.begin(), spec.nodes.end(), [&](const NodeSpec& node) {
+      const auto* sink = std::get_if<SinkNode>(&node.kind);
+      return sink != nullptr && node.id == id && sink->bound.make_network_sink;
+    });
+    if (there) continue;
+    warnings->push_back(FormatCount(count) + " requests wait in the outbox for `" + id +
+                        "`, which the pipeline does not have any more: give a sink that id to send them, or start over "
+                        "with --fresh");
+    Log(LogLevel::kWarning, warnings->back());
+  }
+  return Status::Ok();
+}
+
 int64_t PortRows(const NodeSpec& node, const NodeCounters& counters, PortIndex port) {
   if (port == 0) return counters.out;
   if (std::holds_alternative<SourceNode>(node.kind)) return counters.dead;
@@ -74,6 +92,7 @@ Job::Job(GraphSpec spec, const JobOptions& options, Carrier* carrier)
   environment_.batch_row_count_max = options.batch_row_count_max;
   environment_.edge_budget_bytes = options.edge_budget_bytes;
   environment_.fresh_forced = options.fresh;
+  environment_.state_directory = options.state_directory;
 }
 
 Job::~Job() { DetachAndClose(); }
@@ -115,6 +134,8 @@ Status Job::Open() {
   }
   if (environment_.restored.number > 0) FRESHET_RETURN_IF_ERROR(CheckNodeTypes(spec_, *environment_.store));
   kept_us_ = options_.env->SteadyMicros();
+  if (environment_.store != nullptr)
+    FRESHET_RETURN_IF_ERROR(WarnOfLeftovers(spec_, environment_.store->outbox(), &totals_.warnings));
   committed_ = environment_.restored;
   next_epoch_ = {environment_.restored.number + 1};
   plan_ = PlanGraph(spec_, options_.lane_count);
@@ -131,12 +152,17 @@ void Job::FinishSinksAgain() {
   environment_.plan = &plan_;
   for (const CellPlan& plan : plan_.cells) {
     if (plan.kind != CellKind::kSink) continue;
-    SinkCell cell(environment_, plan);
-    Status status = cell.Open();
-    if (status.ok()) status = cell.Finish();
+    auto cell = std::make_unique<SinkCell>(environment_, plan);
+    Status status = cell->Open();
+    if (status.ok() && cell->outbox() != nullptr && cell->outbox()->has_work()) {
+      sinks_.push_back(cell.get());  // the runtime sends what waits
+      cells_.push_back(std::move(cell));
+      continue;
+    }
+    if (status.ok()) status = cell->Finish();
     if (!status.ok())
       Log(LogLevel::kWarning, "the output of the finished run is not as it was left", {{"reason", status.ToString()}});
-    cell.Close();
+    cell->Close();
   }
 }
 
@@ -185,6 +211,7 @@ void Job::StartEpoch() {
   under_way_ = true;
   complete_ = false;
   given_up_ = Status::Ok();
+  checkpoint_wanted_ = false;
   epoch_ = next_epoch_;
   next_epoch_ = {next_epoch_.number + 1};
   began_us_ = options_.env->SteadyMicros();
@@ -317,6 +344,10 @@ void Job::OnFailure(int, Status status) {
     has_failed_ = true;
   }
   if (on_change) on_change();
+}
+
+void Job::OnCheckpointWanted() {
+  if (!checkpoint_wanted_.exchange(true) && on_change) on_change();
 }
 
 Status Job::failure() const {
@@ -560,6 +591,8 @@ JobReport Job::Report() const {
       EventTime watermark = published.watermark;
       if (const auto* source = dynamic_cast<const SourceCell*>(cell.get())) watermark = source->watermark();
       node.watermark = std::min(node.watermark, watermark);
+      if (const auto* sink = dynamic_cast<const SinkCell*>(cell.get()); sink != nullptr && sink->outbox() != nullptr)
+        node.delivery = sink->outbox()->counts();
       if (n != cell->plan().nodes[0]) continue;
       node.queued += published.queued;
       node.blocked_count += published.blocked_count;

@@ -58,8 +58,9 @@ struct NodeReport {
   int64_t state_keys = 0;
   /// One per lane, and per helper of the node (sorter, gather; a source's thread and decoders).
   std::vector<Activity> activity;
-  std::string law;          ///< "" or the broken equation
-  std::string waiting_for;  ///< "" or why a sink cannot write now; it tries again
+  std::string law;                         ///< "" or the broken equation
+  std::string waiting_for;                 ///< "" or why a sink cannot write now; it tries again
+  std::optional<DeliveryCounts> delivery;  ///< of a network sink
 };
 /// Distributions over the checkpoints of a run. Thread-safe.
 struct CheckpointFigures {
@@ -118,6 +119,7 @@ class Job final : public CellListener {
   std::vector<std::unique_ptr<SourceDriver>>& drivers() { return drivers_; }
   const std::vector<SinkCell*>& sinks() const { return sinks_; }
   /// The state says that everything was processed before (SEMANTICS.md §3.3).
+  /// `sinks()` are then those with rows that have not left yet; there are no other cells.
   bool already_finished() const { return already_finished_; }
   const Manifest& restored_manifest() const { return restored_manifest_; }
 
@@ -140,6 +142,8 @@ class Job final : public CellListener {
   Status CopyStateTo(const std::string& directory);
   /// Gives the epoch under way up if it has taken longer than `checkpoint_timeout`.
   void GiveUpSlowEpoch();
+  /// Rows wait for an epoch before they may leave; true until the next one begins.
+  bool checkpoint_wanted() const { return checkpoint_wanted_.load(); }
   bool finished() const { return finished_.load(); }
   /// All source cells have stopped or ended after a stop request.
   bool sources_at_rest() const;
@@ -157,6 +161,7 @@ class Job final : public CellListener {
   void OnSnapshot(Epoch epoch, CellSnapshot snapshot) override;
   void OnEnded(CellSnapshot snapshot) override;
   void OnFailure(int cell, Status status) override;
+  void OnCheckpointWanted() override;
 
  private:
   Job(GraphSpec spec, const JobOptions& options, Carrier* carrier);
@@ -221,6 +226,7 @@ class Job final : public CellListener {
   const std::shared_ptr<CheckpointFigures> checkpoints_ = std::make_shared<CheckpointFigures>();
   const int64_t made_us_;
   std::atomic<bool> finished_{false};
+  std::atomic<bool> checkpoint_wanted_{false};
   std::atomic<bool> has_failed_{false};
   Status failure_;
 };

@@ -76,6 +76,7 @@ class FaultyStore final : public CheckpointStore {
  public:
   FaultyStore(const SimFaults& faults, Rng* rng, CheckpointStore* base) : faults_(faults), rng_(*rng), base_(base) {}
   Result<std::optional<Manifest>> Load() override { return base_->Load(); }
+  OutboxStore* outbox() override { return base_->outbox(); }
   Status Commit(const Manifest& manifest, EpochRows&& rows) override {
     const double draw = rng_.NextDouble();
     double limit = faults_.commit_unavailable;

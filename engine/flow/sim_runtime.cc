@@ -54,7 +54,10 @@ class Life final : public Carrier {
 
   Step Take(bool may_crash) {
     env_->Advance(static_cast<int64_t>(rng_.Below(2000)));
-    if (job_->already_finished()) return Step::kFinished;
+    if (job_->already_finished()) {
+      SinkCell* sink = SinkWithWork();
+      return sink != nullptr ? SendParcel(*sink) : Step::kFinished;
+    }
     if (rng_.NextDouble() < faults_.clock_jump) env_->Jump(static_cast<int64_t>(rng_.Below(4 * kJumpUs)) - 2 * kJumpUs);
     if (!broken_.ok()) return Fail(broken_);
     if (job_->failed()) {
@@ -62,7 +65,11 @@ class Life final : public Carrier {
       ++result_.outage_count;
       return Step::kCrash;
     }
-    if (job_->finished() && nudged_.empty() && !AnySinkWaits()) return Finish();
+    if (job_->finished() && nudged_.empty() && !AnySinkWaits()) {
+      if (SinkCell* sink = SinkWithWork(); sink != nullptr)
+        return may_crash && rng_.NextDouble() < options_.crash_chance ? Step::kCrash : SendParcel(*sink);
+      return Finish();
+    }
     const bool before_commit = job_->commit_ready() && !job_->finished();
     if (may_crash && (!options_.crash_between_prepare_and_commit || before_commit) &&
         rng_.NextDouble() < (options_.crash_between_prepare_and_commit ? 0.5 : options_.crash_chance)) {
@@ -70,7 +77,8 @@ class Life final : public Carrier {
       return Step::kCrash;
     }
     job_->GiveUpSlowEpoch();
-    if (!job_->epoch_under_way() && rng_.NextDouble() < options_.epoch_chance)
+    if (!job_->epoch_under_way() &&
+        (rng_.NextDouble() < options_.epoch_chance || (job_->checkpoint_wanted() && rng_.Below(20) == 0)))
       for (const int cell : job_->BeginEpoch(false)) nudged_.insert(cell);
     for (const CellPlan& cell : job_->plan().cells)
       if (cell.wants_clock && rng_.Below(kClockTickUs / 1000) == 0) nudged_.insert(cell.id);
@@ -142,7 +150,13 @@ class Life final : public Carrier {
     if (job_->paused() && !job_->epoch_under_way()) actions.emplace_back('b', 0);
     for (SinkCell* sink : job_->sinks())
       if (!sink->waiting_for().ok()) actions.emplace_back('n', sink->id());
+    for (SinkCell* sink : job_->sinks())
+      if (sink->outbox() != nullptr && sink->outbox()->has_work()) actions.emplace_back('o', sink->id());
     if (actions.empty()) actions = std::move(slow);
+    if (actions.empty() && job_->checkpoint_wanted() && !job_->epoch_under_way()) {
+      for (const int cell : job_->BeginEpoch(false)) nudged_.insert(cell);
+      if (!nudged_.empty()) return Step::kWorked;
+    }
     if (actions.empty())
       return Fail(Status::Internal("deadlock: nothing can happen and the input has not ended" + Picture()));
     const auto [what, which] = actions[rng_.Below(actions.size())];
@@ -157,6 +171,8 @@ class Life final : public Carrier {
         for (const int cell : job_->BeginEpoch(false)) nudged_.insert(cell);
         return Step::kWorked;
       }
+      case 'o':
+        return SendParcel(dynamic_cast<SinkCell&>(job_->cell(which)));
       case 'n': {
         nudged_.erase(which);
         job_->cell(which).Run();
@@ -173,6 +189,19 @@ class Life final : public Carrier {
         return Step::kWorked;
       }
     }
+  }
+
+  SinkCell* SinkWithWork() {
+    for (SinkCell* sink : job_->sinks())
+      if (sink->outbox() != nullptr && sink->outbox()->has_work()) return sink;
+    return nullptr;
+  }
+
+  Step SendParcel(SinkCell& sink) {
+    const Result<OutboxSink::Step> step = sink.outbox()->DeliverStep();
+    if (!step.ok()) return Fail(step.status());
+    if (!step->worked) env_->Advance(step->wait_us);
+    return Step::kWorked;
   }
 
   Step Poll(size_t d) {

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "engine/base/env.h"
 #include "engine/base/status.h"
 #include "engine/base/time.h"
 #include "engine/batch/batch.h"
+#include "engine/state/outbox_store.h"
 
 namespace freshet {
 
@@ -17,6 +19,10 @@ struct SinkOpenContext {
   Epoch restored_epoch;       ///< 0: fresh start
   std::string committed;      ///< what PrepareCommit returned for the restored epoch; empty at a fresh start
   bool fresh_forced = false;  ///< --fresh was given: existing output may be replaced
+  // For sinks that leave through the outbox (engine/flow/outbox_sink.h).
+  OutboxStore* outbox = nullptr;             ///< null: the run keeps nothing
+  std::function<void()> request_checkpoint;  ///< any thread; may be empty
+  std::string dead_letter_path;              ///< where what a receiver refuses goes; empty: nowhere
 };
 
 /// Writes to the outside. One thread at a time; for blocking sinks that is a thread of the sink's own.

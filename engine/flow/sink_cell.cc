@@ -36,13 +36,30 @@ Status SinkCell::Open() {
       ByteSource source(*counters);
       if (!DecodeCounters(source, &counters_)) return Status::DataLoss("the counters in the checkpoint cannot be read");
       counters_.held = 0;
-      counters_.in = counters_.out + counters_.dead;
     }
   }
   last_epoch_ = environment_.restored;
-  sink_ = sink_node_.bound.make_sink();
+  FRESHET_RETURN_IF_ERROR(MakeSink(&context).WithNode(node_.id));
   FRESHET_RETURN_IF_ERROR(sink_->Open(context).WithNode(node_.id));
   Publish();
+  return Status::Ok();
+}
+
+Status SinkCell::MakeSink(SinkOpenContext* context) {
+  if (!sink_node_.bound.make_network_sink) {
+    sink_ = sink_node_.bound.make_sink();
+    return Status::Ok();
+  }
+  if (environment_.store != nullptr) {
+    context->outbox = environment_.store->outbox();
+    if (context->outbox == nullptr) return Status::Internal("the store has no outbox");
+  }
+  context->request_checkpoint = [listener = environment_.listener] { listener->OnCheckpointWanted(); };
+  if (!environment_.state_directory.empty())
+    context->dead_letter_path = environment_.state_directory + "/dead_letter/" + node_.id + ".ndjson";
+  auto sink = std::make_unique<OutboxSink>(sink_node_.bound.make_network_sink(), sink_node_.bound.outbox);
+  outbox_ = sink.get();
+  sink_ = std::move(sink);
   return Status::Ok();
 }
 
@@ -135,7 +152,7 @@ Status SinkCell::HandleBatch(InputIndex, const Batch& batch, uint64_t) {
 Status SinkCell::WriteHeld() {
   FRESHET_RETURN_IF_ERROR(sink_->Write(*held_, counters_.out));
   if (plan_.counts_in) counters_.in += held_->row_count();
-  counters_.out += held_->row_count();
+  if (outbox_ == nullptr) counters_.out += held_->row_count();
   held_.reset();
   return Status::Ok();
 }
@@ -155,8 +172,20 @@ Status SinkCell::Prepare(Epoch epoch, CellSnapshot* snapshot) {
   } else {
     return std::move(prepared).status();
   }
+  if (outbox_ != nullptr) outbox_->FillCounters(&counters_);
   snapshot->counters.emplace_back(plan_.nodes[0], counters_);
   return Status::Ok();
+}
+
+/// What has left since the cell last ran is counted too.
+Cell::Published SinkCell::published() const {
+  Published p = Cell::published();
+  if (outbox_ != nullptr)
+    for (auto& [node, counters] : p.counters) {
+      outbox_->FillCounters(&counters);
+      if (plan_.counts_in) counters.in = counters.out + counters.dead + counters.held;
+    }
+  return p;
 }
 
 void SinkCell::FillPublished(Published* published) const {

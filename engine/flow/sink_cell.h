@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "engine/flow/cell.h"
+#include "engine/flow/outbox_sink.h"
 
 namespace freshet {
 
@@ -29,6 +30,15 @@ class SinkCell final : public Cell {
   /// After the last commit of a bounded run. On the sink's thread.
   Status Finish() { return sink_->Finish(); }
   std::string Summary() const { return sink_->Summary(); }
+  /// The sink's way out by network: the runtime calls its DeliverStep on a thread of its own. Null for other sinks.
+  OutboxSink* outbox() { return outbox_; }
+  const OutboxSink* outbox() const { return outbox_; }
+  /// Every epoch told by PostCommit has been handled.
+  bool commits_handled() const {
+    const std::lock_guard lock(posted_mutex_);
+    return posted_.empty();
+  }
+  Published published() const override;
 
  protected:
   Status HandleBatch(InputIndex input, const Batch& batch, uint64_t exchange_sequence) override;
@@ -50,9 +60,11 @@ class SinkCell final : public Cell {
   bool Passed(Status status);
   Status Prepare(Epoch epoch, CellSnapshot* snapshot);
 
+  Status MakeSink(SinkOpenContext* context);
   const NodeSpec& node_;
   const SinkNode& sink_node_;
   std::unique_ptr<Sink> sink_;
+  OutboxSink* outbox_ = nullptr;
   NodeCounters counters_;
   Epoch last_epoch_;
   std::optional<Batch> held_;  // not written yet

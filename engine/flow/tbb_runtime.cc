@@ -64,6 +64,11 @@ constexpr int64_t kChunksPerWorker = 2;
 constexpr int64_t kPausedWaitUs = 20000;
 /// How often outputs that could not be written are tried again at most.
 constexpr int64_t kWaitingSinkLookUs = 100000;
+/// Least time between two checkpoints that rows on commit have asked for (SEMANTICS.md §6.1).
+constexpr int64_t kWantedCheckpointUs = 500000;
+/// How long a stop waits for receivers that take what is sent, and how often it looks.
+constexpr int64_t kSettleAfterStopUs = 2000000;
+constexpr int64_t kSettleLookUs = 5000;
 
 template <class Body>
 std::unique_ptr<CellNode> MakeCellNode(flow::graph& graph, size_t ports, Body body) {
@@ -119,7 +124,12 @@ class TbbRuntime::Impl final : public Carrier {
     JobOptions options = options_.job;
     options.decoder_count = shared_->concurrency();
     FRESHET_ASSIGN_OR_RETURN(job_, Job::Make(std::move(spec), options, this));
-    if (job_->already_finished()) return Status::Ok();
+    if (job_->already_finished()) {
+      if (job_->sinks().empty()) return Status::Ok();
+      StartDeliveries();
+      coordinator_ = std::thread([this] { End(Status::Ok()); });
+      return Status::Ok();
+    }
     job_->on_change = [this] { coordinator_event_.Notify(); };
     BuildGraph();
     StartThreads();
@@ -148,8 +158,10 @@ class TbbRuntime::Impl final : public Carrier {
   }
   void StopNow() {
     stop_now_ = true;
-    if (job_)
+    if (job_) {
       for (auto& driver : job_->drivers()) driver->RequestStop();
+      InterruptDeliveries();
+    }
     coordinator_event_.Notify();
   }
   void RequestCheckpoint() {
@@ -157,7 +169,7 @@ class TbbRuntime::Impl final : public Carrier {
     coordinator_event_.Notify();
   }
   bool Wait(Duration timeout) {
-    if (job_->already_finished()) return true;
+    if (job_->already_finished() && job_->sinks().empty()) return true;
     std::unique_lock lock(over_mutex_);
     return over_condition_.wait_for(lock, std::chrono::microseconds(timeout.us), [&] { return over_; });
   }
@@ -166,6 +178,7 @@ class TbbRuntime::Impl final : public Carrier {
     if (!joined_ && coordinator_.joinable()) {
       joined_ = true;
       coordinator_.join();
+      if (job_->already_finished()) return FinishLeftovers();
       for (auto& driver : job_->drivers()) driver->RequestStop();
       WakeSleepers();
       for (std::thread& t : source_threads_) t.join();
@@ -175,6 +188,7 @@ class TbbRuntime::Impl final : public Carrier {
         thread->event.Notify();
         thread->thread.join();
       }
+      JoinDeliveries();
       // Everything that was sent is taken: bodies of this graph have run when this returns.
       graph_->release_wait();
       arena_.execute([&] { graph_->wait_for_all(); });
@@ -196,6 +210,20 @@ class TbbRuntime::Impl final : public Carrier {
       job_->DetachAndClose();
     }
     return final_report_ ? *final_report_ : Report();
+  }
+
+  /// Of a run that found everything processed, but not everything sent.
+  JobReport FinishLeftovers() {
+    JoinDeliveries();
+    JobReport report = job_->Report();
+    for (SinkCell* sink : job_->sinks())
+      if (report.status.ok()) report.status = sink->Finish();
+    {
+      const std::lock_guard lock(over_mutex_);
+      final_report_ = report;
+    }
+    job_->DetachAndClose();
+    return report;
   }
 
   JobReport Report() const {
@@ -226,6 +254,13 @@ class TbbRuntime::Impl final : public Carrier {
     SinkCell* cell = nullptr;
     SpmcQueue<Envelope>
         queue;  // pushed by a serial node's body, from whichever worker runs it: one token keeps the order
+    Event event;
+    std::atomic<bool> stop{false};
+    std::thread thread;
+  };
+  /// Sends what a network sink has in the outbox.
+  struct DeliveryThread {
+    SinkCell* cell = nullptr;
     Event event;
     std::atomic<bool> stop{false};
     std::thread thread;
@@ -345,6 +380,7 @@ class TbbRuntime::Impl final : public Carrier {
 
   void StartThreads() {
     graph_->reserve_wait();
+    StartDeliveries();
     for (auto& thread : sink_threads_)
       if (thread) thread->thread = std::thread([this, t = thread.get()] { SinkLoop(*t); });
     for (size_t i = 0; i < job_->drivers().size(); ++i) source_threads_.emplace_back([this, i] { SourceLoop(i); });
@@ -362,6 +398,61 @@ class TbbRuntime::Impl final : public Carrier {
       if (any) continue;
       if (t.stop) return;
       t.event.Wait(1000000);
+    }
+  }
+
+  void StartDeliveries() {
+    for (SinkCell* sink : job_->sinks()) {
+      if (sink->outbox() == nullptr) continue;
+      DeliveryThread* thread = delivery_threads_.emplace_back(std::make_unique<DeliveryThread>()).get();
+      thread->cell = sink;
+      sink->outbox()->on_work = [thread] { thread->event.Notify(); };
+    }
+    for (auto& thread : delivery_threads_) thread->thread = std::thread([this, t = thread.get()] { DeliveryLoop(*t); });
+  }
+
+  void JoinDeliveries() {
+    InterruptDeliveries();
+    for (auto& thread : delivery_threads_) {
+      thread->stop = true;
+      thread->event.Notify();
+      thread->thread.join();
+    }
+  }
+
+  void DeliveryLoop(DeliveryThread& t) {
+    while (!t.stop) {
+      Result<OutboxSink::Step> step = t.cell->outbox()->DeliverStep();
+      if (!step.ok()) {
+        job_->OnFailure(t.cell->id(), std::move(step).status().WithNode(
+                                          job_->spec().nodes[static_cast<size_t>(t.cell->plan().nodes[0])].id));
+        return;
+      }
+      if (!step->worked) t.event.Wait(step->wait_us);
+    }
+  }
+
+  void InterruptDeliveries() {
+    for (SinkCell* sink : job_->sinks())
+      if (sink->outbox() != nullptr) sink->outbox()->Interrupt();
+  }
+
+  /// Before a run is over: what may leave leaves, as long as the receivers take it. After a stop only for a moment: the
+  /// next run goes on.
+  void SettleDeliveries() {
+    Env* env = options_.job.env;
+    int64_t stopping_since_us = -1;
+    for (;;) {
+      if (stop_now_ || job_->failed()) return;
+      const bool patient = (job_->finished() || job_->already_finished()) && !stop_requested_;
+      if (!patient && stopping_since_us < 0) stopping_since_us = env->SteadyMicros();
+      if (!patient && env->SteadyMicros() - stopping_since_us > kSettleAfterStopUs) return;
+      const auto& sinks = job_->sinks();
+      if (std::all_of(sinks.begin(), sinks.end(), [&](SinkCell* sink) {
+            return sink->outbox() == nullptr || (sink->commits_handled() && sink->outbox()->settled(patient));
+          }))
+        return;
+      coordinator_event_.Wait(kSettleLookUs);
     }
   }
 
@@ -424,6 +515,7 @@ class TbbRuntime::Impl final : public Carrier {
     int64_t next_us = env->SteadyMicros() + options_.job.checkpoint_every.us;
     int64_t retry_us = 0;
     int64_t stop_us = -1;
+    int64_t wanted_from_us = 0;  // not before: what waits for a commit may ask for one each half second
     bool final_begun = false;
     Status status;
     for (;;) {
@@ -457,18 +549,27 @@ class TbbRuntime::Impl final : public Carrier {
           Begin(true);
           continue;
         }
-        if (!stop_requested_ && (checkpoint_requested_.exchange(false) || now >= next_us)) {
+        const bool wanted = job_->checkpoint_wanted() && now >= wanted_from_us;
+        if (!stop_requested_ && (checkpoint_requested_.exchange(false) || wanted || now >= next_us)) {
           Begin(false);
+          wanted_from_us = now + kWantedCheckpointUs;
           next_us = now + options_.job.checkpoint_every.us;
         }
       }
       job_->GiveUpSlowEpoch();
-      int64_t wait_us = std::clamp<int64_t>(next_us - now, 1000, 1000000);
+      const int64_t due_us =
+          job_->checkpoint_wanted() && !job_->epoch_under_way() ? std::min(next_us, wanted_from_us) : next_us;
+      int64_t wait_us = std::clamp<int64_t>(due_us - now, 1000, 1000000);
       if (retry_us > now) wait_us = std::min(wait_us, retry_us - now);
       if (NudgeWaitingSinks()) wait_us = std::min(wait_us, kWaitingSinkLookUs);
       if (NudgeClocks()) wait_us = std::min(wait_us, kClockTickUs);
       coordinator_event_.Wait(stop_requested_ ? 5000 : wait_us);
     }
+    End(std::move(status));
+  }
+
+  void End(Status status) {
+    if (status.ok()) SettleDeliveries();
     const std::lock_guard lock(over_mutex_);
     coordinator_status_ = std::move(status);
     stop_now_ = true;
@@ -549,6 +650,7 @@ class TbbRuntime::Impl final : public Carrier {
   std::vector<std::unique_ptr<DecodeNode>> decode_nodes_;
   std::vector<std::unique_ptr<Decoding>> decoding_;
   std::vector<std::unique_ptr<SinkThread>> sink_threads_;
+  std::vector<std::unique_ptr<DeliveryThread>> delivery_threads_;
   std::vector<std::thread> source_threads_;
   std::thread coordinator_;
   Event coordinator_event_;

@@ -59,6 +59,20 @@ int PortOf(const NodeSpec& node, const std::string& output) {
   return -1;
 }
 
+bool GivesAlertRows(const NodeSpec& producer, int port) {
+  const auto* op = std::get_if<OperatorNode>(&producer.kind);
+  return op != nullptr && op->bound.outputs[static_cast<size_t>(port)].alert_rows;
+}
+
+/// `alert_id` and `state`, by which rows of an alert are told apart.
+bool HasAlertIdentity(const Schema& schema) {
+  const auto is_text = [&](const char* name) {
+    const std::optional<int> at = schema.Find(name);
+    return at && schema.field(*at).type == TypeId::kString;
+  };
+  return is_text("alert_id") && is_text("state");
+}
+
 class Binder {
  public:
   Binder(const PipelineFile& file, const LoadOptions& options, Diagnostics* diagnostics)
@@ -101,6 +115,7 @@ class Binder {
       keep->push_back(PortSchema(producer, port));
       context->inputs.push_back(keep->back().get());
       context->input_names.push_back(input.text.value);
+      context->alert_inputs.push_back(GivesAlertRows(producer, port));
     }
     return entry.kind == NodeKind::kSource || !entry.inputs.empty();
   }
@@ -129,6 +144,7 @@ class Binder {
     if (ok) {
       PassRevisions(entry, &node);
       CheckClock(entry, node);
+      PassAlertRows(context, &node);
       bound_.nodes[index] = std::move(node);
     } else if (diagnostics_->error_count() == errors_before && muted.error_count() == 0 && !HasBroken(entry.config)) {
       diagnostics_->Error("FR2114", entry.id.span,
@@ -182,6 +198,16 @@ class Binder {
                         "use event time, or say `--wall-clock` if that is what you want");
   }
 
+  /// Row by row an alert's rows stay what they are, as long as they keep what tells them apart.
+  void PassAlertRows(const BindContext& context, NodeSpec* node) {
+    auto* op = std::get_if<OperatorNode>(&node->kind);
+    if (op == nullptr || op->bound.node_class != NodeClass::kRowWise) return;
+    const bool all =
+        std::find(context.alert_inputs.begin(), context.alert_inputs.end(), false) == context.alert_inputs.end();
+    OutputPort& main = op->bound.outputs[0];
+    main.alert_rows = all && HasAlertIdentity(*main.schema);
+  }
+
   bool Make(size_t index, const OptionsNode& values, const BindContext& context, NodeSpec* node) {
     const NodeDescriptor& type = *file_.nodes[index].descriptor;
     switch (type.kind) {
@@ -195,7 +221,7 @@ class Binder {
       }
       case NodeKind::kSink: {
         std::optional<BoundSink> made = type.make_sink ? type.make_sink(values, context) : std::nullopt;
-        if (!made) return false;
+        if (!made || !CheckGuarantee(values, context, *made, diagnostics_)) return false;
         node->kind = SinkNode{std::move(*made)};
         return true;
       }

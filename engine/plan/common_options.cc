@@ -140,6 +140,14 @@ const std::vector<OptionSpec>& SourceOptions() {
   return options;
 }
 
+const std::vector<OptionSpec>& SinkOptions() {
+  static const std::vector<OptionSpec> options = {
+      Words({"exactly_once", "effectively_once", "at_least_once"},
+            Option("guarantee", OptionKind::kEnum, "at_least_once",
+                   "The least this sink must give; a sink that cannot is an error. `plan` prints what it gives."))};
+  return options;
+}
+
 const std::vector<OptionSpec>& SettingsOptions() {
   static const std::vector<OptionSpec> options = [] {
     OptionSpec keep = AtLeast(1, Option("keep", OptionKind::kInt, "2",
@@ -165,8 +173,8 @@ const std::vector<OptionSpec>& SettingsOptions() {
 
 std::vector<OptionSpec> AllOptions(const NodeDescriptor& descriptor) {
   std::vector<OptionSpec> all = descriptor.options;
-  if (descriptor.kind != NodeKind::kSource) return all;
-  for (const OptionSpec& spec : SourceOptions()) {
+  if (descriptor.kind == NodeKind::kOperator) return all;
+  for (const OptionSpec& spec : descriptor.kind == NodeKind::kSource ? SourceOptions() : SinkOptions()) {
     if (!Declares(descriptor, spec.name)) all.push_back(spec);
   }
   return all;
@@ -207,6 +215,33 @@ Settings ReadSettings(const OptionsNode& options, const std::string& directory, 
   settings.memory_limit = options.FindInt("memory_limit");
   settings.linger = options.GetDuration("linger");
   return settings;
+}
+
+const char* DeliveryName(Delivery delivery) {
+  switch (delivery) {
+    case Delivery::kExactlyOnce:
+      return "exactly once";
+    case Delivery::kEffectivelyOnce:
+      return "effectively once";
+    case Delivery::kAtLeastOnce:
+      break;
+  }
+  return "at least once";
+}
+
+bool CheckGuarantee(const OptionsNode& options, const BindContext& context, const BoundSink& sink,
+                    Diagnostics* diagnostics) {
+  const std::string wanted = options.GetString("guarantee");
+  const Delivery least = wanted == "exactly_once"       ? Delivery::kExactlyOnce
+                         : wanted == "effectively_once" ? Delivery::kEffectivelyOnce
+                                                        : Delivery::kAtLeastOnce;
+  if (sink.delivery <= least) return true;
+  const std::string note = sink.delivery_note.empty() ? "" : " (" + sink.delivery_note + ")";
+  diagnostics->Error(
+      "FR2118", options.span("guarantee"),
+      "`" + context.node_id + "` gives its rows " + DeliveryName(sink.delivery) + note + ", not " + DeliveryName(least),
+      "a `file` sink to a regular file gives them exactly once");
+  return false;
 }
 
 bool BindSourceOptions(const OptionsNode& options, const NodeDescriptor& descriptor, const Schema& schema,

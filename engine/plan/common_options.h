@@ -15,10 +15,13 @@ namespace freshet {
 /// source type that declares one of these itself reads it itself.
 const std::vector<OptionSpec>& SourceOptions();
 
+/// Options every sink has, whatever its type: `guarantee`.
+const std::vector<OptionSpec>& SinkOptions();
+
 /// Options of `settings:`.
 const std::vector<OptionSpec>& SettingsOptions();
 
-/// All options of a node as they may be written: the type's own, then, for sources, the common ones.
+/// All options of a node as they may be written: the type's own, then, for sources and sinks, the common ones.
 std::vector<OptionSpec> AllOptions(const NodeDescriptor& descriptor);
 
 /// What `settings:` says.
@@ -36,6 +39,13 @@ struct Settings {
 /// Reads `settings` (may be null), already checked. `directory` is that of the pipeline file; `name` is the pipeline's.
 Settings ReadSettings(const OptionsNode& options, const std::string& directory, const std::string& name, Env* env,
                       Diagnostics* diagnostics);
+
+/// "exactly once", "effectively once", "at least once".
+const char* DeliveryName(Delivery delivery);
+
+/// Reports FR2118 and returns false if the sink gives less than its `guarantee` asks for.
+bool CheckGuarantee(const OptionsNode& options, const BindContext& context, const BoundSink& sink,
+                    Diagnostics* diagnostics);
 
 /// Fills the engine's part of a source from its common options: time, on_error, credits. `declared_by_type` are names
 /// the type reads itself. Problems go to `diagnostics`; returns false if the time could not be bound. `time_columns`

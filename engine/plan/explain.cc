@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/base/units.h"
+#include "engine/plan/common_options.h"
 
 namespace freshet {
 namespace {
@@ -90,10 +91,21 @@ void AddOperator(const GraphSpec& graph, const NodeSpec& node, Lines* lines) {
   if (op.outputs[0].order == OutputOrder::kByTime) lines->emplace_back("rows out", "by time");
 }
 
-void AddSink(const SinkNode& sink, Lines* lines) {
+/// When alerts leave by a sink that has no outbox.
+const char* AlertsLeave(const BoundSink& sink) {
+  return sink.delivery == Delivery::kExactlyOnce ? "with the checkpoint that holds them" : "at once";
+}
+
+void AddSink(const GraphSpec& graph, const NodeSpec& node, Lines* lines) {
+  const SinkNode& sink = std::get<SinkNode>(node.kind);
   lines->insert(lines->end(), sink.bound.explain.begin(), sink.bound.explain.end());
-  const char* const names[] = {"exactly once", "effectively once", "at least once"};
-  lines->emplace_back("delivery", names[static_cast<size_t>(sink.bound.delivery)]);
+  const bool alerts = std::any_of(node.inputs.begin(), node.inputs.end(), [&](const PortRef& input) {
+    const auto* op = std::get_if<OperatorNode>(&graph.nodes[static_cast<size_t>(input.node)].kind);
+    return op != nullptr && op->bound.outputs[static_cast<size_t>(input.port)].alert_rows;
+  });
+  if (alerts && !sink.bound.make_network_sink) lines->emplace_back("alerts leave", AlertsLeave(sink.bound));
+  const std::string& note = sink.bound.delivery_note;
+  lines->emplace_back("delivery", std::string(DeliveryName(sink.bound.delivery)) + (note.empty() ? "" : " " + note));
 }
 
 Lines Describe(const Pipeline& pipeline, size_t index) {
@@ -101,8 +113,8 @@ Lines Describe(const Pipeline& pipeline, size_t index) {
   Lines lines;
   if (const auto* source = std::get_if<SourceNode>(&node.kind))
     AddSource(*source, pipeline.nodes[index], &lines);
-  else if (const auto* sink = std::get_if<SinkNode>(&node.kind))
-    AddSink(*sink, &lines);
+  else if (std::holds_alternative<SinkNode>(node.kind))
+    AddSink(pipeline.graph, node, &lines);
   else
     AddOperator(pipeline.graph, node, &lines);
   return lines;

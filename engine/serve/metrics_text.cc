@@ -91,6 +91,13 @@ void AddNode(const Scope& m, const PipelineView& view, size_t n, int64_t now_wal
     m.Set("freshet_panes_open", "Windows open now, per key.", static_cast<double>(node.counters.panes_open));
   m.Set("freshet_bottleneck", "1 for the node that limits the pipeline's rate now.",
         static_cast<int>(n) == view.load.bottleneck ? 1 : 0);
+  if (node.delivery) {
+    m.Count("freshet_delivery_sent_rows_total", "Rows that a receiver has taken.", node.delivery->sent);
+    m.Count("freshet_delivery_refused_rows_total", "Rows that a receiver refused or that were given up.",
+            node.delivery->refused);
+    m.Count("freshet_delivery_retries_total", "Attempts beyond each request's first.", node.delivery->retried);
+    m.Set("freshet_delivery_waiting_rows", "Rows in the outbox.", static_cast<double>(node.delivery->waiting));
+  }
   if (node.watermark == EventTime::Min() || node.watermark == EventTime::Max()) return;
   m.Seconds("freshet_watermark_timestamp_seconds", "Event time up to which a node is complete.", node.watermark.us);
   m.Seconds("freshet_watermark_lag_seconds", "How far that is behind the clock.", now_wall_us - node.watermark.us);

@@ -91,6 +91,14 @@ void WriteNodeJson(const NodeReport& node, const NodeLoad* load, int64_t now_wal
   for (const auto& [name, value] : NamedCounters(node.node_class, node.counters)) json.Field(name, value);
   json.EndObject();
   json.Key("accounted").Bool(node.law.empty());
+  if (node.delivery)
+    json.Key("delivery")
+        .BeginObject()
+        .Field("sent", node.delivery->sent)
+        .Field("waiting", node.delivery->waiting)
+        .Field("refused", node.delivery->refused)
+        .Field("retried", node.delivery->retried)
+        .EndObject();
   json.Key("watermark");
   if (node.watermark == EventTime::Min() || node.watermark == EventTime::Max())
     json.Null();

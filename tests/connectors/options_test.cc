@@ -34,7 +34,7 @@ ConfigValue Node(const std::vector<std::pair<std::string, std::string>>& options
 /// A node type bound to options; `errors` counts what was wrong with them.
 struct Bound {
   Bound(const NodeDescriptor& descriptor, ConfigValue value, std::vector<const Schema*> inputs = {},
-        const std::vector<std::string>* needed = nullptr)
+        const std::vector<std::string>* needed = nullptr, std::vector<bool> alerts = {})
       : node(std::move(value)) {
     const OptionsNode options = OptionsNode::Make(&node, &descriptor.options, {}, &diagnostics);
     BindContext bind;
@@ -42,6 +42,8 @@ struct Bound {
     bind.node_id = "n";
     bind.directory = "/pipelines";
     bind.inputs = std::move(inputs);
+    for (size_t i = 0; i < bind.inputs.size(); ++i) bind.input_names.push_back("in" + std::to_string(i));
+    bind.alert_inputs = std::move(alerts);
     bind.diagnostics = &diagnostics;
     bind.env = Env::Posix();
     bind.needed = needed;
@@ -80,7 +82,8 @@ TEST_CASE("Connectors_DefaultOptions_Bind") {
   CHECK(!blackhole.sink->blocking);
   const Bound webhook(WebhookDescriptor(), Node({{"url", "https://hooks.example.com/T0/key"}}));
   REQUIRE(webhook.sink.has_value());
-  CHECK(webhook.sink->delivery == Delivery::kAtLeastOnce);
+  CHECK(webhook.sink->delivery == Delivery::kEffectivelyOnce);
+  CHECK(webhook.sink->make_network_sink != nullptr);
   CHECK(webhook.Explained("to") == "https://hooks.example.com");
 }
 
@@ -104,6 +107,7 @@ TEST_CASE("Connectors_WrongOptions_AreReportedNotBound") {
   CHECK(Bound(WebhookDescriptor(), Node({})).errors == 1);
   CHECK(Bound(WebhookDescriptor(), Node({{"url", "ftp://x/"}})).errors == 1);
   CHECK(Bound(WebhookDescriptor(), Node({{"url", "http://x/"}, {"timeout", "soon"}})).errors == 1);
+  CHECK(Bound(WebhookDescriptor(), Node({{"url", "http://x/"}, {"on_reject", "drop"}})).errors == 1);
   CHECK(Bound(GenerateDescriptor(), Node({{"rate", "fast"}})).errors == 1);
   CHECK(Bound(GenerateDescriptor(), Node({{"channels", "0"}})).errors == 1);
   CHECK(Bound(HostDescriptor(), Node({{"interval", "1us"}})).errors == 1);
@@ -111,6 +115,29 @@ TEST_CASE("Connectors_WrongOptions_AreReportedNotBound") {
   const Schema b({{"y", TypeId::kInt64}});
   CHECK(Bound(FileSinkDescriptor(), Node({{"path", "x.csv"}}), {&a, &b}).errors == 1);
   CHECK(Bound(FileSinkDescriptor(), Node({{"path", "x.ndjson"}}), {&a, &b}).errors == 0);
+}
+
+TEST_CASE("Webhook_Deliver_EagerIsForRowsOfAnAlert") {
+  const Schema alert({{"alert_id", TypeId::kString}, {"state", TypeId::kString}});
+  const Schema rows({{"n", TypeId::kInt64}});
+  const auto url = std::pair<std::string, std::string>("url", "http://x/");
+  const Bound both(WebhookDescriptor(), Node({url}), {&alert, &rows}, nullptr, {true, false});
+  REQUIRE(both.sink.has_value());
+  CHECK(both.Explained("eager") == "in0");
+  CHECK(both.Explained("on commit") == "in1");
+  CHECK(both.sink->outbox.eager_schemas.size() == 1);
+  const Bound patient(WebhookDescriptor(), Node({url, {"deliver", "on_commit"}}), {&alert}, nullptr, {true});
+  REQUIRE(patient.sink.has_value());
+  CHECK(patient.sink->outbox.eager_schemas.empty());
+  CHECK(patient.Explained("on commit") == "in0");
+  // Others have no name that a replay would give them again.
+  const Bound eager(WebhookDescriptor(), Node({url, {"deliver", "eager"}}), {&rows}, nullptr, {false});
+  CHECK(eager.errors == 1);
+  CHECK(eager.diagnostics.Render().find("FR3122") != std::string::npos);
+  CHECK(Bound(WebhookDescriptor(), Node({url, {"deliver", "eager"}}), {&alert}, nullptr, {true}).errors == 0);
+  const Bound alike(WebhookDescriptor(), Node({url}), {&alert, &alert}, nullptr, {true, false});
+  CHECK(alike.errors == 1);
+  CHECK(alike.diagnostics.Render().find("FR3123") != std::string::npos);
 }
 
 TEST_CASE("Generate_NeededColumns_AreAllThatIsMade") {

@@ -1,4 +1,4 @@
-#include "connectors/net/backoff.h"
+#include "engine/base/backoff.h"
 
 #include <algorithm>
 

@@ -1,0 +1,539 @@
+#include "engine/flow/outbox_sink.h"
+
+#include <algorithm>
+
+#include "engine/base/bytes.h"
+#include "engine/base/log.h"
+#include "engine/base/stable_id.h"
+#include "engine/base/units.h"
+#include "engine/batch/column_builder.h"
+#include "engine/flow/dead_letter_file.h"
+#include "engine/flow/descriptor.h"
+
+namespace freshet {
+namespace {
+
+constexpr uint8_t kCommittedVersion = 2;  // 1: counts of the time before the outbox
+constexpr int64_t kKeepKnownUs = int64_t{24} * 3600 * 1000000;
+constexpr int64_t kPruneEveryUs = int64_t{3600} * 1000000;
+constexpr int64_t kFullDiskWaitUs = 1000000;
+constexpr int64_t kNothingToDoUs = int64_t{60} * 1000000;
+constexpr size_t kScanCount = 256;
+constexpr size_t kReadAheadCount = 16;
+constexpr size_t kParcelBytesMax = 256 << 10;
+
+size_t IndexOf(DeliverMode mode) { return static_cast<size_t>(mode); }
+
+/// The identity of a row of an alert. A user's own columns of these names may hold anything.
+std::string EagerId(const Batch& batch, int id_column, int state_column, int32_t row) {
+  std::string id;
+  if (batch.column(id_column).IsValid(row)) id = batch.column(id_column).StringAt(row);
+  id += '-';
+  if (batch.column(state_column).IsValid(row)) id += batch.column(state_column).StringAt(row);
+  const bool plain = std::all_of(id.begin(), id.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+  return plain && id.size() <= 255 ? id : StableId(id);
+}
+
+bool IsPowerOfTwo(int64_t n) { return n > 0 && (n & (n - 1)) == 0; }
+
+}  // namespace
+
+OutboxSink::OutboxSink(std::unique_ptr<NetworkSink> network, OutboxOptions options)
+    : network_(std::move(network)), options_(std::move(options)) {}
+
+Status OutboxSink::Open(const SinkOpenContext& ctx) {
+  context_ = ctx;
+  FRESHET_RETURN_IF_ERROR(network_->Open(ctx));
+  OutboxStore* store = ctx.outbox;
+  if (store == nullptr) {
+    own_store_ = NewMemoryOutbox();
+    store = own_store_.get();
+  }
+  outbox_ = std::make_unique<Outbox>(store, ctx.node_id);
+  const uint64_t seed = options_.seed != 0 ? options_.seed : static_cast<uint64_t>(ctx.env->WallMicros());
+  backoff_ = Backoff(options_.backoff, seed);
+  next_prune_us_ = ctx.env->SteadyMicros() + kPruneEveryUs;
+  next_epoch_ = {ctx.restored_epoch.number + 1};
+  committed_ = ctx.restored_epoch;
+  if (ctx.restored_epoch.number > 0) {
+    ByteSource source(ctx.committed);
+    const uint8_t version = source.GetU8();
+    ordinal_ = source.GetU64();
+    const auto second = static_cast<int64_t>(source.GetU64());
+    if (version == 1)
+      ordinal_ += static_cast<uint64_t>(second);  // sent and dropped
+    else
+      repeated_count_ = second;
+    if (version > kCommittedVersion || !source.ok())
+      return Status::DataLoss("what the checkpoint says of this sink cannot be read");
+  }
+  return Recover(ctx.restored_epoch);
+}
+
+Status OutboxSink::Recover(Epoch restored) {
+  FRESHET_ASSIGN_OR_RETURN(totals_, outbox_->ReadTotals());
+  FRESHET_RETURN_IF_ERROR(outbox_->EraseOnCommitFrom(ordinal_));
+  for (const DeliverMode mode : {DeliverMode::kOnCommit, DeliverMode::kEager}) {
+    uint64_t from = 0;
+    for (;;) {
+      FRESHET_ASSIGN_OR_RETURN(const auto waiting, outbox_->ScanWaiting(mode, from, UINT64_MAX, kScanCount));
+      for (const Outbox::Waiting& w : waiting) {
+        ++backlog_;
+        waiting_rows_ += w.parcel.row_count;
+        if (mode == DeliverMode::kOnCommit) rows_.held += w.parcel.row_count;
+        from = w.number + 1;
+      }
+      if (waiting.size() < kScanCount) break;
+    }
+    sendable_[IndexOf(mode)] = mode == DeliverMode::kOnCommit ? ordinal_ : from;
+  }
+  // Eager rows of epochs that were not committed come again, and find themselves.
+  int64_t refused_unclaimed = 0;
+  std::string after;
+  for (;;) {
+    FRESHET_ASSIGN_OR_RETURN(const auto rows, outbox_->ScanKnown(after, kScanCount));
+    Outbox::Changes changes;
+    for (const auto& [id, known] : rows) {
+      Outbox::Known now = known;
+      if (now.epoch > restored.number) now.epoch = Outbox::kUnclaimed;
+      if (now.epoch != known.epoch) outbox_->PutKnown(id, now, &changes);
+      const bool claimed = now.epoch != Outbox::kUnclaimed;
+      if (claimed && now.fate == Outbox::Fate::kWaiting) ++rows_.held;
+      if (!claimed && now.fate == Outbox::Fate::kRefused) ++refused_unclaimed;
+      after = id;
+    }
+    if (!changes.empty()) FRESHET_RETURN_IF_ERROR(outbox_->Write(changes, false));
+    if (rows.size() < kScanCount) break;
+  }
+  rows_.dead = totals_.refused - refused_unclaimed + repeated_count_;
+  rows_.out = static_cast<int64_t>(ordinal_) - rows_.dead - rows_.held;
+  return Prune();
+}
+
+bool OutboxSink::IsEager(const Batch& batch) {
+  for (const auto& [schema, eager] : known_schemas_)
+    if (schema == batch.schema()) return eager;
+  const bool eager = std::any_of(options_.eager_schemas.begin(), options_.eager_schemas.end(),
+                                 [&](const SchemaRef& schema) { return *schema == *batch.schema(); });
+  known_schemas_.emplace_back(batch.schema(), eager);
+  return eager;
+}
+
+Status OutboxSink::Write(const Batch& batch, int64_t) {
+  FRESHET_RETURN_IF_ERROR(IsEager(batch) ? WriteEager(batch) : WriteOnCommit(batch));
+  ordinal_ += static_cast<uint64_t>(batch.row_count());
+  HoldBack(batch);
+  return Status::Ok();
+}
+
+Status OutboxSink::WriteEager(const Batch& batch) {
+  if (!rows_taken_) FRESHET_RETURN_IF_ERROR(TakeEager(batch));
+  rows_taken_ = true;
+  if (!to_write_eager_.empty()) FRESHET_RETURN_IF_ERROR(outbox_->Write(to_write_eager_, true));
+  rows_taken_ = false;
+  const auto count = static_cast<int64_t>(to_write_eager_.size() / 2);
+  to_write_eager_.clear();
+  if (count == 0) return Status::Ok();
+  {
+    const std::lock_guard lock(mutex_);
+    rows_.held += count;
+    waiting_rows_ += count;
+    backlog_ += count;
+    sendable_[IndexOf(DeliverMode::kEager)] += static_cast<uint64_t>(count);
+  }
+  if (on_work) on_work();
+  return Status::Ok();
+}
+
+/// Finds out which rows are new, and prepares them; claims and counts the others.
+Status OutboxSink::TakeEager(const Batch& batch) {
+  const std::optional<int> id_column = batch.schema()->Find("alert_id");
+  const std::optional<int> state_column = batch.schema()->Find("state");
+  if (!id_column || !state_column) return Status::Internal("eager rows without alert_id and state");
+  const int64_t now_us = context_.env->WallMicros();
+  Outbox::Changes added;
+  Outbox::Changes claims;
+  std::set<std::string> fresh;
+  NodeCounters claimed;
+  int64_t repeated = 0;
+  const std::lock_guard lock(mutex_);  // against Settle, which changes what is known
+  const uint64_t first_number = sendable_[IndexOf(DeliverMode::kEager)];
+  for (int32_t row = 0; row < batch.row_count(); ++row) {
+    std::string id = EagerId(batch, *id_column, *state_column, row);
+    FRESHET_ASSIGN_OR_RETURN(std::optional<Outbox::Known> known, outbox_->FindKnown(id));
+    if (fresh.count(id) != 0 || (known && known->epoch != Outbox::kUnclaimed)) {
+      ++repeated;
+    } else if (known) {
+      known->epoch = next_epoch_.number;
+      fresh.insert(id);
+      outbox_->PutKnown(id, *known, &claims);
+      ++(known->fate == Outbox::Fate::kWaiting     ? claimed.held
+         : known->fate == Outbox::Fate::kDelivered ? claimed.out
+                                                   : claimed.dead);
+    } else {
+      Outbox::Waiting waiting{DeliverMode::kEager, first_number + added.size() / 2, {id, {}, 1}};
+      network_->AppendRow(batch, row, true, &waiting.parcel.payload);
+      fresh.insert(id);
+      outbox_->PutWaiting(waiting, &added);
+      outbox_->PutKnown(id, {next_epoch_.number, Outbox::Fate::kWaiting, now_us}, &added);
+    }
+  }
+  if (!claims.empty()) {
+    // Whether a claim that failed is there is not known, so this call cannot be repeated: the run has to start again.
+    const Status status = outbox_->Write(claims, false);
+    if (!status.ok()) return Status::Io(status.message());
+    unsynced_ = true;
+  }
+  rows_.held += claimed.held;
+  rows_.out += claimed.out;
+  rows_.dead += claimed.dead + repeated;
+  repeated_count_ += repeated;
+  to_write_eager_ = std::move(added);
+  if (repeated > 0)
+    Log(LogLevel::kWarning, "rows with the alert_id and state of an earlier row are not sent",
+        {{"node", context_.node_id}, {"rows", std::to_string(repeated)}});
+  return Status::Ok();
+}
+
+Status OutboxSink::WriteOnCommit(const Batch& batch) {
+  if (!rows_taken_) TakeOnCommit(batch);
+  rows_taken_ = true;
+  if (!to_write_.empty()) {
+    FRESHET_RETURN_IF_ERROR(outbox_->Write(to_write_, false));
+    unsynced_ = true;
+    to_write_.clear();
+  }
+  rows_taken_ = false;
+  {
+    const std::lock_guard lock(mutex_);
+    rows_.held += batch.row_count();
+    waiting_rows_ += batch.row_count();
+  }
+  if (context_.request_checkpoint) context_.request_checkpoint();
+  return Status::Ok();
+}
+
+void OutboxSink::TakeOnCommit(const Batch& batch) {
+  for (int32_t row = 0; row < batch.row_count(); ++row) {
+    Parcel& parcel = open_.parcel;
+    if (parcel.row_count == 0) {
+      open_.number = ordinal_ + static_cast<uint64_t>(row);
+      ByteSink id;
+      id.PutString(context_.pipeline_name);
+      id.PutString(context_.node_id);
+      id.PutU64(open_.number);
+      parcel.id = StableId(id.bytes());
+    }
+    network_->AppendRow(batch, row, parcel.row_count == 0, &parcel.payload);
+    ++parcel.row_count;
+    if (parcel.row_count >= options_.parcel_row_count_max || parcel.payload.size() >= kParcelBytesMax) CloseParcel();
+  }
+}
+
+void OutboxSink::CloseParcel() {
+  if (open_.parcel.row_count == 0) return;
+  outbox_->PutWaiting(open_, &to_write_);
+  ++open_epoch_parcels_;
+  open_ = {};
+}
+
+void OutboxSink::HoldBack(const Batch& batch) {
+  if (!batch.hold()) return;
+  const std::lock_guard lock(mutex_);
+  if (backlog_ >= options_.waiting_count_max) held_back_.push_back(batch.hold());
+}
+
+Result<std::string> OutboxSink::PrepareCommit(Epoch epoch) {
+  CloseParcel();
+  if (unsynced_ || !to_write_.empty()) {
+    outbox_->PutPrepared(epoch, &to_write_);
+    FRESHET_RETURN_IF_ERROR(outbox_->Write(to_write_, true));
+    to_write_.clear();
+    unsynced_ = false;
+  }
+  next_epoch_ = {epoch.number + 1};
+  ByteSink sink;
+  sink.PutU8(kCommittedVersion);
+  sink.PutU64(ordinal_);
+  const std::lock_guard lock(mutex_);
+  sink.PutU64(static_cast<uint64_t>(repeated_count_));
+  prepared_.push_back({epoch, ordinal_, std::exchange(open_epoch_parcels_, 0)});
+  return sink.Take();
+}
+
+Status OutboxSink::Commit(Epoch epoch) {
+  {
+    const std::lock_guard lock(mutex_);
+    while (!prepared_.empty() && prepared_.front().epoch <= epoch) {
+      sendable_[IndexOf(DeliverMode::kOnCommit)] = prepared_.front().ordinal;
+      backlog_ += prepared_.front().parcel_count;
+      prepared_.pop_front();
+    }
+    committed_ = epoch;
+  }
+  if (on_work) on_work();
+  return Status::Ok();
+}
+
+/// Its rows belong to the next epoch now.
+Status OutboxSink::Abort(Epoch epoch) {
+  const std::lock_guard lock(mutex_);
+  for (auto it = prepared_.begin(); it != prepared_.end(); ++it) {
+    if (it->epoch != epoch) continue;
+    const int64_t count = it->parcel_count;
+    it = prepared_.erase(it);
+    (it != prepared_.end() ? it->parcel_count : open_epoch_parcels_) += count;
+    if (count > 0 && context_.request_checkpoint) context_.request_checkpoint();
+    break;
+  }
+  return Status::Ok();
+}
+
+Status OutboxSink::Finish() {
+  for (;;) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (backlog_ == 0) return Status::Ok();
+      if (failing_ || interrupted_) break;
+    }
+    FRESHET_ASSIGN_OR_RETURN(const Step step, DeliverStep());
+    if (!step.worked) break;
+  }
+  return Status::Unavailable(FormatCount(counts().waiting) + " rows for " + network_->target() +
+                             " wait in the outbox; the next run sends them");
+}
+
+std::string OutboxSink::Summary() const {
+  const DeliveryCounts c = counts();
+  std::string text = "sent " + FormatCount(c.sent) + " rows to " + network_->target();
+  if (c.retried > 0) text += ", " + FormatCount(c.retried) + " retries";
+  if (c.refused > 0) {
+    text += ", " + FormatCount(c.refused) + " rows not accepted";
+    if (c.refused > c.repeated && !context_.dead_letter_path.empty()) text += " (in " + context_.dead_letter_path + ")";
+  }
+  if (c.waiting > 0) text += "; " + FormatCount(c.waiting) + " rows wait in the outbox for the next run";
+  return text;
+}
+
+Result<bool> OutboxSink::NextParcel(Outbox::Waiting* next) {
+  for (const DeliverMode mode : {DeliverMode::kEager, DeliverMode::kOnCommit}) {
+    const size_t i = IndexOf(mode);
+    uint64_t sendable = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      sendable = sendable_[i];
+    }
+    if (ready_[i].empty() && next_number_[i] < sendable) {
+      const size_t limit = options_.parcel_row_count_max > 1 ? 1 : kReadAheadCount;
+      FRESHET_ASSIGN_OR_RETURN(auto found, outbox_->ScanWaiting(mode, next_number_[i], sendable, limit));
+      next_number_[i] = found.empty() ? sendable : found.back().number + 1;
+      for (Outbox::Waiting& waiting : found) ready_[i].push_back(std::move(waiting));
+    }
+    if (ready_[i].empty()) continue;
+    *next = ready_[i].front();
+    return true;
+  }
+  return false;
+}
+
+Result<OutboxSink::Step> OutboxSink::DeliverStep() {
+  const int64_t now_us = context_.env->SteadyMicros();
+  if (interrupted_) return Step{false, kNothingToDoUs};
+  if (now_us < not_before_us_) return Step{false, not_before_us_ - now_us};
+  if (unmarked_) {
+    const auto [waiting, fate] = *unmarked_;
+    FRESHET_RETURN_IF_ERROR(Settle(waiting, fate));
+    return Step{true, 0};
+  }
+  Outbox::Waiting waiting;
+  FRESHET_ASSIGN_OR_RETURN(const bool any, NextParcel(&waiting));
+  if (!any) {
+    if (now_us >= next_prune_us_) {
+      next_prune_us_ = now_us + kPruneEveryUs;
+      FRESHET_RETURN_IF_ERROR(Prune());
+    }
+    return Step{false, kNothingToDoUs};
+  }
+  if (waiting.parcel.id == failing_id_) {
+    const std::lock_guard lock(mutex_);
+    ++retried_count_;
+  }
+  const DeliveryResult result = network_->Send(waiting.parcel);
+  switch (result.kind) {
+    case DeliveryResult::Kind::kDelivered: {
+      FRESHET_RETURN_IF_ERROR(Settle(waiting, Outbox::Fate::kDelivered));
+      return Step{true, 0};
+    }
+    case DeliveryResult::Kind::kRefused:
+      if (options_.fail_when_refused) return Status::InvalidArgument(result.reason);
+      return GiveUp(waiting, result.reason);
+    case DeliveryResult::Kind::kRetryLater:
+      break;
+  }
+  if (interrupted_) return Step{false, kNothingToDoUs};
+  return Retry(waiting, result);
+}
+
+Result<OutboxSink::Step> OutboxSink::Retry(const Outbox::Waiting& waiting, const DeliveryResult& result) {
+  if (waiting.parcel.id != failing_id_) attempt_count_ = 0;
+  failing_id_ = waiting.parcel.id;
+  const bool exhausted = ++attempt_count_ > options_.retry_count_max;
+  if (exhausted && options_.when_exhausted == OutboxOptions::WhenExhausted::kDeadLetter)
+    return GiveUp(waiting, result.reason + ", " + std::to_string(attempt_count_) + " attempts");
+  if (exhausted && options_.when_exhausted == OutboxOptions::WhenExhausted::kFail)
+    return Status::Unavailable(result.reason + ", " + std::to_string(attempt_count_) +
+                               " attempts; rows wait in the outbox for the next run");
+  const Duration wait =
+      result.retry_after ? backoff_.Next(*result.retry_after, options_.retry_after_max) : backoff_.Next();
+  not_before_us_ = context_.env->SteadyMicros() + wait.us;
+  bool first = false;
+  {
+    const std::lock_guard lock(mutex_);
+    first = !std::exchange(failing_, true);
+    gave_up_ = gave_up_ || exhausted;
+  }
+  Log(first ? LogLevel::kWarning : LogLevel::kDebug, "the receiver does not take rows; they wait and are tried again",
+      {{"node", context_.node_id}, {"problem", result.reason}, {"wait", FormatDuration(wait)}});
+  return Step{true, wait.us};
+}
+
+Result<OutboxSink::Step> OutboxSink::GiveUp(const Outbox::Waiting& waiting, const std::string& reason) {
+  int64_t refused = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    refused = totals_.refused + waiting.parcel.row_count;
+  }
+  // The first ones and then ever fewer: a receiver that refuses everything must not fill the log.
+  if (refused <= 3 || IsPowerOfTwo(refused))
+    Log(LogLevel::kWarning, "rows were not accepted",
+        {{"node", context_.node_id}, {"problem", reason}, {"rows", std::to_string(refused)}});
+  if (Status status = WriteDeadLetter(waiting, reason); !status.ok()) {
+    if (status.code() != StatusCode::kNoSpace) return status;
+    not_before_us_ = context_.env->SteadyMicros() + kFullDiskWaitUs;
+    return Step{false, kFullDiskWaitUs};
+  }
+  FRESHET_RETURN_IF_ERROR(Settle(waiting, Outbox::Fate::kRefused));
+  return Step{true, 0};
+}
+
+/// The parcel is done with: marks it, counts it and goes on to the next.
+Status OutboxSink::Settle(const Outbox::Waiting& waiting, Outbox::Fate fate) {
+  std::vector<Batch::Hold> released;
+  {
+    const std::lock_guard lock(mutex_);
+    const int64_t rows = waiting.parcel.row_count;
+    Outbox::Totals totals = totals_;
+    (fate == Outbox::Fate::kDelivered ? totals.sent : totals.refused) += rows;
+    Outbox::Changes changes;
+    outbox_->EraseWaiting(waiting, &changes);
+    outbox_->PutTotals(totals, &changes);
+    bool claimed = true;
+    if (waiting.mode == DeliverMode::kEager) {
+      FRESHET_ASSIGN_OR_RETURN(std::optional<Outbox::Known> known, outbox_->FindKnown(waiting.parcel.id));
+      if (!known) return Status::DataLoss("a parcel of the outbox has lost its name");
+      claimed = known->epoch != Outbox::kUnclaimed;
+      known->fate = fate;
+      outbox_->PutKnown(waiting.parcel.id, *known, &changes);
+    }
+    Status status = outbox_->Write(changes, false);
+    if (status.code() == StatusCode::kNoSpace) {
+      unmarked_ = {waiting, fate};
+      not_before_us_ = context_.env->SteadyMicros() + kFullDiskWaitUs;
+      return Status::Ok();
+    }
+    FRESHET_RETURN_IF_ERROR(std::move(status));
+    unmarked_.reset();
+    totals_ = totals;
+    waiting_rows_ -= rows;
+    if (claimed) {
+      rows_.held -= rows;
+      (fate == Outbox::Fate::kDelivered ? rows_.out : rows_.dead) += rows;
+    }
+    if (--backlog_ < options_.waiting_count_max) released.swap(held_back_);
+    if (failing_) Log(LogLevel::kInfo, "the receiver takes rows again", {{"node", context_.node_id}});
+    failing_ = false;
+    gave_up_ = false;
+  }
+  ready_[IndexOf(waiting.mode)].pop_front();
+  failing_id_.clear();
+  attempt_count_ = 0;
+  backoff_.Reset();
+  return Status::Ok();
+}
+
+Status OutboxSink::WriteDeadLetter(const Outbox::Waiting& waiting, const std::string& reason) {
+  if (context_.dead_letter_path.empty()) return Status::Ok();
+  if (!dead_letters_) {
+    SinkOpenContext context;
+    context.env = context_.env;
+    dead_letters_ = NewDeadLetterFile(context_.dead_letter_path);
+    FRESHET_RETURN_IF_ERROR(dead_letters_->Open(context));
+  }
+  const SchemaRef schema = DeadLetterSchema();
+  std::vector<ColumnBuilder> builders;
+  for (const Field& field : schema->fields()) builders.emplace_back(field.type, 1);
+  builders[0].AppendString(context_.node_id);
+  builders[1].AppendString("");
+  builders[2].AppendInt64(0);
+  builders[3].AppendInt64(static_cast<int64_t>(waiting.number));
+  builders[4].AppendString(reason);
+  builders[5].AppendString(waiting.parcel.payload);
+  std::vector<Column> columns;
+  for (ColumnBuilder& builder : builders) columns.push_back(builder.Finish());
+  FRESHET_RETURN_IF_ERROR(dead_letters_->Write(Batch(schema, std::move(columns), 1, RowMeta()), 0));
+  return dead_letters_->PrepareCommit(Epoch{}).status();
+}
+
+Status OutboxSink::Prune() {
+  const int64_t now_us = context_.env->WallMicros();
+  std::string after;
+  for (;;) {
+    const std::lock_guard lock(mutex_);  // against a claim
+    FRESHET_ASSIGN_OR_RETURN(const auto rows, outbox_->ScanKnown(after, kScanCount));
+    Outbox::Changes changes;
+    for (const auto& [id, known] : rows) {
+      after = id;
+      const bool open = known.epoch != Outbox::kUnclaimed && known.epoch > committed_.number;
+      if (!open && known.fate != Outbox::Fate::kWaiting && now_us - known.written_wall_us >= kKeepKnownUs)
+        outbox_->EraseKnown(id, &changes);
+    }
+    if (!changes.empty()) FRESHET_RETURN_IF_ERROR(outbox_->Write(changes, false));
+    if (rows.size() < kScanCount) return Status::Ok();
+  }
+}
+
+bool OutboxSink::has_work() const {
+  const std::lock_guard lock(mutex_);
+  return backlog_ > 0;
+}
+
+bool OutboxSink::settled(bool patient) const {
+  const std::lock_guard lock(mutex_);
+  return backlog_ == 0 || interrupted_ || (patient ? gave_up_ : failing_);
+}
+
+void OutboxSink::Interrupt() {
+  interrupted_ = true;
+  network_->Interrupt();
+  if (on_work) on_work();
+}
+
+DeliveryCounts OutboxSink::counts() const {
+  const std::lock_guard lock(mutex_);
+  DeliveryCounts c;
+  c.sent = totals_.sent;
+  c.waiting = waiting_rows_;
+  c.refused = totals_.refused + repeated_count_;
+  c.repeated = repeated_count_;
+  c.retried = retried_count_;
+  return c;
+}
+
+void OutboxSink::FillCounters(NodeCounters* counters) const {
+  const std::lock_guard lock(mutex_);
+  counters->out = rows_.out;
+  counters->dead = rows_.dead;
+  counters->held = rows_.held;
+}
+
+}  // namespace freshet
