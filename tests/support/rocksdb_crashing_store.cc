@@ -270,6 +270,7 @@ class CrashingRocksDbStore::Store final : public CheckpointStore {
   Result<std::optional<std::string>> Get(TableId table, uint16_t key_group, std::string_view key) override {
     return real_->Get(table, key_group, key);
   }
+  OutboxStore* outbox() override { return real_->outbox(); }
   int64_t disk_bytes() const override { return real_->disk_bytes(); }
 
  private:
