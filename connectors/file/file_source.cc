@@ -20,22 +20,23 @@ class FileSource final : public Source {
       : options_(std::move(options)), format_(std::move(format)) {}
 
   Status Open(const SourceOpenContext& ctx) override {
-    env_ = ctx.env != nullptr ? ctx.env : Env::Posix();
-    for (const PartitionPosition& restored : ctx.restored) {
-      Partition& partition = AddPartition(restored.name);
-      partition.restored_ended = restored.ended;
-      if (restored.position.empty()) continue;
-      partition.restored = FilePosition::Decode(restored.position);
-      if (!partition.restored)
-        return Status::DataLoss("the saved position of " + restored.name + " cannot be read; start over with --fresh");
-    }
-    FRESHET_RETURN_IF_ERROR(FindFiles());
+    FRESHET_RETURN_IF_ERROR(TakeUp(ctx));
     for (Partition& partition : partitions_) {
       const Result<FileInfo> info = env_->Stat(partition.name);
       partition.file_bytes = info.ok() ? info->size : 0;
       total_bytes_ += partition.file_bytes;
     }
     return Status::Ok();
+  }
+
+  Result<bool> HasMore(const SourceOpenContext& ctx) override {
+    FRESHET_RETURN_IF_ERROR(TakeUp(ctx));
+    return std::any_of(partitions_.begin(), partitions_.end(), [&](const Partition& p) {
+      const Result<FileInfo> info = env_->Stat(p.name);
+      if (!info.ok()) return false;
+      if (!p.restored) return true;
+      return info->size > (p.restored_ended ? p.restored->file_bytes : std::min(p.restored->offset, info->size - 1));
+    });
   }
 
   std::vector<std::string> Partitions() const override {
@@ -46,7 +47,13 @@ class FileSource final : public Source {
 
   Result<PollOutcome> Poll(const PollBudget& budget, RawChunk* chunk) override {
     *chunk = RawChunk();
+    if (options_.by_time) return PollByTime(budget, chunk);
     return options_.follow ? PollFollowing(budget, chunk) : PollInTurn(budget, chunk);
+  }
+
+  std::optional<std::vector<uint32_t>> TakeQuiet() override {
+    if (!options_.follow) return std::nullopt;
+    return std::exchange(quiet_, {});
   }
 
   std::optional<double> ProgressRatio() const override {
@@ -62,9 +69,26 @@ class FileSource final : public Source {
     std::string name;
     std::optional<FilePosition> restored;
     bool restored_ended = false;
+    std::string restored_text;  ///< as it stands in the checkpoint
     std::unique_ptr<FileReader> reader;
+    bool done = false;  ///< read to its end
     int64_t file_bytes = 0;
+    int64_t read_bytes = 0;
   };
+
+  Status TakeUp(const SourceOpenContext& ctx) {
+    env_ = ctx.env != nullptr ? ctx.env : Env::Posix();
+    for (const PartitionPosition& restored : ctx.restored) {
+      Partition& partition = AddPartition(restored.name);
+      partition.restored_ended = restored.ended;
+      partition.restored_text = restored.position;
+      if (restored.position.empty()) continue;
+      partition.restored = FilePosition::Decode(restored.position);
+      if (!partition.restored)
+        return Status::DataLoss("the saved position of " + restored.name + " cannot be read; start over with --fresh");
+    }
+    return FindFiles();
+  }
 
   Partition& AddPartition(const std::string& name) {
     partitions_.emplace_back();
@@ -107,31 +131,58 @@ class FileSource final : public Source {
 
   Result<PollOutcome> PollInTurn(const PollBudget& budget, RawChunk* chunk) {
     for (; current_ < partitions_.size(); ++current_) {
-      Partition& partition = partitions_[current_];
-      if (partition.reader == nullptr) {
-        if (partition.restored_ended && Unchanged(partition)) {
-          Advance(partition.file_bytes);
-          continue;
-        }
-        partition.reader = std::make_unique<FileReader>(env_, &format_, partition.name, false);
-        if (Status status = partition.reader->Open(partition.restored); !status.ok())
-          return Missing(partition.name, status);
-      }
-      FRESHET_ASSIGN_OR_RETURN(const FileReader::Outcome outcome, partition.reader->Next(budget, chunk));
-      if (outcome == FileReader::Outcome::kChunk) {
-        chunk->partition = static_cast<uint32_t>(current_);
-        read_bytes_.store(read_before_ + partition.reader->file_bytes_read(), std::memory_order_relaxed);
-        return PollOutcome::kChunk;
-      }
-      partition.reader.reset();
-      Advance(partition.file_bytes);
+      FRESHET_ASSIGN_OR_RETURN(const bool any, ReadOn(current_, budget, chunk));
+      if (any) return PollOutcome::kChunk;
     }
     return PollOutcome::kEnd;
   }
 
-  void Advance(int64_t bytes) {
-    read_before_ += bytes;
-    read_bytes_.store(read_before_, std::memory_order_relaxed);
+  Result<PollOutcome> PollByTime(const PollBudget& budget, RawChunk* chunk) {
+    if (budget.partition < 0) return PollOutcome::kEnd;
+    const auto index = static_cast<size_t>(budget.partition);
+    FRESHET_ASSIGN_OR_RETURN(const bool any, ReadOn(index, budget, chunk));
+    if (any) return PollOutcome::kChunk;
+    // It had been read to its end when the state was saved.
+    chunk->partition = static_cast<uint32_t>(index);
+    chunk->partition_end = true;
+    chunk->position_after = partitions_[index].restored_text;
+    chunk->finished = std::make_shared<DecodedBlock>();
+    for (const Field& field : format_.schema->columns->fields())
+      chunk->finished->columns.push_back(NullColumn(field.type, 0));
+    return PollOutcome::kChunk;
+  }
+
+  /// False: the file has nothing (more).
+  Result<bool> ReadOn(size_t index, const PollBudget& budget, RawChunk* chunk) {
+    Partition& partition = partitions_[index];
+    if (partition.done) return false;
+    if (partition.reader == nullptr) {
+      if (partition.restored_ended && Unchanged(partition)) {
+        Finish(&partition);
+        return false;
+      }
+      partition.reader = std::make_unique<FileReader>(env_, &format_, partition.name, false);
+      if (Status status = partition.reader->Open(partition.restored); !status.ok())
+        return Missing(partition.name, status);
+    }
+    FRESHET_ASSIGN_OR_RETURN(const FileReader::Outcome outcome, partition.reader->Next(budget, chunk));
+    if (outcome != FileReader::Outcome::kChunk) {
+      Finish(&partition);
+      return false;
+    }
+    chunk->partition = static_cast<uint32_t>(index);
+    CountRead(&partition, partition.reader->file_bytes_read());
+    if (chunk->partition_end) Finish(&partition);
+    return true;
+  }
+
+  void Finish(Partition* partition) {
+    partition->reader.reset();
+    partition->done = true;
+    CountRead(partition, partition->file_bytes);
+  }
+  void CountRead(Partition* partition, int64_t bytes) {
+    read_bytes_.fetch_add(bytes - std::exchange(partition->read_bytes, bytes), std::memory_order_relaxed);
   }
 
   /// A file that was read to its end before the restore and has not grown since, or is gone.
@@ -151,13 +202,17 @@ class FileSource final : public Source {
       if (partition.reader == nullptr) {
         auto reader = std::make_unique<FileReader>(env_, &format_, partition.name, true);
         if (Status status = reader->Open(partition.restored); !status.ok()) {
-          if (status.code() == StatusCode::kNotFound) continue;  // gone for now; it may come back
-          return status;
+          if (status.code() != StatusCode::kNotFound) return status;
+          quiet_.push_back(static_cast<uint32_t>(index));  // gone for now; it may come back
+          continue;
         }
         partition.reader = std::move(reader);
       }
       FRESHET_ASSIGN_OR_RETURN(const FileReader::Outcome outcome, partition.reader->Next(budget, chunk));
-      if (outcome != FileReader::Outcome::kChunk) continue;
+      if (outcome != FileReader::Outcome::kChunk) {
+        quiet_.push_back(static_cast<uint32_t>(index));
+        continue;
+      }
       chunk->partition = static_cast<uint32_t>(index);
       return PollOutcome::kChunk;
     }
@@ -172,7 +227,7 @@ class FileSource final : public Source {
   size_t next_ = 0;
   int64_t next_glob_us_ = 0;
   int64_t total_bytes_ = 0;
-  int64_t read_before_ = 0;
+  std::vector<uint32_t> quiet_;  // following: asked since the last TakeQuiet, and had nothing
   std::atomic<int64_t> read_bytes_{0};
 };
 
@@ -187,9 +242,11 @@ std::optional<BoundSource> BindFile(const OptionsNode& options, const BindContex
   o.node_id = bind.node_id;
   for (const SpannedText& path : options.GetList("path")) o.paths.push_back(Resolve(path, bind));
   o.follow = options.GetBool("follow");
-  if (options.GetString("read") == "by_time") {
-    bind.diagnostics->Error("FR2420", options.span("read"), "`read: by_time` is not available for files yet",
-                            "use `read: sequential`, or one source per file and a union");
+  o.by_time = options.GetString("read") == "by_time";
+  if (o.by_time && o.follow) {
+    bind.diagnostics->Error("FR2420", options.span("read"),
+                            "`read: by_time` merges files that end; a followed one may always have an older row",
+                            "drop `read` or `follow: true`");
     return std::nullopt;
   }
   if (o.paths.empty()) return std::nullopt;  // `path` is required and has been reported
@@ -206,6 +263,8 @@ std::optional<BoundSource> BindFile(const OptionsNode& options, const BindContex
   bound.explain.emplace_back(
       "path", o.paths.front() + (o.paths.size() > 1 ? " and " + std::to_string(o.paths.size() - 1) + " more" : ""));
   if (o.follow) bound.explain.emplace_back("follow", "true");
+  if (o.by_time) bound.explain.emplace_back("read", "by time: files side by side, merged");
+  bound.by_time = o.by_time;
   bound.make_decoder = format->make_decoder;
   bound.make_source = [o, f = *format] { return MakeFileSource(o, f); };
   return bound;
@@ -225,7 +284,9 @@ NodeDescriptor FileSourceDescriptor() {
   d.doc =
       "Reads one file, a list of files or all that match a pattern, plain or packed with gzip or zstd (told by "
       "content).\n"
-      "Files are partitions, read one after another by name. With `follow: true` the source waits for more, reads a "
+      "Files are partitions, read one after another by name, or with `read: by_time` side by side and merged by time\n"
+      "(rows wait until all files have passed them; 1 MiB for each file). With `follow: true` the source waits for "
+      "more, reads a "
       "rotated\n"
       "file to its end before its successor, begins a file that was cut anew, and never ends.\n"
       "A record that cannot be used goes to `dead_letter` with its line, the reason and its bytes: torn_json, "
@@ -249,6 +310,7 @@ NodeDescriptor FileSourceDescriptor() {
   read.enum_values = {"sequential", "by_time"};
   read.default_text = "sequential";
   read.doc = "How several files are read: one after another by name, or merged by time.";
+  read.state = StateEffect::kBreaking;
   OptionSpec follow;
   follow.name = "follow";
   follow.kind = OptionKind::kBool;

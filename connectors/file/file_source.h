@@ -12,7 +12,8 @@ namespace freshet {
 struct FileSourceOptions {
   std::vector<std::string> paths;  ///< files or shell patterns, resolved
   bool follow = false;
-  std::string node_id;  ///< for messages
+  std::string node_id;   ///< for messages
+  bool by_time = false;  ///< bounded: the engine says which file to read next
 };
 
 /// Reads files in chunks of whole records. Partitions are files by name, read one after another; with `follow` all are

@@ -98,6 +98,7 @@ std::optional<BoundSource> BindStdin(const OptionsNode& options, const BindConte
   bound.schema = format->schema->columns;
   bound.bounded = true;
   bound.stays_open = true;
+  bound.pushes = true;
   bound.explain = format->explain;
   bound.explain.emplace_back("delivery", "at least once: standard input cannot be read again");
   bound.make_decoder = format->make_decoder;

@@ -103,6 +103,11 @@ void FaultEnv::AdvanceMicros(int64_t us) {
   steady_us_ += us;
 }
 
+void FaultEnv::StepWallMicros(int64_t us) {
+  const std::lock_guard lock(mutex_);
+  wall_us_ += us;
+}
+
 int64_t FaultEnv::WallMicros() {
   const std::lock_guard lock(mutex_);
   return frozen_ ? wall_us_ : base_->WallMicros();

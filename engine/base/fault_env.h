@@ -28,6 +28,8 @@ class FaultEnv final : public Env {
   /// From now on both clocks stand still at this time and move only by AdvanceMicros.
   void FreezeClock(int64_t wall_us);
   void AdvanceMicros(int64_t us);
+  /// The wall clock alone steps, also back. After FreezeClock.
+  void StepWallMicros(int64_t us);
 
   int64_t WallMicros() override;
   int64_t SteadyMicros() override;

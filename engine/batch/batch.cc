@@ -1,5 +1,6 @@
 #include "engine/batch/batch.h"
 
+#include <algorithm>
 #include <cassert>
 
 namespace freshet {
@@ -40,6 +41,7 @@ Batch Batch::Take(const int32_t* indices, int32_t count) const {
   for (const Column& c : data_->columns) data->columns.push_back(c.Take(indices, count));
   const RowMeta& m = data_->meta;
   data->meta.watermark = m.watermark;
+  data->meta.joined = m.joined;
   data->meta.times = TakeMeta<int64_t>(m.times, m.offset, indices, count);
   data->meta.watermarks = TakeMeta<int64_t>(m.watermarks, m.offset, indices, count);
   data->meta.positions = TakeMeta<uint32_t>(m.positions, m.offset, indices, count);
@@ -110,11 +112,13 @@ Batch ConcatBatches(const std::vector<Batch>& batches) {
   meta.watermarks = AllocateBuffer(int64_t{8} * rows);
   meta.ordinals = AllocateBuffer(int64_t{8} * rows);
   meta.positions = AllocateBuffer(int64_t{4} * rows);
+  meta.joined = batches.front().meta().joined;
   if (batches.front().has_times()) meta.times = AllocateBuffer(int64_t{8} * rows);
   auto holds = std::make_shared<std::vector<Batch::Hold>>();
   int32_t at = 0;
   for (const Batch& b : batches) {
     if (b.hold()) holds->push_back(b.hold());
+    meta.joined = std::min(meta.joined, b.meta().joined);
     for (int32_t i = 0; i < b.row_count(); ++i, ++at) {
       meta.watermarks.as<int64_t>()[at] = b.row_watermark(i).us;
       meta.ordinals.as<uint64_t>()[at] = b.ordinal(i).value;

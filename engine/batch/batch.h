@@ -31,6 +31,9 @@ struct RowMeta {
   Ordinal first_ordinal;                   ///< of physical row 0, the next ones follow, unless `ordinals`
   BufferRef ordinals;                      ///< uint64
   BufferRef positions;                     ///< uint32; absent: position = row
+  /// The time that the rows' partition or input took over from the others when it came back (SEMANTICS.md §2.4): a row
+  /// whose own watermark is not above it is late for no other reason. Min(): it never was away.
+  EventTime joined = EventTime::Min();
   int32_t offset = 0;                      ///< index of row 0 in the buffers
 };
 
@@ -78,6 +81,8 @@ class Batch {
     const RowMeta& m = data_->meta;
     return m.watermarks ? EventTime{m.watermarks.as<int64_t>()[m.offset + row]} : m.watermark;
   }
+  /// If the row is late, then because its partition or input was idle.
+  bool after_idle(int32_t row) const { return row_watermark(row) <= data_->meta.joined; }
   Ordinal ordinal(int32_t row) const {
     const RowMeta& m = data_->meta;
     if (m.ordinals) return {m.ordinals.as<uint64_t>()[m.offset + row]};

@@ -38,6 +38,7 @@ Result<std::unique_ptr<TbbRuntime>> RunSession::StartRuntime(const Pipeline& pip
   options.job.checkpoint_keep = settings.checkpoint_keep;
   options.job.lane_count = settings.parallelism > 0 ? settings.parallelism : AvailableCores();
   options.job.fresh = fresh;
+  options.job.drain = options_.drain;
   options.job.before_commit = CommitHolder(Env::Posix());
   options.job.open_sources = &open_sources_;
   options.arena = options_.arena;
@@ -104,6 +105,7 @@ ReloadPlan RunSession::Reload(Pipeline next) {
   const std::lock_guard lock(mutex_);
   next_ = std::move(next);
   phase_ = PipelinePhase::kReloading;
+  runtime_->job().SetDrain(false);  // the input goes on
   runtime_->RequestStop();
   return plan;
 }

@@ -21,6 +21,7 @@ class RunSession {
     std::string state_directory;
     bool own_state = false;  ///< given on the command line
     bool fresh = false;
+    bool drain = false;
     int64_t limit = -1;  ///< records per source; -1: all
     std::shared_ptr<TbbArena> arena;
   };

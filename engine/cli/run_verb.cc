@@ -28,6 +28,7 @@ constexpr Duration kWatchEvery = Duration::Millis(250);
 struct RunArguments {
   LoadRequest load;
   bool fresh = false;
+  bool drain = false;
   bool json = false;
   bool quiet = false;
   bool watch = false;
@@ -180,14 +181,9 @@ class RunLoop {
 
   void StopIdle() {
     if (until_idle_.us == 0 || stopping_) return;
-    int64_t records = 0;
-    for (auto& session : sessions_) records += RunSession::RecordsRead(session->Report());
-    const int64_t now_us = Env::Posix()->SteadyMicros();
-    if (records != last_records_ || quiet_since_us_ < 0) {
-      last_records_ = records;
-      quiet_since_us_ = now_us;
-    }
-    if (now_us - quiet_since_us_ < until_idle_.us) return;
+    // What counts is that the sources are asked and have nothing: not that the pipeline is slow.
+    for (auto& session : sessions_)
+      if (!session->over() && session->Report().quiet_us < until_idle_.us) return;
     stopping_ = true;
     for (auto& session : sessions_) session->RequestStop();
   }
@@ -201,8 +197,6 @@ class RunLoop {
   int64_t next_watch_us_ = 0;
   bool stopping_ = false;
   bool killed_ = false;
-  int64_t last_records_ = -1;
-  int64_t quiet_since_us_ = -1;
   int64_t next_look_us_ = 0;
 };
 
@@ -236,6 +230,7 @@ Sessions MakeSessions(const RunArguments& arguments, std::vector<Pipeline> pipel
   for (Pipeline& pipeline : pipelines) {
     RunSession::Options options;
     options.fresh = arguments.fresh;
+    options.drain = arguments.drain;
     options.limit = arguments.limit;
     options.own_state = !arguments.state.empty();
     options.arena = arena;
@@ -318,6 +313,8 @@ Verb AddRunVerb(CLI::App& program) {
   app->add_flag("--strict", a->load.strict, "Take warnings for errors");
   app->add_flag("--wall-clock", a->load.wall_clock, "Let windows with `time: processing` read bounded sources");
   app->add_option("--state", a->state, "State directory (with several files: its parent)");
+  app->add_flag("--drain", a->drain,
+                "A stop (signal, --limit, --until-idle) ends the input: windows close and the state is finished");
   app->add_option("--limit", a->limit, "Stop like a signal after N records per source")->check(CLI::NonNegativeNumber);
   app->add_option("--until-idle", a->until_idle, "Stop like a signal when no record has come for this long, e.g. 30s");
   app->add_option("--savepoint", a->savepoint, "Go back to this savepoint (or kept copy) first; one FILE only");

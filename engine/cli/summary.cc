@@ -144,6 +144,7 @@ std::string ConservationLine(const NodeReport& node, size_t label_width) {
       line += "in " + FormatCount(c.in) + " = " + Sum({{"out", c.out}, {"dead", c.dead}, {"held", c.held}});
       break;
   }
+  if (c.dropped > 0) line += "; " + FormatCount(c.dropped) + " of the skipped were dropped on overflow";
   if (c.nulled > 0) line += "; " + FormatCount(c.nulled) + " values became null";
   if (!node.law.empty()) line += "  NOT ACCOUNTED FOR: " + node.law;
   return line;

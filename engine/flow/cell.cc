@@ -47,7 +47,7 @@ template <class C, class F>
 void ForEachCounter(C& c, F&& f) {
   f(c.in), f(c.out), f(c.filtered), f(c.rejected), f(c.late), f(c.dead), f(c.held), f(c.skipped), f(c.absorbed),
       f(c.late_panes), f(c.matched), f(c.unmatched), f(c.panes_opened), f(c.panes_emitted), f(c.panes_open),
-      f(c.panes_empty), f(c.nulled);
+      f(c.panes_empty), f(c.nulled), f(c.dropped);
 }
 }  // namespace
 
@@ -127,7 +127,9 @@ Outlets::Outlets(const CellEnvironment& environment, const CellPlan& plan)
     if (!link.exchanged) continue;
     const NodeSpec& node = environment.spec->nodes[static_cast<size_t>(plan.nodes[static_cast<size_t>(link.element)])];
     const SchemaRef schema = [&]() -> SchemaRef {
-      if (plan.kind == CellKind::kSorter || plan.kind == CellKind::kMerge) {
+      const bool before_node =
+          plan.kind == CellKind::kSorter || plan.kind == CellKind::kMerge || plan.kind == CellKind::kArrival;
+      if (before_node && !node.inputs.empty()) {
         const PortRef input = node.inputs[0];
         const NodeSpec& from = environment.spec->nodes[static_cast<size_t>(input.node)];
         if (const auto* source = std::get_if<SourceNode>(&from.kind))
@@ -269,12 +271,12 @@ void Cell::Run() noexcept {
       if (Status status = Step(&blocked); !status.ok()) Fail(std::move(status));
     }
     blocked_ = blocked || waiting_;
+    Publish();
   } catch (const std::bad_alloc&) {
     Fail(Status::Internal("out of memory"));
   } catch (const std::exception& e) {
     Fail(Status::Internal(std::string("unexpected exception: ") + e.what()));
   }
-  Publish();
 }
 
 bool Cell::ClockDue() {
@@ -303,9 +305,10 @@ Status Cell::Step(bool* blocked) {
 }
 
 namespace {
-/// The batch with no row's watermark below `lowest`.
-Batch WithWatermarksFrom(const Batch& batch, EventTime lowest) {
+/// The batch with no row's watermark below `lowest`: its input joins there.
+Batch JoinedAt(const Batch& batch, EventTime lowest) {
   RowMeta meta = batch.meta();
+  meta.joined = std::max(meta.joined, lowest);
   meta.watermark = std::max(meta.watermark, lowest);
   if (meta.watermarks) {
     meta.watermarks = AllocateBuffer(int64_t{8} * (meta.offset + batch.row_count()));
@@ -327,7 +330,7 @@ Status Cell::Process(Envelope& envelope) {
     in.idle = false;
     idle_sent_ = false;
     // Only after it was idle is an input behind the merged watermark: it joins there (SEMANTICS.md §2.4).
-    if (in.watermark < merged_) *batch = WithWatermarksFrom(*batch, merged_);
+    if (in.watermark < merged_) *batch = JoinedAt(*batch, merged_);
     FRESHET_RETURN_IF_ERROR(HandleBatch(index, *batch, envelope.exchange_sequence));
     continuation_ = Continuation::kPump;
     return Status::Ok();
@@ -360,6 +363,7 @@ Status Cell::Process(Envelope& envelope) {
     return CompleteBarrierIfAligned();
   }
   in.ended = true;
+  in.before_end = in.watermark;
   in.watermark = EventTime::Max();
   HandleInputWatermark(index, in.watermark);
   FRESHET_RETURN_IF_ERROR(CompleteBarrierIfAligned());
@@ -383,7 +387,8 @@ void Cell::MergeWatermark() {
   EventTime lowest = EventTime::Max();
   bool any = false;
   for (const Input& in : inputs_) {
-    if (in.ended || in.idle) continue;
+    // Lanes carry one stream: one that has told its silence already is only ahead of the others.
+    if (in.ended || (in.idle && plan_.kind != CellKind::kGather)) continue;
     any = true;
     lowest = std::min(lowest, in.watermark);
   }
@@ -414,6 +419,7 @@ Status Cell::Continue() {
         if (progress == Progress::kMore) return Status::Ok();
       }
       merged_ = target_;
+      if (merged_ != EventTime::Max()) merged_before_end_ = merged_;
       if (merged_ != EventTime::Max() && !early) ForwardWatermark(merged_);
       const bool all_ended = std::all_of(inputs_.begin(), inputs_.end(), [](const Input& i) { return i.ended; });
       continuation_ = all_ended ? Continuation::kEnd : Continuation::kNone;
@@ -451,7 +457,7 @@ Status Cell::CompleteBarrierIfAligned() {
   }
   CellSnapshot snapshot;
   snapshot.cell = plan_.id;
-  FRESHET_RETURN_IF_ERROR(Snapshot(&snapshot));
+  FRESHET_RETURN_IF_ERROR(TakeSnapshot(&snapshot));
   barrier_open_ = false;
   for (Input& in : inputs_) in.at_barrier = false;
   inbox_.insert(IsPlanted(PlantedBug::kParkedBehind) ? inbox_.end() : inbox_.begin(),
@@ -462,12 +468,92 @@ Status Cell::CompleteBarrierIfAligned() {
   return Status::Ok();
 }
 
+Status Cell::TakeSnapshot(CellSnapshot* snapshot) {
+  FRESHET_RETURN_IF_ERROR(Snapshot(snapshot));
+  SnapshotTime(snapshot);
+  return Status::Ok();
+}
+
+Result<std::string> Cell::RestoredEngineRow(const std::string& key) const {
+  if (environment_.store == nullptr || environment_.restored.number == 0) return std::string();
+  FRESHET_ASSIGN_OR_RETURN(auto value, environment_.store->Get(kEngineTable, 0, key));
+  return value.value_or(std::string());
+}
+
+std::vector<std::string> Cell::InputNames() const {
+  std::vector<std::string> names(inputs_.size());
+  for (const CellPlan& from : environment_.plan->cells)
+    for (const LinkPlan& link : from.links)
+      for (const int edge : link.edges) {
+        const EdgePlan& to = environment_.plan->edges[static_cast<size_t>(edge)];
+        if (to.to != plan_.id) continue;
+        const int node = from.nodes[static_cast<size_t>(link.element)];
+        const PortIndex port = from.kind == CellKind::kGather ? from.gathered_port : link.port;
+        names[static_cast<size_t>(to.input)] =
+            environment_.spec->nodes[static_cast<size_t>(node)].id + "/" + std::to_string(port);
+      }
+  return names;
+}
+
+std::string Cell::TimeKey() const {
+  std::string scope = environment_.spec->nodes[static_cast<size_t>(plan_.nodes[0])].id;
+  if (plan_.kind == CellKind::kSorter) scope = "sorter." + scope;
+  if (plan_.kind == CellKind::kMerge) scope = "merge." + scope;
+  if (plan_.kind == CellKind::kArrival) scope = "arrival." + scope;
+  if (plan_.kind == CellKind::kGather) scope = "gather." + scope + "/" + std::to_string(plan_.gathered_port);
+  return EngineKey("watermark", scope);
+}
+
+namespace {
+constexpr uint8_t kTimeVersion = 1;
+}
+
+/// Lanes and gathers see the same watermarks between the same barriers: one row serves any number of them.
+void Cell::SnapshotTime(CellSnapshot* snapshot) const {
+  if (plan_.kind == CellKind::kSink || plan_.lane > 0 || inputs_.empty()) return;
+  ByteSink sink;
+  sink.PutU8(kTimeVersion);
+  sink.PutI64(merged_before_end_.us);
+  const std::vector<std::string> names = InputNames();
+  sink.PutVarint(names.size());
+  for (size_t i = 0; i < names.size(); ++i) {
+    const Input& in = inputs_[i];
+    sink.PutString(names[i]);
+    sink.PutI64((in.ended ? in.before_end : in.watermark).us);
+    sink.PutBool(in.idle && !in.ended);
+  }
+  snapshot->rows.Put(kEngineTable, 0, TimeKey(), sink.bytes());
+}
+
+Status Cell::RestoreTime() {
+  FRESHET_ASSIGN_OR_RETURN(const std::string bytes, RestoredEngineRow(TimeKey()));
+  if (bytes.empty()) return Status::Ok();
+  const std::vector<std::string> names = InputNames();
+  ByteSource source(bytes);
+  if (source.GetU8() != kTimeVersion) return Status::DataLoss("the watermarks in the checkpoint cannot be read");
+  merged_.us = source.GetI64();
+  merged_before_end_ = merged_;
+  for (uint64_t n = source.GetVarint(); n > 0 && source.ok(); --n) {
+    const std::string_view name = source.GetString();
+    const EventTime watermark{source.GetI64()};
+    const bool idle = source.GetBool();
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (names[i] != name) continue;
+      inputs_[i].watermark = watermark;
+      inputs_[i].idle = idle;
+    }
+  }
+  if (!source.ok()) return Status::DataLoss("the watermarks in the checkpoint cannot be read");
+  idle_sent_ = std::all_of(inputs_.begin(), inputs_.end(), [](const Input& in) { return in.idle; });
+  return Status::Ok();
+}
+
 Status Cell::FinishIfEnded() {
   if (ended_) return Status::Ok();
   ended_ = true;
   CellSnapshot snapshot;
   snapshot.cell = plan_.id;
-  FRESHET_RETURN_IF_ERROR(Snapshot(&snapshot));
+  FRESHET_RETURN_IF_ERROR(TakeSnapshot(&snapshot));
   outlets_.SendAll(End{});
   environment_.listener->OnEnded(std::move(snapshot));
   return Status::Ok();

@@ -195,6 +195,11 @@ class Cell {
 
   void Fail(Status status);
   void Publish();
+  /// Takes up where the inputs stood in event time at the restored epoch: before any message, so that no watermark
+  /// falls and nothing opens again what was closed. Inputs that the checkpoint does not know join there.
+  Status RestoreTime();
+  /// The committed value of one of the engine's own rows; empty if none.
+  Result<std::string> RestoredEngineRow(const std::string& key) const;
   /// From now on time counts for this element of the chain; returns the one it counted for before.
   size_t SwitchMeter(size_t element);
   ActivityMeter& meter(size_t element) { return meters_[element]; }
@@ -215,6 +220,7 @@ class Cell {
  private:
   struct Input {
     EventTime watermark = EventTime::Min();
+    EventTime before_end = EventTime::Min();  ///< its watermark, but for the one of its end, which is never stored
     uint64_t next_sequence = 0;
     bool idle = false;
     bool ended = false;
@@ -232,6 +238,11 @@ class Cell {
   void ForwardIdleIfAll();
   Status CompleteBarrierIfAligned();
   Status FinishIfEnded();
+  Status TakeSnapshot(CellSnapshot* snapshot);
+  void SnapshotTime(CellSnapshot* snapshot) const;
+  std::string TimeKey() const;
+  /// The output that an input reads, by node and port: the same one after an edit of the pipeline.
+  std::vector<std::string> InputNames() const;
 
   std::deque<Envelope> inbox_;
   std::deque<Envelope> parked_;
@@ -242,6 +253,7 @@ class Cell {
   bool blocked_ = false;
   Continuation continuation_ = Continuation::kNone;
   EventTime merged_ = EventTime::Min();
+  EventTime merged_before_end_ = EventTime::Min();
   EventTime target_ = EventTime::Min();
   EventTime clock_ = EventTime::Min();
   bool barrier_open_ = false;

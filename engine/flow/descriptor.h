@@ -78,7 +78,12 @@ struct BoundSource {
   bool bounded = true;
   /// It cannot go back to a position (a pipe, a socket): a reload hands the open source on to the next run.
   bool stays_open = false;
-  /// Ordered within a partition; several partitions of a bounded source are read one after another.
+  /// Its input does not wait for us (a pipe, a feed): `on_overflow` may drop. All live sources do.
+  bool pushes = false;
+  /// Bounded, several partitions: read side by side and merged by time (`read: by_time`). Then Poll is told which
+  /// partition to read, and answers for one that has ended with an empty chunk that says so.
+  bool by_time = false;
+  /// Ordered within a partition; several partitions of a bounded source are read one after another unless `by_time`.
   std::vector<std::pair<std::string, std::string>> explain;
   std::function<std::unique_ptr<Source>()> make_source;
   std::function<std::unique_ptr<Decoder>()> make_decoder;
@@ -150,8 +155,14 @@ class Registry {
 /// Schema of every source's and operator's `dead_letter` output: node, partition (file), line (1-based, 0 unknown),
 /// record (from 0), reason, raw (bytes; invalid UTF-8 is kept).
 SchemaRef DeadLetterSchema();
-/// Schema of a `late` output: the input's columns, then late_reason: string ("late"), late_window_end: timestamp (null
-/// for operators without windows), lateness_ms: int64. Names that the input already has get a trailing underscore.
+/// Schema of a `late` output: the input's columns, then late_reason: string (LateReasonOf), late_window_end: timestamp
+/// (null for operators without windows), lateness_ms: int64. Names that the input already has get a trailing
+/// underscore.
 SchemaRef LateSchema(const Schema& input);
+/// Why a late row is late: "late", or "after_idle" when it is only because its partition or input was idle
+/// (SEMANTICS.md §2.4).
+inline const char* LateReasonOf(const Batch& batch, int32_t row) {
+  return batch.after_idle(row) ? "after_idle" : "late";
+}
 
 }  // namespace freshet

@@ -66,12 +66,12 @@ GatherCell::GatherCell(const CellEnvironment& environment, const CellPlan& plan)
 GatherCell::~GatherCell() = default;
 
 Status GatherCell::Open() {
-  if (!plan_.stamps_ordinals || environment_.store == nullptr || environment_.restored.number == 0) return Status::Ok();
+  FRESHET_RETURN_IF_ERROR(RestoreTime());
+  if (!plan_.stamps_ordinals) return Status::Ok();
   FRESHET_ASSIGN_OR_RETURN(
-      const auto bytes,
-      environment_.store->Get(kEngineTable, 0,
-                              EngineKey("ordinal", node_.id + "/" + std::to_string(plan_.gathered_port))));
-  if (bytes) next_ordinal_ = ByteSource(*bytes).GetI64();
+      const std::string bytes,
+      RestoredEngineRow(EngineKey("ordinal", node_.id + "/" + std::to_string(plan_.gathered_port))));
+  if (!bytes.empty()) next_ordinal_ = ByteSource(bytes).GetI64();
   return Status::Ok();
 }
 

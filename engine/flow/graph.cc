@@ -36,6 +36,7 @@ class Planner {
     cell.id = static_cast<int>(plan_.cells.size());
     cell.kind = kind;
     cell.nodes = {n};
+    cell.counts_out = kind == CellKind::kSource || kind == CellKind::kChain;
     plan_.cells.push_back(std::move(cell));
     return plan_.cells.back().id;
   }
@@ -72,8 +73,18 @@ class Planner {
     if (const auto* source = std::get_if<SourceNode>(&spec.kind)) {
       bounded_[static_cast<size_t>(n)] = source->bound.bounded;
       const int c = AddCell(CellKind::kSource, n);
-      SetOutlet(n, 0, {c, 0, 0});
       SetOutlet(n, 1, {c, 0, 1});
+      if (!source->bound.by_time) {
+        SetOutlet(n, 0, {c, 0, 0});
+        return;
+      }
+      const int merge = AddCell(CellKind::kMerge, n);
+      cell(c).counts_out = false;
+      cell(merge).counts_in = false;
+      cell(merge).counts_out = true;
+      cell(merge).input_count = 1;
+      Link({c, 0, 0}, merge, 0);
+      SetOutlet(n, 0, {merge, 0, 0});
       return;
     }
     bool bounded = true;
@@ -133,8 +144,15 @@ class Planner {
         if (op.outputs[static_cast<size_t>(p)].name == "late") SetOutlet(n, p, {sorter, 0, 1});
       counted = true;
     }
-    // Several live inputs have no common numbering to put lanes in order again by: one lane then.
-    const int lanes = op.key && (inputs.size() == 1 || apart) ? plan_.lane_count : 1;
+    const int lanes = op.key ? plan_.lane_count : 1;
+    if (lanes > 1 && inputs.size() > 1 && !apart) {
+      // Lanes are put in order again by the number of the exchanged batch: several live inputs get a common one here.
+      const int arrival = AddCell(CellKind::kArrival, n);
+      cell(arrival).counts_in = false;
+      cell(arrival).input_count = static_cast<int>(inputs.size());
+      for (size_t i = 0; i < inputs.size(); ++i) Link(inputs[i], arrival, static_cast<InputIndex>(i));
+      inputs = {{arrival, 0, 0}};
+    }
     std::vector<int> lane_cells;
     for (int lane = 0; lane < lanes; ++lane) {
       const int c = AddCell(CellKind::kChain, n);
@@ -203,6 +221,8 @@ const char* KindName(CellKind kind) {
       return "sort by event time";
     case CellKind::kMerge:
       return "merge inputs";
+    case CellKind::kArrival:
+      return "number arrivals";
     case CellKind::kGather:
       return "gather";
     case CellKind::kSink:

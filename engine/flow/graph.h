@@ -10,11 +10,12 @@
 namespace freshet {
 
 enum class CellKind : uint8_t {
-  kSource,  ///< a source's rows after decode, in order; fused stateless operators behind it
-  kChain,   ///< one operator, or several stateless ones fused
-  kSorter,  ///< holds rows until the watermark passes; sorted by (event time, ordinal)
-  kMerge,   ///< several bounded inputs merged by (place in event time, input): ordering.cc
-  kGather,  ///< puts the lanes' rows of one port in order again
+  kSource,   ///< a source's rows after decode, in order; fused stateless operators behind it
+  kChain,    ///< one operator, or several stateless ones fused
+  kSorter,   ///< holds rows until the watermark passes; sorted by (event time, ordinal)
+  kMerge,    ///< several bounded inputs, or a source's partitions, merged by (place in event time, input): ordering.cc
+  kArrival,  ///< several live inputs as they come, with one numbering of their batches for the lanes behind
+  kGather,   ///< puts the lanes' rows of one port in order again
   kSink,
 };
 
@@ -45,6 +46,7 @@ struct CellPlan {
   std::vector<LinkPlan> links;
   PortIndex gathered_port = 0;   ///< kGather: which port of nodes[0]
   bool counts_in = true;         ///< rows in are counted here, not in a sorter or merge before it
+  bool counts_out = true;        ///< rows on the main output of the first node are counted here
   bool stamps_ordinals = false;  ///< rows made by time get their ordinals here
   bool wants_clock = false;      ///< to be nudged every kClockTickUs
 };

@@ -27,6 +27,8 @@ struct TimeSpec {
 };
 
 enum class OnError : uint8_t { kDeadLetter, kSkip, kFail };
+/// What a source does while it has no credit: wait, or read on and drop whole chunks, before they take a credit.
+enum class OnOverflow : uint8_t { kBlock, kDropOldest, kDropNewest };
 
 /// One output of one node: `nodes[node]`, port 0 or a side port. Sources have ports 0 (rows) and 1 ("dead_letter").
 struct PortRef {
@@ -39,6 +41,7 @@ struct SourceNode {
   BoundSource bound;
   TimeSpec time;
   OnError on_error = OnError::kDeadLetter;
+  OnOverflow on_overflow = OnOverflow::kBlock;
   int64_t credit_rows = kSourceCreditRows;
   int64_t credit_bytes = kSourceCreditBytes;
   int64_t limit = -1;  ///< --limit N
@@ -54,6 +57,8 @@ struct NodeSpec {
   std::string id;
   std::string type;
   std::vector<PortRef> inputs;  ///< empty for sources
+  /// Several inputs: how far in event time the sources of one may be ahead of another's (skew_gate.h). Absent: any.
+  std::optional<Duration> max_skew;
   std::variant<SourceNode, OperatorNode, SinkNode> kind;
 };
 

@@ -203,7 +203,23 @@ Status Job::MakeCells() {
         open = std::move(found.mapped());
     FRESHET_RETURN_IF_ERROR(driver->Open(std::move(open)));
   }
+  ConnectGates();
+  SetDrain(options_.drain);
   return Status::Ok();
+}
+
+void Job::SetDrain(bool drain) {
+  for (const auto& driver : drivers_) driver->set_drain(drain);
+}
+
+void Job::ConnectGates() {
+  std::vector<const SourceCell*> sources;
+  for (const auto& driver : drivers_) sources.push_back(&driver->cell());
+  gates_ = MakeSkewGates(spec_, sources);
+  for (const auto& driver : drivers_) {
+    for (const auto& gate : gates_)
+      if (gate->Covers(driver->cell())) driver->AddGate(gate.get());
+  }
 }
 
 /// Begins to collect; under the lock.
@@ -616,6 +632,9 @@ JobReport Job::Report() const {
     progress += p.value_or(0) / static_cast<double>(drivers_.size());
   }
   if (known) report.progress = progress;
+  report.quiet_us = INT64_MAX;
+  for (const auto& driver : drivers_)
+    if (!driver->done()) report.quiet_us = std::min(report.quiet_us, driver->quiet_us());
   return report;
 }
 
@@ -627,13 +646,7 @@ void AddLateReport(const Job& job, JobReport* report) {
       report->late_samples.emplace_back(node.id, operators->late_samples());
     const auto* source = dynamic_cast<const SourceCell*>(cell.get());
     if (source == nullptr) continue;
-    const TimeStage::Poisoner& p = source->time_stage().poisoner();
-    if (p.older_row_count < 100 || p.older_row_count * 100 <= p.row_count) continue;
-    const SourceNode& spec = std::get<SourceNode>(node.kind);
-    const size_t partition = p.ordinal.partition();
-    const auto& partitions = source->restored_partitions();
-    report->warnings.push_back(LateWarning(
-        node.id, partition < partitions.size() ? partitions[partition].name : std::string(), spec.bound.bounded, p));
+    if (source->time_stage().too_late()) report->warnings.push_back(source->LateWarning());
   }
 }
 

@@ -43,6 +43,7 @@ struct JobOptions {
   /// A job takes the sources over that it finds here, and puts those here that stay open when it closes. Not owned; may
   /// be null.
   OpenSources* open_sources = nullptr;
+  bool drain = false;  ///< a stop ends the input: windows close, the state is finished (SEMANTICS.md §3.1)
 };
 
 /// What a run came to; also a consistent picture while it runs.
@@ -88,6 +89,7 @@ struct JobReport {
   std::vector<std::pair<std::string, std::string>> sink_summaries;
   std::vector<std::pair<std::string, std::vector<Batch>>> late_samples;
   std::optional<double> progress;  ///< share of bounded input read
+  int64_t quiet_us = 0;            ///< for how long all sources that have not ended have been polled and had nothing
 };
 
 class Job;
@@ -117,6 +119,8 @@ class Job final : public CellListener {
   std::vector<std::unique_ptr<Cell>>& cells() { return cells_; }
   const std::vector<std::unique_ptr<Cell>>& cells() const { return cells_; }
   std::vector<std::unique_ptr<SourceDriver>>& drivers() { return drivers_; }
+  /// Whether a stop ends the input from now on (JobOptions::drain).
+  void SetDrain(bool drain);
   const std::vector<SinkCell*>& sinks() const { return sinks_; }
   /// The state says that everything was processed before (SEMANTICS.md §3.3).
   /// `sinks()` are then those with rows that have not left yet; there are no other cells.
@@ -168,6 +172,7 @@ class Job final : public CellListener {
   Status Open();
   void FinishSinksAgain();
   Status MakeCells();
+  void ConnectGates();
   void CheckComplete();
   void StartEpoch();
   void TakeSnapshot(CellSnapshot* snapshot);
@@ -194,6 +199,7 @@ class Job final : public CellListener {
   bool already_finished_ = false;
   std::vector<std::unique_ptr<Cell>> cells_;
   std::vector<std::unique_ptr<SourceDriver>> drivers_;
+  std::vector<std::unique_ptr<SkewGate>> gates_;
   std::vector<SinkCell*> sinks_;
 
   mutable std::mutex mutex_;

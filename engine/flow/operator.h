@@ -36,7 +36,8 @@ struct NodeCounters {
   int64_t panes_emitted = 0;
   int64_t panes_open = 0;  ///< now
   int64_t panes_empty = 0;
-  int64_t nulled = 0;  ///< values that became null: overflow, counter_fell, dt <= 0 (shown, not part of the law)
+  int64_t dropped = 0;  ///< of the skipped ones: by `on_overflow`
+  int64_t nulled = 0;   ///< values that became null: overflow, counter_fell, dt <= 0 (shown, not part of the law)
 };
 
 using InputIndex = int;

@@ -13,6 +13,8 @@ const char* ScopeOf(CellKind kind) {
       return "sorter.";
     case CellKind::kMerge:
       return "merge.";
+    case CellKind::kArrival:
+      return "arrival.";
     default:
       return "";
   }
@@ -145,6 +147,9 @@ std::unique_ptr<Operator> OperatorCell::MakeOperator(int element) {
     const SchemaRef schema = PortSchema(*environment_.spec, node.inputs[0]);
     return NewEventTimeSorter(schema, LateSchema(*schema));
   }
+  if (plan_.kind == CellKind::kArrival) return NewArrivals();
+  if (const auto* source = std::get_if<SourceNode>(&node.kind); source != nullptr && plan_.kind == CellKind::kMerge)
+    return NewInputMerge({source->bound.schema}, true);
   if (plan_.kind == CellKind::kMerge) {
     std::vector<SchemaRef> schemas;
     for (const PortRef& input : node.inputs) schemas.push_back(PortSchema(*environment_.spec, input));
@@ -153,14 +158,8 @@ std::unique_ptr<Operator> OperatorCell::MakeOperator(int element) {
   return elements_[static_cast<size_t>(element)].bound->instantiate();
 }
 
-Result<std::string> OperatorCell::RestoredEngineRow(const std::string& key) const {
-  if (environment_.store == nullptr || environment_.restored.number == 0) return std::string();
-  FRESHET_ASSIGN_OR_RETURN(auto value, environment_.store->Get(kEngineTable, 0, key));
-  return value.value_or(std::string());
-}
-
 Status OperatorCell::RestoreCounters(Element& element) {
-  if (plan_.lane != 0 || plan_.kind == CellKind::kSorter || plan_.kind == CellKind::kMerge) return Status::Ok();
+  if (plan_.lane != 0 || (plan_.kind != CellKind::kSource && plan_.kind != CellKind::kChain)) return Status::Ok();
   const std::string& id = environment_.spec->nodes[static_cast<size_t>(element.node)].id;
   FRESHET_ASSIGN_OR_RETURN(const std::string bytes, RestoredEngineRow(EngineKey("counters", id)));
   if (bytes.empty()) return Status::Ok();
@@ -184,6 +183,7 @@ Status OperatorCell::OpenElement(size_t i) {
 }
 
 Status OperatorCell::Open() {
+  FRESHET_RETURN_IF_ERROR(RestoreTime());
   for (size_t i = 0; i < elements_.size(); ++i) FRESHET_RETURN_IF_ERROR(OpenElement(i));
   if (plan_.stamps_ordinals) {
     stamped_.resize(elements_[0].bound->outputs.size());
@@ -193,6 +193,8 @@ Status OperatorCell::Open() {
       if (!bytes.empty()) stamped_[p] = ByteSource(bytes).GetI64();
     }
   }
+  for (InputIndex i = 0; i < plan_.input_count; ++i)
+    if (input_watermark(i) > EventTime::Min()) HandleInputWatermark(i, input_watermark(i));
   Publish();
   return Status::Ok();
 }
@@ -232,7 +234,7 @@ Status OperatorCell::EmitFrom(size_t i, PortIndex port, Batch batch) {
   Element& element = elements_[i];
   const bool main = port == 0;
   const int64_t bytes = batch.ByteSize();
-  if (main && plan_.kind != CellKind::kSorter && plan_.kind != CellKind::kMerge) {
+  if (main && (plan_.counts_out || i > 0)) {
     element.counters.out += batch.row_count();
     meter(i).AddBytes(0, bytes);
   }

@@ -45,8 +45,6 @@ class OperatorCell : public Cell {
   Status EmitFrom(size_t element, PortIndex port, Batch batch);
   const NodeSpec& node_of(size_t element) const;
   Status RestoreCounters(Element& element);
-  /// The committed value of one of the engine's own rows; empty if none.
-  Result<std::string> RestoredEngineRow(const std::string& key) const;
 
   std::vector<Element> elements_;
   uint64_t exchange_sequence_ = 0;
@@ -99,6 +97,8 @@ Batch PickRows(const SchemaRef& schema, const std::vector<std::pair<Batch, int32
 
 /// Operators of the engine's own: see ordering.cc.
 std::unique_ptr<Operator> NewEventTimeSorter(SchemaRef schema, SchemaRef late_schema);
-std::unique_ptr<Operator> NewInputMerge(std::vector<SchemaRef> schemas);
+/// `by_partition`: one input, merged by the partitions of its rows' ordinals.
+std::unique_ptr<Operator> NewInputMerge(std::vector<SchemaRef> schemas, bool by_partition = false);
+std::unique_ptr<Operator> NewArrivals();
 
 }  // namespace freshet

@@ -192,7 +192,7 @@ class EventTimeSorter final : public Operator {
     const Batch late = in.Take(rows.data(), count);
     ColumnBuilder reason(TypeId::kString, count), lateness(TypeId::kInt64, count);
     for (int32_t i = 0; i < count; ++i) {
-      reason.AppendString("late");
+      reason.AppendString(LateReasonOf(late, i));
       lateness.AppendInt64((late.row_watermark(i).us - late.time(i).us) / 1000);
     }
     out.Emit(
@@ -210,8 +210,8 @@ class EventTimeSorter final : public Operator {
   int32_t row_count_max_ = 0;
 };
 
-/// Merges bounded inputs by (place, input index); rows of one input keep their order. The result is a function of the
-/// inputs alone, whatever their timing.
+/// Merges bounded inputs, or the partitions of a `by_time` source, by (place, input index); rows of one input keep
+/// their order. The result is a function of the inputs alone, whatever their timing.
 ///
 /// A row's moment is its event time, or its own row watermark if it is late: no watermark message before it has passed
 /// that. Its place is the smallest moment of it and all rows after it in its input. A row goes on once the watermark
@@ -221,18 +221,20 @@ class EventTimeSorter final : public Operator {
 /// own is older than the messages before it, would have a place that depends on how rows were cut into batches.)
 class InputMerge final : public Operator {
  public:
-  explicit InputMerge(std::vector<SchemaRef> schemas) : schemas_(std::move(schemas)), inputs_(schemas_.size()) {}
+  InputMerge(std::vector<SchemaRef> schemas, bool by_partition)
+      : schemas_(std::move(schemas)), by_partition_(by_partition), inputs_(by_partition ? 0 : schemas_.size()) {}
 
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
     row_count_max_ = ctx.batch_row_count_max();
     FRESHET_RETURN_IF_ERROR(hold_.Open(ctx.state(), schemas_));
-    for (auto& [number, held] : hold_.order()) Enqueue(held->input, number, held->batch, held->consumed);
+    for (auto& [number, held] : hold_.order())
+      Enqueue(IndexOf(held->input, held->batch), number, held->batch, held->consumed);
     return Status::Ok();
   }
 
   Status ProcessBatch(InputIndex input, const Batch& in, Emitter&) override {
-    Enqueue(static_cast<size_t>(input), hold_.Add(in, input), in, 0);
+    Enqueue(IndexOf(input, in), hold_.Add(in, input), in, 0);
     return Status::Ok();
   }
 
@@ -244,7 +246,7 @@ class InputMerge final : public Operator {
       const size_t next = FirstInput();
       if (next == inputs_.size() || inputs_[next].lowest.front().moment_us >= now.us) break;
       // Inputs may have different schemas: one batch holds rows of one input.
-      if (!rows.empty() && next != from && schemas_[next] != schemas_[from]) break;
+      if (!rows.empty() && next != from && SchemaOf(next) != SchemaOf(from)) break;
       from = next;
       Input& input = inputs_[next];
       Position& head = input.queue.front();
@@ -263,7 +265,7 @@ class InputMerge final : public Operator {
     const bool any = !rows.empty();
     if (any) {
       counters_->held -= static_cast<int64_t>(rows.size());
-      out.Emit(PickRows(schemas_[from], rows));
+      out.Emit(PickRows(SchemaOf(from), rows));
     }
     rows.clear();
     for (uint64_t number : done) hold_.Drop(number);
@@ -286,7 +288,13 @@ class InputMerge final : public Operator {
     uint64_t released = 0;
   };
 
+  /// The place of a batch's rows in inputs_. A source's batch holds rows of one partition.
+  size_t IndexOf(InputIndex input, const Batch& batch) const {
+    return by_partition_ ? batch.ordinal(0).partition() : static_cast<size_t>(input);
+  }
+  const SchemaRef& SchemaOf(size_t index) const { return schemas_[by_partition_ ? 0 : index]; }
   void Enqueue(size_t index, uint64_t number, const Batch& batch, int32_t from) {
+    if (index >= inputs_.size()) inputs_.resize(index + 1);
     Input& input = inputs_[index];
     for (int32_t row = from; row < batch.row_count(); ++row) {
       const int64_t moment = std::max(batch.time(row), batch.row_watermark(row)).us;
@@ -307,10 +315,21 @@ class InputMerge final : public Operator {
   }
 
   const std::vector<SchemaRef> schemas_;
+  const bool by_partition_;
   std::vector<Input> inputs_;
   Hold hold_;
   NodeCounters* counters_ = nullptr;
   int32_t row_count_max_ = 0;
+};
+
+/// Passes rows on. Its cell gives the batches of several live inputs one numbering, by arrival.
+class Arrivals final : public Operator {
+ public:
+  Status Open(OpenContext&) override { return Status::Ok(); }
+  Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
+    out.Emit(in);
+    return Status::Ok();
+  }
 };
 
 }  // namespace
@@ -318,8 +337,9 @@ class InputMerge final : public Operator {
 std::unique_ptr<Operator> NewEventTimeSorter(SchemaRef schema, SchemaRef late_schema) {
   return std::make_unique<EventTimeSorter>(std::move(schema), std::move(late_schema));
 }
-std::unique_ptr<Operator> NewInputMerge(std::vector<SchemaRef> schemas) {
-  return std::make_unique<InputMerge>(std::move(schemas));
+std::unique_ptr<Operator> NewInputMerge(std::vector<SchemaRef> schemas, bool by_partition) {
+  return std::make_unique<InputMerge>(std::move(schemas), by_partition);
 }
+std::unique_ptr<Operator> NewArrivals() { return std::make_unique<Arrivals>(); }
 
 }  // namespace freshet

@@ -136,7 +136,7 @@ class Life final : public Carrier {
     // Every possible next event, weighed alike.
     std::vector<std::pair<char, int>> actions;
     for (size_t d = 0; d < done_.size(); ++d) {
-      if (!done_[d] && !job_->paused() && job_->drivers()[d]->credits().available().any() && chunks_[d].size() < 4)
+      if (!done_[d] && !job_->paused() && job_->drivers()[d]->ready() && chunks_[d].size() < 4)
         actions.emplace_back('p', d);
       for (size_t c = 0; c < chunks_[d].size(); ++c) actions.emplace_back('d', static_cast<int>(d));
     }
@@ -217,6 +217,8 @@ class Life final : public Carrier {
         env_->Advance(job_->drivers()[d]->source().retry_after_us());
         break;
       case SourceDriver::Outcome::kNoCredit:
+      case SourceDriver::Outcome::kHeld:
+      case SourceDriver::Outcome::kQueued:
         break;
       case SourceDriver::Outcome::kDone:
         done_[d] = true;

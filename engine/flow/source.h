@@ -27,6 +27,7 @@ struct DecodedBlock {
   int64_t record_count = 0;             ///< rows + dead + skipped
   int64_t line_count = 0;               ///< newlines in the chunk
   int64_t skipped = 0;                  ///< blank lines are not records; headers are not either
+  int64_t dropped = 0;                  ///< of the skipped ones: by `on_overflow`
   std::vector<int32_t> record_offsets;  ///< per row; empty: row i is record i
   std::vector<DeadRecord> dead;
   /// For dead letters that are decided after decoding (timestamps), optional. If each record is a line: where in the
@@ -70,6 +71,8 @@ struct SourceOpenContext {
 struct PollBudget {
   int64_t rows = 0;
   int64_t bytes = 0;
+  /// Which partition to read; -1: the source's own choice. Only sources bound with `by_time` are told.
+  int32_t partition = -1;
 };
 
 enum class PollOutcome : uint8_t {
@@ -88,6 +91,15 @@ class Source {
   /// Gives the next chunk. Stays within the budget (a single larger record is given alone). May block up to ~100 ms.
   /// A non-OK status with RetryHint::kLater is retried with backoff by the engine; others fail the pipeline.
   virtual Result<PollOutcome> Poll(const PollBudget& budget, RawChunk* chunk) = 0;
+  /// Live sources of several partitions: those that Poll asked since the last call and that had nothing, for the clocks
+  /// of `idle`. Called after every Poll. nullopt: Poll asks all of them, so kNothing means every partition.
+  virtual std::optional<std::vector<uint32_t>> TakeQuiet() { return std::nullopt; }
+  /// Whether there is input behind the positions of `ctx.restored`: a file grew, or a new one came (SEMANTICS.md §3.2).
+  /// Asked of a finished state, instead of Open.
+  virtual Result<bool> HasMore(const SourceOpenContext& ctx) {
+    (void)ctx;
+    return false;
+  }
   /// How long to wait after kNothing, in microseconds.
   virtual int64_t retry_after_us() const { return 20000; }
   /// Share of a bounded input read so far, in [0, 1], if it can be known.

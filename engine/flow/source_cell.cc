@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/base/log.h"
 #include "engine/base/units.h"
 #include "engine/batch/column_builder.h"
 #include "engine/flow/planted_bugs.h"
@@ -77,6 +78,14 @@ Status SourceCell::Restore() {
   sent_.us = source.GetI64();
   if (!time_.Decode(source, source_.bound.schema))
     return Status::DataLoss("the source's position in the checkpoint cannot be read");
+  FRESHET_ASSIGN_OR_RETURN(const std::string more, RestoredEngineRow(EngineKey("time", node_of(0).id)));
+  ByteSource more_source(more);
+  if (!more.empty() && !time_.DecodeMore(more_source))
+    return Status::DataLoss("what the source knows of time cannot be read from the checkpoint");
+  watermark_us_ = sent_.us;
+  idle_sent_ = !partitions_.empty() && time_.all_idle();
+  for (uint32_t p = 0; p < partitions_.size(); ++p) PublishProgress(p);
+  for (PartitionProgress& progress : progress_) progress.chunk_count = 0;
   elements_[0].counters.held = time_.waiting_count();
   records_read_ = elements_[0].counters.in;
   return Status::Ok();
@@ -96,6 +105,9 @@ Status SourceCell::Snapshot(CellSnapshot* snapshot) {
   sink.PutI64(sent_.us);
   time_.Encode(sink);
   snapshot->rows.Put(kEngineTable, 0, EngineKey("source", node_of(0).id), sink.bytes());
+  ByteSink more;
+  time_.EncodeMore(more);
+  snapshot->rows.Put(kEngineTable, 0, EngineKey("time", node_of(0).id), more.bytes());
   return Status::Ok();
 }
 
@@ -136,10 +148,10 @@ void SourceCell::Run() noexcept {
         break;
       }
     }
+    Publish();
   } catch (const std::exception& e) {
     Fail(Status::Internal(std::string("unexpected exception: ") + e.what()));
   }
-  Publish();
 }
 
 Status SourceCell::InjectBarrier(const Barrier& barrier) {
@@ -152,6 +164,7 @@ Status SourceCell::InjectBarrier(const Barrier& barrier) {
 }
 
 Status SourceCell::Handle(SourceItem& item) {
+  FRESHET_RETURN_IF_ERROR(CheckPartitions(item.partitions));
   for (size_t i = partitions_.size(); i < item.partitions.size(); ++i) {
     partitions_.push_back({item.partitions[i], {}, false});
     running_.push_back({});
@@ -160,44 +173,100 @@ Status SourceCell::Handle(SourceItem& item) {
   switch (item.kind) {
     case SourceItem::Kind::kBlock:
       return HandleBlock(item);
-    case SourceItem::Kind::kIdle: {
-      std::vector<std::pair<TimeStage::Row, int64_t>> released;
-      std::vector<TimeStage::Row> dead;
-      for (uint32_t p = 0; p < partitions_.size(); ++p) {
-        if (partitions_[p].ended) continue;
-        time_.Settle(p, &released, &dead);
-        time_.MarkIdle(p);
-      }
-      FRESHET_RETURN_IF_ERROR(EmitReleased(released, dead, {}));
-      FRESHET_RETURN_IF_ERROR(SendWatermark());
-      if (time_.all_idle() && !std::exchange(idle_sent_, true)) outlets_.SendAll(Idle{});
-      return Status::Ok();
-    }
+    case SourceItem::Kind::kIdle:
+      return HandleIdle(item);
     case SourceItem::Kind::kStopped:
       stopped_ = true;
       return Status::Ok();
-    case SourceItem::Kind::kEnd: {
-      // Partitions that did not say that they end, end here: what waits is settled.
-      std::vector<std::pair<TimeStage::Row, int64_t>> released;
-      std::vector<TimeStage::Row> dead;
-      for (uint32_t p = 0; p < partitions_.size(); ++p) {
-        if (partitions_[p].ended) continue;
-        time_.Settle(p, &released, &dead);
-        time_.EndPartition(p);
-        partitions_[p].ended = true;
-      }
-      FRESHET_RETURN_IF_ERROR(EmitReleased(released, dead, {}));
-      ended_ = true;
-      CellSnapshot snapshot;
-      snapshot.cell = plan_.id;
-      FRESHET_RETURN_IF_ERROR(Snapshot(&snapshot));
-      outlets_.SendAll(End{});
-      finished_ = true;
-      environment_.listener->OnEnded(std::move(snapshot));
-      return Status::Ok();
-    }
+    case SourceItem::Kind::kEnd:
+      return HandleEnd(item);
   }
   return Status::Ok();
+}
+
+/// A partition is its name: positions, ordinals and time of another one must not be taken for its own.
+Status SourceCell::CheckPartitions(const std::vector<std::string>& names) const {
+  if (names.empty()) return Status::Ok();
+  if (names.size() < partitions_.size())
+    return Status::Internal("the source forgot partitions: it knows " + std::to_string(names.size()) + " of " +
+                            std::to_string(partitions_.size()));
+  for (size_t i = 0; i < partitions_.size(); ++i)
+    if (names[i] != partitions_[i].name)
+      return Status::Internal("the source says that partition `" + partitions_[i].name + "` is `" + names[i] +
+                              "`; start over with --fresh");
+  return Status::Ok();
+}
+
+Status SourceCell::SettleAndEnd(uint32_t partition, const Batch::Hold& hold) {
+  std::vector<std::pair<TimeStage::Row, int64_t>> released;
+  std::vector<TimeStage::Row> dead;
+  time_.Settle(partition, &released, &dead);
+  FRESHET_RETURN_IF_ERROR(EmitReleased(released, dead, hold));
+  time_.EndPartition(partition);
+  partitions_[partition].ended = true;
+  return Status::Ok();
+}
+
+Status SourceCell::HandleIdle(const SourceItem& item) {
+  std::vector<std::pair<TimeStage::Row, int64_t>> released;
+  std::vector<TimeStage::Row> dead;
+  for (const uint32_t p : item.idle) {
+    if (p >= partitions_.size() || partitions_[p].ended) continue;
+    time_.Settle(p, &released, &dead);
+    time_.MarkIdle(p);
+  }
+  FRESHET_RETURN_IF_ERROR(EmitReleased(released, dead, {}));
+  FRESHET_RETURN_IF_ERROR(SendWatermark());
+  if (time_.all_idle() && !idle_sent_.exchange(true)) outlets_.SendAll(Idle{});
+  return Status::Ok();
+}
+
+Status SourceCell::HandleEnd(const SourceItem& item) {
+  // Partitions that did not say that they end, end here: what waits is settled.
+  for (uint32_t p = 0; p < partitions_.size(); ++p) {
+    if (partitions_[p].ended) continue;
+    FRESHET_RETURN_IF_ERROR(SettleAndEnd(p, {}));
+    if (item.drained) partitions_[p].ended = false;
+  }
+  ended_ = true;
+  CellSnapshot snapshot;
+  snapshot.cell = plan_.id;
+  FRESHET_RETURN_IF_ERROR(Snapshot(&snapshot));
+  outlets_.SendAll(End{});
+  finished_ = true;
+  environment_.listener->OnEnded(std::move(snapshot));
+  return Status::Ok();
+}
+
+std::vector<SourceCell::PartitionProgress> SourceCell::partition_progress() const {
+  const std::lock_guard lock(progress_mutex_);
+  return progress_;
+}
+
+void SourceCell::PublishProgress(uint32_t partition) {
+  if (!source_.bound.by_time) return;
+  const std::lock_guard lock(progress_mutex_);
+  if (partition >= progress_.size()) progress_.resize(partition + 1);
+  progress_[partition].frontier = time_.frontier(partition);
+  ++progress_[partition].chunk_count;
+}
+
+int64_t SourceCell::NowUs() {
+  now_us_ = std::max(now_us_, environment_.env->WallMicros());
+  return now_us_;
+}
+
+void SourceCell::WarnOfLateRows() {
+  if (warned_ || !time_.too_late()) return;
+  warned_ = true;
+  Log(LogLevel::kWarning, LateWarning(), {{"pipeline", environment_.spec->pipeline_name}});
+}
+
+std::string SourceCell::LateWarning() const {
+  const TimeStage::Lateness lateness = time_.lateness();
+  const size_t partition = lateness.worst.ordinal.partition();
+  return freshet::LateWarning(node_of(0).id, partition < partitions_.size() ? partitions_[partition].name : "",
+                              source_.bound.bounded, source_.time, lateness);
 }
 
 Status SourceCell::HandleBlock(SourceItem& item) {
@@ -211,6 +280,7 @@ Status SourceCell::HandleBlock(SourceItem& item) {
   running_[p].lines += block.line_count;
   counters.in += block.record_count;
   counters.skipped += block.skipped;
+  counters.dropped += block.dropped;
   records_read_ += block.record_count;
   if (!block.dead.empty()) FRESHET_RETURN_IF_ERROR(EmitDead(p, block.dead, first_record, first_line, item.hold));
   if (block.row_count > 0) {
@@ -220,14 +290,9 @@ Status SourceCell::HandleBlock(SourceItem& item) {
   }
   if (!(IsPlanted(PlantedBug::kPositionShort) && first_record % 3 == 1))
     partitions_[p].position = item.chunk.position_after;
-  if (item.chunk.partition_end) {
-    std::vector<std::pair<TimeStage::Row, int64_t>> released;
-    std::vector<TimeStage::Row> dead;
-    time_.Settle(p, &released, &dead);
-    FRESHET_RETURN_IF_ERROR(EmitReleased(released, dead, item.hold));
-    time_.EndPartition(p);
-    partitions_[p].ended = true;
-  }
+  if (item.chunk.partition_end) FRESHET_RETURN_IF_ERROR(SettleAndEnd(p, item.hold));
+  PublishProgress(p);
+  WarnOfLateRows();
   counters.held = time_.waiting_count();
   return SendWatermark();
 }
@@ -288,6 +353,7 @@ Status SourceCell::HandlePrepared(SourceItem& item, uint64_t first_record, int64
   if (count == 0) return Status::Ok();
   RowMeta meta;
   meta.first_ordinal = first;
+  meta.joined = time_.joined(item.chunk.partition);
   meta.times = AllocateBuffer(int64_t{8} * count);
   meta.watermarks = AllocateBuffer(int64_t{8} * count);
   meta.ordinals = AllocateBuffer(int64_t{8} * count);
@@ -323,7 +389,9 @@ Status SourceCell::HandleRows(SourceItem& item, uint64_t first_record, int64_t f
 Status SourceCell::JudgeRows(SourceItem& item, const Batch& rows, uint64_t first_record, int64_t first_line) {
   const int32_t count = rows.row_count();
   const uint32_t p = item.chunk.partition;
-  const int64_t now_us = environment_.env->WallMicros();
+  const int64_t now_us = NowUs();
+  // A partition's stamps rise, also over a restart.
+  const int64_t stamp_us = std::max(now_us, time_.frontier(p).us);
   Column times;
   if (source_.time.evaluate) times = source_.time.evaluate(rows);
   RowMeta meta = rows.meta();
@@ -333,7 +401,7 @@ Status SourceCell::JudgeRows(SourceItem& item, const Batch& rows, uint64_t first
   auto* time = meta.times.as<int64_t>();
   bool plain = time_.simple();
   for (int32_t i = 0; i < count; ++i) {
-    time[i] = source_.time.evaluate ? times.int64s()[i] : now_us;
+    time[i] = source_.time.evaluate ? times.int64s()[i] : stamp_us;
     plain = plain && IsTime(time[i]);
   }
   if (source_.time.evaluate && times.may_have_nulls()) plain = plain && times.CountNulls() == 0;
@@ -344,6 +412,7 @@ Status SourceCell::JudgeRows(SourceItem& item, const Batch& rows, uint64_t first
   };
   if (plain) {
     time_.JudgeSimple(p, time, count, watermark, rows.ordinal(0), line_of(0));
+    meta.joined = time_.joined(p);
     return EmitRows(rows.WithMeta(std::move(meta)));
   }
   RecordBytes bytes(item.chunk, item.block);
@@ -360,6 +429,7 @@ Status SourceCell::JudgeRows(SourceItem& item, const Batch& rows, uint64_t first
   };
   const auto flush = [&]() -> Status {
     if (accepted.empty()) return Status::Ok();
+    meta.joined = time_.joined(p);
     const Batch part = rows.WithMeta(meta).Take(accepted.data(), static_cast<int32_t>(accepted.size()));
     accepted.clear();
     return EmitRows(part);
@@ -410,6 +480,7 @@ Status SourceCell::EmitReleased(std::vector<std::pair<TimeStage::Row, int64_t>>&
     meta.times.as<int64_t>()[0] = row.time_us;
     meta.ordinals = {};
     meta.first_ordinal = row.ordinal;
+    meta.joined = time_.joined(row.ordinal.partition());
     FRESHET_RETURN_IF_ERROR(EmitRows(row.batch.WithMeta(std::move(meta)).WithHold(hold)));
   }
   for (const TimeStage::Row& row : dead) {

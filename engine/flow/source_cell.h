@@ -32,6 +32,8 @@ struct SourceItem {
   std::optional<Prepared> prepared;
   Batch::Hold hold;
   std::vector<std::string> partitions;  ///< all names known, when they changed since the last item
+  std::vector<uint32_t> idle;           ///< kIdle: partitions silent for `idle`
+  bool drained = false;                 ///< kEnd: the run ends here, the input does not
 };
 
 /// The first cell of a source: restores the order of decoded blocks by ticket, gives rows their time, runs the
@@ -51,8 +53,18 @@ class SourceCell final : public OperatorCell {
   void RequestBarrier(Barrier barrier);
   void Run() noexcept override;
 
+  /// How far the chunks of a partition have been judged; `by_time` sources only. Any thread.
+  struct PartitionProgress {
+    EventTime frontier = EventTime::Min();
+    uint64_t chunk_count = 0;  ///< in this life
+  };
+  std::vector<PartitionProgress> partition_progress() const;
+  /// All partitions are silent, and this has been said downstream. Any thread.
+  bool idle() const { return idle_sent_.load(); }
+
   /// For the warning about late rows (SEMANTICS.md §2.3). After the run, or between messages.
   const TimeStage& time_stage() const { return time_; }
+  std::string LateWarning() const;
   bool stopped() const { return stopped_.load(); }
   bool finished() const { return finished_.load(); }
   int64_t records_read() const { return records_read_.load(); }
@@ -77,6 +89,14 @@ class SourceCell final : public OperatorCell {
                   const Batch::Hold& hold);
   Status InjectBarrier(const Barrier& barrier);
   Status SendWatermark();
+  Status SettleAndEnd(uint32_t partition, const Batch::Hold& hold);
+  Status HandleIdle(const SourceItem& item);
+  Status HandleEnd(const SourceItem& item);
+  Status CheckPartitions(const std::vector<std::string>& names) const;
+  void PublishProgress(uint32_t partition);
+  void WarnOfLateRows();
+  /// The wall clock, which may step back, as time that does not.
+  int64_t NowUs();
   Status Restore();
 
   struct Running {
@@ -94,7 +114,11 @@ class SourceCell final : public OperatorCell {
   std::vector<PartitionPosition> partitions_;
   std::vector<Running> running_;
   EventTime sent_ = EventTime::Min();
-  bool idle_sent_ = false;
+  std::atomic<bool> idle_sent_{false};
+  int64_t now_us_ = INT64_MIN;
+  bool warned_ = false;
+  mutable std::mutex progress_mutex_;
+  std::vector<PartitionProgress> progress_;
   std::mutex barrier_mutex_;
   std::optional<Barrier> requested_;
   std::atomic<bool> stopped_{false};

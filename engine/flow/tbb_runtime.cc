@@ -69,6 +69,8 @@ constexpr int64_t kWantedCheckpointUs = 500000;
 /// How long a stop waits for receivers that take what is sent, and how often it looks.
 constexpr int64_t kSettleAfterStopUs = 2000000;
 constexpr int64_t kSettleLookUs = 5000;
+/// How soon a source that waits for slower inputs looks again.
+constexpr int64_t kHeldWaitUs = 1000;
 
 template <class Body>
 std::unique_ptr<CellNode> MakeCellNode(flow::graph& graph, size_t ports, Body body) {
@@ -483,6 +485,11 @@ class TbbRuntime::Impl final : public Carrier {
           meter.BeginBlocked(env->SteadyMicros());
           driver.credits().WaitAvailable(100000);
           meter.EndBlocked(env->SteadyMicros());
+          break;
+        case SourceDriver::Outcome::kHeld:
+          Sleep(kHeldWaitUs);
+          break;
+        case SourceDriver::Outcome::kQueued:
           break;
         case SourceDriver::Outcome::kNothing:
           Sleep(driver.source().retry_after_us());

@@ -53,28 +53,42 @@ int64_t TimeStage::WatermarkOf(const Partition& p) const {
   return p.started ? SaturatingSub(p.frontier_us, spec_->lateness.us) : INT64_MIN;
 }
 
+void TimeStage::SetMover(Partition& p, Mover mover) {
+  if (p.mover.late_count > lateness_.worst.late_count) lateness_.worst = p.mover;
+  p.mover = mover;
+}
+
 void TimeStage::Advance(Partition& p, int64_t time_us, Ordinal ordinal, int64_t line) {
-  ++poisoner_.row_count;
-  if (!p.started) {
-    p.started = true;
-    p.frontier_us = time_us;
-  } else if (time_us > p.frontier_us) {
-    const int64_t jump = SaturatingSub(time_us, p.frontier_us);
-    if (jump > poisoner_.jump_us) {
-      poisoner_.jump_us = jump;
-      poisoner_.line = line;
-      poisoner_.ordinal = ordinal;
-      poisoner_.time_us = time_us;
-    }
-    p.frontier_us = time_us;
-  }
+  ++lateness_.row_count;
+  if (p.started && time_us <= p.frontier_us) return;
+  SetMover(p, {0, p.started ? SaturatingSub(time_us, p.frontier_us) : 0, line, ordinal, time_us});
+  p.started = true;
+  p.frontier_us = time_us;
+}
+
+void TimeStage::CountOlder(Partition& p, int64_t own_watermark_us) {
+  ++lateness_.older_row_count;
+  ++(own_watermark_us <= p.joined_us ? lateness_.after_idle_count : p.mover.late_count);
+}
+
+TimeStage::Lateness TimeStage::lateness() const {
+  Lateness all = lateness_;
+  for (const Partition& p : partitions_)
+    if (p.mover.late_count > all.worst.late_count) all.worst = p.mover;
+  return all;
+}
+
+EventTime TimeStage::frontier(uint32_t partition) const {
+  const Partition& p = partitions_[partition];
+  return p.started ? EventTime{p.frontier_us} : EventTime::Min();
 }
 
 void TimeStage::Join(Partition& p) {
   p.idle = false;
   p.ended = false;
-  if (merged_ == EventTime::Min()) return;
-  p.frontier_us = std::max(p.started ? p.frontier_us : INT64_MIN, SaturatingAdd(merged_.us, spec_->lateness.us));
+  if (merged_ == EventTime::Min() || WatermarkOf(p) >= merged_.us) return;
+  p.frontier_us = SaturatingAdd(merged_.us, spec_->lateness.us);
+  p.joined_us = merged_.us;
   p.started = true;
 }
 
@@ -90,24 +104,28 @@ void TimeStage::JudgeSimple(uint32_t partition, const int64_t* times, int32_t co
   }
   const int64_t lateness = spec_->lateness.us;
   int64_t frontier = p.frontier_us;
-  int64_t older = 0;
+  int32_t mover = -1;  // the row that moved it last; only of interest once a row is late behind it
+  int64_t jump = 0;
+  lateness_.row_count += count - i;
+  const auto moved = [&] {
+    if (mover >= 0) SetMover(p, {0, jump, first_line, {first.value + static_cast<uint64_t>(mover)}, times[mover]});
+    mover = -1;
+  };
   for (; i < count; ++i) {
     const int64_t own = frontier - lateness;
     watermarks[i] = own;
-    older += times[i] < own ? 1 : 0;
+    if (times[i] < own) [[unlikely]] {
+      moved();
+      CountOlder(p, own);
+    }
     if (times[i] > frontier) {
-      if (times[i] - frontier > poisoner_.jump_us) {
-        poisoner_.jump_us = times[i] - frontier;
-        poisoner_.line = first_line;
-        poisoner_.ordinal = {first.value + static_cast<uint64_t>(i)};
-        poisoner_.time_us = times[i];
-      }
+      mover = i;
+      jump = times[i] - frontier;
       frontier = times[i];
     }
-    ++poisoner_.row_count;
   }
+  moved();
   p.frontier_us = frontier;
-  poisoner_.older_row_count += older;
 }
 
 TimeStage::Verdict TimeStage::Judge(uint32_t partition, int64_t time_us, Ordinal ordinal, int64_t line, int64_t now_us,
@@ -120,25 +138,30 @@ TimeStage::Verdict TimeStage::Judge(uint32_t partition, int64_t time_us, Ordinal
   if (spec_->max_jump && (!p.started || time_us > SaturatingAdd(p.frontier_us, spec_->max_jump->us)))
     return Verdict::kWait;
   *watermark_us = WatermarkOf(p);
-  if (time_us < *watermark_us) ++poisoner_.older_row_count;
+  if (time_us < *watermark_us) CountOlder(p, *watermark_us);
   Advance(p, time_us, ordinal, line);
   return Verdict::kAccept;
 }
 
 void TimeStage::SettleAt(Partition& p, int64_t start_us, std::vector<std::pair<Row, int64_t>>* released,
                          std::vector<Row>* dead) {
-  p.started = true;
-  p.frontier_us = start_us;
   std::vector<Row> waiting = std::exchange(p.waiting, {});
+  // Rows that were accepted meanwhile may have brought the frontier beyond the cluster: it never falls.
+  if (!p.started || start_us > p.frontier_us) {
+    const auto first =
+        std::find_if(waiting.begin(), waiting.end(), [&](const Row& r) { return r.time_us == start_us; });
+    SetMover(p, {0, p.started ? SaturatingSub(start_us, p.frontier_us) : 0, first->line, first->ordinal, start_us});
+    p.started = true;
+    p.frontier_us = start_us;
+  }
   for (Row& row : waiting) {
     if (row.time_us > SaturatingAdd(p.frontier_us, spec_->max_jump->us)) {
       dead->push_back(std::move(row));
       continue;
     }
     const int64_t own = WatermarkOf(p);
-    if (row.time_us < own) ++poisoner_.older_row_count;
-    ++poisoner_.row_count;
-    p.frontier_us = std::max(p.frontier_us, row.time_us);
+    if (row.time_us < own) CountOlder(p, own);
+    Advance(p, row.time_us, row.ordinal, row.line);
     released->emplace_back(std::move(row), own);
   }
 }
@@ -163,12 +186,6 @@ void TimeStage::Wait(uint32_t partition, Row row, std::vector<std::pair<Row, int
 void TimeStage::Settle(uint32_t partition, std::vector<std::pair<Row, int64_t>>* released, std::vector<Row>* dead) {
   Partition& p = partitions_[partition];
   if (p.waiting.empty()) return;
-  if (p.started) {
-    // A frontier that rows have followed outweighs a handful of strays: they are ahead of it and stay out.
-    for (Row& row : p.waiting) dead->push_back(std::move(row));
-    p.waiting.clear();
-    return;
-  }
   SettleAt(p, LargestCluster(p.waiting, spec_->max_jump->us).start_us, released, dead);
 }
 
@@ -183,13 +200,7 @@ int64_t TimeStage::waiting_count() const {
 }
 
 bool TimeStage::all_idle() const {
-  bool any = false;
-  for (const Partition& p : partitions_) {
-    if (p.ended) continue;
-    if (!p.idle) return false;
-    any = true;
-  }
-  return any;
+  return std::all_of(partitions_.begin(), partitions_.end(), [](const Partition& p) { return p.ended || p.idle; });
 }
 
 std::optional<EventTime> TimeStage::watermark() {
@@ -205,28 +216,41 @@ std::optional<EventTime> TimeStage::watermark() {
   return merged_;
 }
 
-std::string LateWarning(const std::string& node_id, const std::string& partition, bool bounded,
-                        const TimeStage::Poisoner& poisoner) {
-  std::string out = "source `" + node_id + "`: " + FormatCount(poisoner.older_row_count) + " of " +
-                    FormatCount(poisoner.row_count) +
-                    " rows are older than the watermark. The row that moved it furthest, by " +
-                    FormatDuration({poisoner.jump_us}) + " to " + FormatTime({poisoner.time_us}) + ", is record " +
-                    FormatCount(static_cast<int64_t>(poisoner.ordinal.row()));
-  if (poisoner.line > 0) out += " (line " + FormatCount(poisoner.line) + " or after)";
-  if (!partition.empty()) out += " of " + partition;
-  out += ". If it is a stray, set `time: {max_jump: 1h}`" + std::string(bounded ? "" : " or `time: {max_future: 1m}`") +
-         "; if the rows are really that late, raise `time: {lateness: …}`.";
+std::string LateWarning(const std::string& node_id, const std::string& partition, bool bounded, const TimeSpec& spec,
+                        const TimeStage::Lateness& lateness) {
+  std::string out = "source `" + node_id + "`: " + FormatCount(lateness.older_row_count) + " of " +
+                    FormatCount(lateness.row_count) + " rows are older than the watermark.";
+  const TimeStage::Mover& mover = lateness.worst;
+  if (mover.late_count > 0) {
+    out += " The row with most of them behind it, " + FormatCount(mover.late_count) + ", is record " +
+           FormatCount(static_cast<int64_t>(mover.ordinal.row()));
+    if (mover.line > 0) out += " (line " + FormatCount(mover.line) + " or after)";
+    if (!partition.empty()) out += " of " + partition;
+    out += mover.jump_us > 0 ? ": it moved time by " + FormatDuration({mover.jump_us}) + " to "
+                             : ": it is the first, and time began at ";
+    out += FormatTime({mover.time_us}) + ". If it is a stray, set `time: {max_jump: ";
+    out += spec.max_jump ? "…}` below " + FormatDuration(*spec.max_jump) : std::string("1h}`");
+    if (!bounded) out += " or `time: {max_future: 1m}`";
+    out +=
+        "; if the rows are really that late, raise `time: {lateness: …}` above " + FormatDuration(spec.lateness) + ".";
+  }
+  if (lateness.after_idle_count > 0)
+    out += " " + FormatCount(lateness.after_idle_count) +
+           " came from a partition that was back after a silence, or began later than others: raise `time: {idle: …}` "
+           "above " +
+           FormatDuration(spec.idle) + ".";
   return out;
 }
 
 void TimeStage::Encode(ByteSink& sink) const {
   sink.PutI64(merged_.us);
-  sink.PutI64(poisoner_.older_row_count);
-  sink.PutI64(poisoner_.row_count);
-  sink.PutI64(poisoner_.jump_us);
-  sink.PutI64(poisoner_.line);
-  sink.PutU64(poisoner_.ordinal.value);
-  sink.PutI64(poisoner_.time_us);
+  sink.PutI64(lateness_.older_row_count);
+  sink.PutI64(lateness_.row_count);
+  const Mover& worst = lateness_.worst;
+  sink.PutI64(worst.jump_us);
+  sink.PutI64(worst.line);
+  sink.PutU64(worst.ordinal.value);
+  sink.PutI64(worst.time_us);
   sink.PutVarint(partitions_.size());
   for (const Partition& p : partitions_) {
     sink.PutBool(p.started);
@@ -246,12 +270,13 @@ void TimeStage::Encode(ByteSink& sink) const {
 
 bool TimeStage::Decode(ByteSource& source, const SchemaRef& schema) {
   merged_.us = source.GetI64();
-  poisoner_.older_row_count = source.GetI64();
-  poisoner_.row_count = source.GetI64();
-  poisoner_.jump_us = source.GetI64();
-  poisoner_.line = source.GetI64();
-  poisoner_.ordinal.value = source.GetU64();
-  poisoner_.time_us = source.GetI64();
+  lateness_.older_row_count = source.GetI64();
+  lateness_.row_count = source.GetI64();
+  Mover& worst = lateness_.worst;
+  worst.jump_us = source.GetI64();
+  worst.line = source.GetI64();
+  worst.ordinal.value = source.GetU64();
+  worst.time_us = source.GetI64();
   const uint64_t count = source.GetVarint();
   if (count > source.remaining()) return false;
   partitions_.assign(count, {});
@@ -269,6 +294,41 @@ bool TimeStage::Decode(ByteSource& source, const SchemaRef& schema) {
       if (!DecodeBatch(source, schema, &row.batch)) return false;
       p.waiting.push_back(std::move(row));
     }
+  }
+  return source.ok();
+}
+
+namespace {
+constexpr uint8_t kMoreVersion = 1;
+}
+
+void TimeStage::EncodeMore(ByteSink& sink) const {
+  sink.PutU8(kMoreVersion);
+  sink.PutI64(lateness_.after_idle_count);
+  sink.PutI64(lateness_.worst.late_count);
+  sink.PutVarint(partitions_.size());
+  for (const Partition& p : partitions_) {
+    sink.PutI64(p.joined_us);
+    sink.PutI64(p.mover.late_count);
+    sink.PutI64(p.mover.jump_us);
+    sink.PutI64(p.mover.line);
+    sink.PutU64(p.mover.ordinal.value);
+    sink.PutI64(p.mover.time_us);
+  }
+}
+
+bool TimeStage::DecodeMore(ByteSource& source) {
+  if (source.GetU8() != kMoreVersion) return false;
+  lateness_.after_idle_count = source.GetI64();
+  lateness_.worst.late_count = source.GetI64();
+  if (source.GetVarint() != partitions_.size()) return false;
+  for (Partition& p : partitions_) {
+    p.joined_us = source.GetI64();
+    p.mover.late_count = source.GetI64();
+    p.mover.jump_us = source.GetI64();
+    p.mover.line = source.GetI64();
+    p.mover.ordinal.value = source.GetU64();
+    p.mover.time_us = source.GetI64();
   }
   return source.ok();
 }

@@ -24,6 +24,8 @@ struct Wanted {
 struct Bound {
   std::vector<std::optional<NodeSpec>> nodes;
   std::vector<std::vector<std::string>> time_columns;  // of sources
+  std::vector<bool> bounded;                           // whether all sources that feed it end
+  std::vector<std::set<size_t>> sources;               // that feed it
 };
 
 /// True if a problem was reported somewhere in the value.
@@ -82,6 +84,8 @@ class Binder {
   Bound Run(const std::vector<const std::vector<std::string>*>& needed) {
     bound_.nodes.resize(file_.nodes.size());
     bound_.time_columns.resize(file_.nodes.size());
+    bound_.bounded.resize(file_.nodes.size());
+    bound_.sources.resize(file_.nodes.size());
     for (size_t i = 0; i < file_.nodes.size(); ++i) BindNode(i, needed.empty() ? nullptr : needed[i]);
     return std::move(bound_);
   }
@@ -141,6 +145,9 @@ class Binder {
     const OptionsNode values = OptionsNode::Make(&entry.config, &entry.options, {"type", "inputs"}, &muted);
     const int errors_before = diagnostics_->error_count();
     const bool ok = Make(index, values, context, &node);
+    if (ok) NoteSources(index, node);
+    if (ok && entry.kind != NodeKind::kSource && entry.descriptor->inputs_max > 1)
+      node.max_skew = BindMaxSkew(values, bound_.sources[index].size(), bound_.bounded[index], diagnostics_);
     if (ok) {
       PassRevisions(entry, &node);
       CheckClock(entry, node);
@@ -150,6 +157,22 @@ class Binder {
       diagnostics_->Error("FR2114", entry.id.span,
                           "`" + entry.id.value + "` could not be set up, and its type does not say why",
                           "this is a mistake in Freshet: please report it");
+    }
+  }
+
+  /// Which sources feed a node, and whether all of them end.
+  void NoteSources(size_t index, const NodeSpec& node) {
+    if (node.inputs.empty()) {
+      const auto* source = std::get_if<SourceNode>(&node.kind);
+      bound_.bounded[index] = source != nullptr && source->bound.bounded;
+      bound_.sources[index] = {index};
+      return;
+    }
+    bound_.bounded[index] = true;
+    for (const PortRef& input : node.inputs) {
+      const auto from = static_cast<size_t>(input.node);
+      bound_.bounded[index] = bound_.bounded[index] && bound_.bounded[from];
+      bound_.sources[index].insert(bound_.sources[from].begin(), bound_.sources[from].end());
     }
   }
 

@@ -74,6 +74,19 @@ bool Declares(const NodeDescriptor& descriptor, std::string_view name) {
                      [&](const OptionSpec& spec) { return spec.name == name; });
 }
 
+void BindOverflow(const OptionsNode& options, const NodeDescriptor& descriptor, SourceNode* node,
+                  Diagnostics* diagnostics) {
+  if (Declares(descriptor, "on_overflow")) return;
+  const std::string policy = options.GetString("on_overflow");
+  if (policy == "block") return;
+  node->on_overflow = policy == "drop_oldest" ? OnOverflow::kDropOldest : OnOverflow::kDropNewest;
+  if (node->bound.bounded && !node->bound.pushes)
+    diagnostics->Error("FR2203", options.span("on_overflow"),
+                       "a bounded " + descriptor.type + " source cannot do `on_overflow: " + policy +
+                           "`: its input waits, nothing has to be dropped",
+                       "use `block`");
+}
+
 void RefuseUnlessDefault(const OptionsNode& options, const NodeDescriptor& descriptor, const char* name,
                          const char* default_word, Diagnostics* diagnostics) {
   if (Declares(descriptor, name) || options.GetString(name) == default_word) return;
@@ -119,6 +132,22 @@ std::string DefaultStatePath(const std::string& name, Env* env) {
 
 }  // namespace
 
+OptionSpec MaxSkewOption() {
+  return AtLeast(0, Option("max_skew", OptionKind::kDuration, "",
+                           "With several inputs: how far the sources of one may run ahead of another's in time; then "
+                           "they wait. 1m if all inputs are bounded, else any; idle and ended inputs do not count."));
+}
+
+std::optional<Duration> BindMaxSkew(const OptionsNode& options, size_t source_count, bool bounded,
+                                    Diagnostics* diagnostics) {
+  const std::optional<Duration> max_skew = options.FindDuration("max_skew");
+  if (source_count > 1) return !max_skew && bounded ? Duration::Seconds(60) : max_skew;
+  if (max_skew)
+    diagnostics->Warning("FR2206", options.span("max_skew"), "`max_skew` has no effect with one source",
+                         "it keeps the sources of several inputs together in time");
+  return std::nullopt;
+}
+
 const std::vector<OptionSpec>& SourceOptions() {
   static const std::vector<OptionSpec> options = {
       TimeOption(),
@@ -130,7 +159,8 @@ const std::vector<OptionSpec>& SourceOptions() {
               AtLeast(1, Option("bytes", OptionKind::kSize, "64MiB", "Bytes."))}),
       Words({"block", "drop_oldest", "drop_newest"},
             Option("on_overflow", OptionKind::kEnum, "block",
-                   "What happens while the pipeline is full: wait, or drop rows and count them.")),
+                   "What happens while the pipeline is full: wait, or, where the input does not wait (live sources, "
+                   "stdin), read on and drop whole chunks of records, which are counted.")),
       Words({"sequential", "by_time"},
             Option("read", OptionKind::kEnum, "sequential",
                    "In which order several files are read: one after another by name, or merged by time.")),
@@ -173,6 +203,8 @@ const std::vector<OptionSpec>& SettingsOptions() {
 
 std::vector<OptionSpec> AllOptions(const NodeDescriptor& descriptor) {
   std::vector<OptionSpec> all = descriptor.options;
+  if (descriptor.kind != NodeKind::kSource && descriptor.inputs_max > 1 && !Declares(descriptor, "max_skew"))
+    all.push_back(MaxSkewOption());
   if (descriptor.kind == NodeKind::kOperator) return all;
   for (const OptionSpec& spec : descriptor.kind == NodeKind::kSource ? SourceOptions() : SinkOptions()) {
     if (!Declares(descriptor, spec.name)) all.push_back(spec);
@@ -255,7 +287,7 @@ bool BindSourceOptions(const OptionsNode& options, const NodeDescriptor& descrip
     node->credit_rows = credit.GetInt("rows");
     node->credit_bytes = credit.GetInt("bytes");
   }
-  RefuseUnlessDefault(options, descriptor, "on_overflow", "block", diagnostics);
+  BindOverflow(options, descriptor, node, diagnostics);
   RefuseUnlessDefault(options, descriptor, "read", "sequential", diagnostics);
   if (Declares(descriptor, "time")) return true;
   return BindTime(options, schema, node->bound.bounded, &node->time, time_columns, diagnostics);

@@ -18,10 +18,16 @@ const std::vector<OptionSpec>& SourceOptions();
 /// Options every sink has, whatever its type: `guarantee`.
 const std::vector<OptionSpec>& SinkOptions();
 
+/// `max_skew`, of every other node type that may have several inputs.
+OptionSpec MaxSkewOption();
+/// What it says, or its default. `bounded`: all of the `source_count` sources that feed the node are.
+std::optional<Duration> BindMaxSkew(const OptionsNode& options, size_t source_count, bool bounded,
+                                    Diagnostics* diagnostics);
+
 /// Options of `settings:`.
 const std::vector<OptionSpec>& SettingsOptions();
 
-/// All options of a node as they may be written: the type's own, then, for sources and sinks, the common ones.
+/// All options of a node as they may be written: the type's own, then the common ones of its kind.
 std::vector<OptionSpec> AllOptions(const NodeDescriptor& descriptor);
 
 /// What `settings:` says.

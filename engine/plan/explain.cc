@@ -66,6 +66,10 @@ void AddSource(const SourceNode& source, const NodePlan& plan, Lines* lines) {
   const char* const on_error[] = {"dead_letter", "skip", "fail"};
   if (source.on_error != OnError::kDeadLetter)
     lines->emplace_back("on_error", on_error[static_cast<size_t>(source.on_error)]);
+  const char* const on_overflow[] = {"block", "drop_oldest", "drop_newest"};
+  if (source.on_overflow != OnOverflow::kBlock)
+    lines->emplace_back("on_overflow",
+                        std::string(on_overflow[static_cast<size_t>(source.on_overflow)]) + ", whole chunks, counted");
 }
 
 void AddOperator(const GraphSpec& graph, const NodeSpec& node, Lines* lines) {
@@ -117,6 +121,7 @@ Lines Describe(const Pipeline& pipeline, size_t index) {
     AddSink(pipeline.graph, node, &lines);
   else
     AddOperator(pipeline.graph, node, &lines);
+  if (node.max_skew) lines.emplace_back("max_skew", FormatDuration(*node.max_skew) + " between inputs");
   return lines;
 }
 

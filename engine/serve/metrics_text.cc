@@ -28,6 +28,8 @@ constexpr NodeCounterMetric kNodeCounters[] = {
      kRowWise | kStateful},
     {"freshet_rows_dead_total", "Records that could not be used (dead letters).", &NodeCounters::dead, kAll},
     {"freshet_rows_skipped_total", "Records that were skipped as the pipeline asks.", &NodeCounters::skipped, kSources},
+    {"freshet_rows_dropped_total", "Of the skipped: records dropped by `on_overflow`.", &NodeCounters::dropped,
+     kSources},
     {"freshet_rows_absorbed_total", "Rows taken into state.", &NodeCounters::absorbed, kStateful},
     {"freshet_rows_matched_total", "Rows that found a partner.", &NodeCounters::matched, kExpanding},
     {"freshet_rows_unmatched_total", "Rows that found none.", &NodeCounters::unmatched, kExpanding},

@@ -4,6 +4,10 @@
 
 #include "operators/window/window_rows.h"
 
+#include "engine/flow/descriptor.h"
+
+#include "engine/flow/descriptor.h"
+
 namespace freshet {
 
 /// 2: cells may be pending, and windows that have left are listed.
@@ -166,7 +170,9 @@ void WindowOperator::EmitLate(const Batch& in, Emitter& out) {
   ColumnBuilder reason(TypeId::kString, count), end(TypeId::kTimestamp, count), lateness(TypeId::kInt64, count);
   for (int32_t i = 0; i < count; ++i) {
     const LateReason why = late_reasons_[static_cast<size_t>(i)];
-    reason.AppendString(why == LateReason::kLate ? "late" : why == LateReason::kAfterIdle ? "after_idle" : "after_end");
+    reason.AppendString(why == LateReason::kAfterEnd    ? "after_end"
+                        : why == LateReason::kAfterIdle ? "after_idle"
+                                                        : LateReasonOf(late, i));
     end.AppendInt64(late_ends_[static_cast<size_t>(i)]);
     EventTime over = late.row_watermark(i);
     if (why != LateReason::kLate) over = std::max({over, closed_, EventTime{late_ends_[static_cast<size_t>(i)]}});

@@ -210,6 +210,23 @@ TEST_CASE("Run_UntilIdle_EndsWithoutASignal") {
   CHECK_MESSAGE(Contains(run.err, "stopped after"), run.err);
 }
 
+TEST_CASE("Run_DrainUntilIdle_ClosesTheWindowsAndFinishesTheState") {
+  Workshop shop;
+  shop.Write("in.ndjson", SampleRows(0, 100));
+  const std::string file = shop.Write("sample.yaml", SamplePipeline());
+  const Finished run = RunProgram(shop, {"run", file, "--http", "off", "--state", shop.Path("state"), "--until-idle",
+                                         "200ms", "--drain", "--set", "sources.in.follow=true"});
+  CHECK_MESSAGE(run.code == 0, run.err);
+  CHECK_MESSAGE(Contains(run.err, "finished after"), run.err);
+  CHECK_MESSAGE(Contains(run.err, "read 100 = emitted 100"), run.err);
+  CHECK_MESSAGE(!Contains(run.err, "open "), run.err);
+  const Finished limited = RunProgram(shop, {"run", file, "--http", "off", "--state", shop.Path("other"), "--limit",
+                                             "60", "--drain", "--set", "sinks.out.path=" + shop.Path("limited.ndjson")});
+  CHECK_MESSAGE(limited.code == 0, limited.err);
+  CHECK_MESSAGE(Contains(limited.err, "finished after"), limited.err);
+  CHECK_MESSAGE(Contains(limited.err, "read 60 = emitted 60"), limited.err);
+}
+
 TEST_CASE("Run_Strict_TakesWarningsForErrors") {
   Workshop shop;
   shop.Write("in.ndjson", SampleRows(0, 10));

@@ -79,8 +79,15 @@ TEST_CASE("FileSource_MistakesInOptions_AreAllReported") {
     CHECK(bound.problems().find(part) != std::string::npos);
   }
   Bound by_time;
-  Bind(descriptor, Map({{"path", Scalar("a.csv")}, {"schema", kSchema}, {"read", Scalar("by_time")}}), &by_time);
+  Bind(descriptor,
+       Map({{"path", Scalar("a.csv")}, {"schema", kSchema}, {"read", Scalar("by_time")}, {"follow", Scalar("true")}}),
+       &by_time);
   CHECK(by_time.problems().find("FR2420") != std::string::npos);
+  Bound good;
+  Bind(descriptor, Map({{"path", Scalar("a.ndjson")}, {"schema", kSchema}, {"read", Scalar("by_time")}}), &good);
+  CHECK(good.problems() == "");
+  REQUIRE(good.source.has_value());
+  CHECK(good.source->by_time);
 }
 
 TEST_CASE("StdinSource_Bound_IsNdjsonByDefault") {

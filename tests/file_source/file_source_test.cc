@@ -319,6 +319,147 @@ TEST_CASE("FileSource_FollowingRestoredAfterRotation_ReadsTheOldFileFirst") {
   CHECK(after.transcript.text() == "0@1 i=2 s=null\n1@2 i=3 s=null\nrecords 2 lines 2 skipped 0\n");
 }
 
+std::string Numbers(int from, int to) {
+  std::string bytes;
+  for (int i = from; i < to; ++i) bytes += "{\"i\":" + std::to_string(i) + "}\n";
+  return bytes;
+}
+
+TEST_CASE("FileSource_PositionThatDoesNotFitTheFile_IsAClearError") {
+  const Folder folder;
+  const std::string path = folder / "a.ndjson";
+  const SourceFormat format = NdjsonFormat(kColumns);
+  for (const bool packed : {false, true}) {
+    CAPTURE(packed);
+    const auto write = [&](const std::string& bytes) { Write(path, packed ? Gzip(bytes) : bytes); };
+    write(Numbers(0, 2000));
+    Reading before({path}, format);
+    REQUIRE(before.Step({1500, 1 << 20}));
+    const std::vector<PartitionPosition> positions = before.positions();
+    const auto resume = [&] {
+      Reading after({path}, format, false, positions);
+      while (after.Step()) {
+      }
+      return after.status.ok() ? std::to_string(after.transcript.rows()) : after.status.ToString();
+    };
+    CHECK(resume() == "500");
+    // Another inode with the same bytes: a copy is as good.
+    fs::copy_file(path, folder / "copy");
+    fs::rename(folder / "copy", path);
+    CHECK(resume() == "500");
+    write(Numbers(0, 1000));  // cut
+    CHECK(resume().find(packed ? "a.ndjson" : "is not the file that was being read") != std::string::npos);
+    write(Numbers(7, 3000));  // replaced
+    CHECK(resume().find("is not the file that was being read") != std::string::npos);
+    fs::remove(path);
+    CHECK(resume().find("there is no file") != std::string::npos);
+  }
+}
+
+TEST_CASE("FileSource_FollowedFileCutWhileNobodyRead_IsANewGeneration") {
+  const Folder folder;
+  const std::string path = folder / "a.ndjson";
+  const SourceFormat format = NdjsonFormat(kColumns);
+  Write(path, Numbers(0, 100));
+  Reading before({path}, format, true);
+  before.All();
+  Write(path, Numbers(500, 510));
+  Reading after({path}, format, true, before.positions());
+  after.All();
+  CHECK(after.transcript.rows() == 10);
+  CHECK(after.transcript.text().find("i=500") != std::string::npos);
+}
+
+TEST_CASE("FileSource_FollowingTwoFiles_SaysWhichOneIsSilent") {
+  const Folder folder;
+  Write(folder / "a.ndjson", Numbers(0, 4));
+  Write(folder / "b.ndjson", "");
+  const SourceFormat format = NdjsonFormat(kColumns);
+  const auto source = MakeFileSource({{folder / "*.ndjson"}, true, "s"}, format);
+  SourceOpenContext context;
+  context.env = Env::Posix();
+  REQUIRE(source->Open(context).ok());
+  RawChunk chunk;
+  CHECK(*source->Poll({1, 100}, &chunk) == PollOutcome::kChunk);
+  CHECK(source->TakeQuiet() == std::vector<uint32_t>{});
+  CHECK(*source->Poll({1, 100}, &chunk) == PollOutcome::kChunk);
+  CHECK(chunk.partition == 0);
+  CHECK(source->TakeQuiet() == std::vector<uint32_t>{1});
+  CHECK(*source->Poll({9, 100}, &chunk) == PollOutcome::kChunk);
+  CHECK(*source->Poll({9, 100}, &chunk) == PollOutcome::kNothing);
+  std::vector<uint32_t> quiet = *source->TakeQuiet();
+  std::sort(quiet.begin(), quiet.end());
+  CHECK(std::vector<uint32_t>(quiet.begin(), std::unique(quiet.begin(), quiet.end())) == std::vector<uint32_t>{0, 1});
+}
+
+TEST_CASE("FileSource_FinishedState_KnowsWhetherThereIsMore") {
+  const Folder folder;
+  const SourceFormat format = NdjsonFormat(kColumns);
+  Write(folder / "a.ndjson", Numbers(0, 40));
+  Write(folder / "b.ndjson", Numbers(0, 40));
+  const auto more = [&](const std::vector<PartitionPosition>& positions) {
+    const auto source = MakeFileSource({{folder / "*.ndjson"}, false, "s"}, format);
+    SourceOpenContext context;
+    context.env = Env::Posix();
+    context.restored = positions;
+    const Result<bool> result = source->HasMore(context);
+    REQUIRE(result.ok());
+    return *result;
+  };
+  Reading part({folder / "*.ndjson"}, format);
+  part.Step({10, 1 << 20});
+  CHECK(more(part.positions()));  // drained in the middle
+  part.All();
+  CHECK_FALSE(more(part.positions()));
+  Write(folder / "b.ndjson", "{\"i\":41}\n", true);
+  CHECK(more(part.positions()));
+  Reading grown({folder / "*.ndjson"}, format, false, part.positions());
+  grown.All();
+  CHECK(grown.transcript.rows() == 1);
+  CHECK_FALSE(more(grown.positions()));
+  fs::remove(folder / "a.ndjson");
+  CHECK_FALSE(more(grown.positions()));
+  Write(folder / "c.ndjson", "{\"i\":1}\n");
+  CHECK(more(grown.positions()));
+}
+
+TEST_CASE("FileSource_ByTime_ReadsTheFileThatIsAskedFor") {
+  const Folder folder;
+  const SourceFormat format = NdjsonFormat(kColumns);
+  Write(folder / "a.ndjson", Numbers(0, 3));
+  Write(folder / "b.ndjson", Numbers(10, 13));
+  std::vector<PartitionPosition> positions;
+  {
+    const auto source = MakeFileSource({{folder / "*.ndjson"}, false, "s", true}, format);
+    SourceOpenContext context;
+    context.env = Env::Posix();
+    REQUIRE(source->Open(context).ok());
+    for (const int p : {1, 0, 1, 1}) {
+      RawChunk chunk;
+      REQUIRE(*source->Poll({1, 100, p}, &chunk) == PollOutcome::kChunk);
+      CHECK(static_cast<int>(chunk.partition) == p);
+      positions.resize(2);
+      positions[chunk.partition] = {folder / (p == 0 ? "a.ndjson" : "b.ndjson"), chunk.position_after,
+                                    chunk.partition_end};
+    }
+    RawChunk chunk;
+    CHECK(*source->Poll({1, 100, -1}, &chunk) == PollOutcome::kEnd);
+  }
+  CHECK(positions[1].ended);
+  const auto source = MakeFileSource({{folder / "*.ndjson"}, false, "s", true}, format);
+  SourceOpenContext context;
+  context.env = Env::Posix();
+  context.restored = positions;
+  REQUIRE(source->Open(context).ok());
+  RawChunk chunk;
+  REQUIRE(*source->Poll({9, 1000, 1}, &chunk) == PollOutcome::kChunk);
+  CHECK(chunk.partition_end);
+  CHECK(chunk.position_after == positions[1].position);
+  CHECK((chunk.finished && chunk.finished->row_count == 0));
+  REQUIRE(*source->Poll({9, 1000, 0}, &chunk) == PollOutcome::kChunk);
+  CHECK(chunk.row_count_hint == 2);
+}
+
 TEST_CASE("StdinSource_Pipe_EndsWithItsLastRecord") {
   int ends[2];
   REQUIRE(::pipe(ends) == 0);

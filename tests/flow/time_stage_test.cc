@@ -75,13 +75,16 @@ class Driver {
   void Reload() {
     ByteSink sink;
     stage_.Encode(sink);
+    stage_.EncodeMore(sink);
     const std::string bytes = sink.Take();
     stage_ = TimeStage(spec_);
     ByteSource source(bytes);
     REQUIRE(stage_.Decode(source, std::make_shared<const Schema>()));
+    REQUIRE(stage_.DecodeMore(source));
     REQUIRE(source.remaining() == 0);
     ByteSink again;
     stage_.Encode(again);
+    stage_.EncodeMore(again);
     REQUIRE(again.Take() == bytes);
   }
   TimeStage& stage() { return stage_; }
@@ -124,10 +127,9 @@ std::vector<Judged> Oracle(const std::vector<int64_t>& times, int64_t lateness, 
     if (waiting.empty() || (best < 32 && !forced)) return;
     const auto rows = std::exchange(waiting, {});
     std::vector<Judged> dead;
-    const bool stray = best < 32 && frontier.has_value();
-    if (!stray) frontier = start;
+    frontier = std::max(frontier.value_or(start), start);
     for (const auto& [t, row] : rows) {
-      if (stray || t > *frontier + *max_jump)
+      if (t > *frontier + *max_jump)
         dead.push_back({row, Fate::kAhead, 0});
       else
         accept(t, row);
@@ -221,10 +223,15 @@ TEST_CASE("TimeStage_PlainLoop_EqualsJudge") {
       from += count;
     }
     CHECK(plain.watermark() == general.watermark());
-    CHECK(plain.poisoner().older_row_count == general.poisoner().older_row_count);
-    CHECK(plain.poisoner().jump_us == general.poisoner().jump_us);
-    CHECK(plain.poisoner().ordinal == general.poisoner().ordinal);
-    CHECK(plain.poisoner().row_count == general.poisoner().row_count);
+    const TimeStage::Lateness a = plain.lateness(), b = general.lateness();
+    CHECK(a.older_row_count == b.older_row_count);
+    CHECK(a.after_idle_count == b.after_idle_count);
+    CHECK(a.row_count == b.row_count);
+    CHECK(a.worst.late_count == b.worst.late_count);
+    CHECK(a.worst.jump_us == b.worst.jump_us);
+    CHECK(a.worst.ordinal == b.worst.ordinal);
+    CHECK(a.worst.time_us == b.worst.time_us);
+    CHECK(plain.joined(0) == general.joined(0));
   }
 }
 
@@ -255,7 +262,8 @@ TEST_CASE("TimeStage_MaxJumpInTheMiddle_AcceptedRowsPassWaitingOnes") {
   CHECK(driver.out().size() == 33);
   CHECK(driver.stage().waiting_count() == 1);
   driver.Settle();
-  CHECK(driver.out().back() == Judged{32, Fate::kAhead, 0});
+  // The largest cluster, though it is one row: this is what the end of input or a silence makes of it.
+  CHECK(driver.out().back() == Judged{32, Fate::kAccepted, 9 * kHour});
   // A jump that rows follow is a jump.
   for (int i = 0; i < 32; ++i) driver.Row(20 * kHour + i * kSecond);
   CHECK(driver.out().size() == 34 + 32);
@@ -443,19 +451,115 @@ TEST_CASE("TimeStage_CutBytes_AreRefused") {
   }
 }
 
+TEST_CASE("TimeStage_WaitingRowsThatTimeHasCaughtUpWith_DoNotTurnItBack") {
+  const TimeSpec spec = Spec(0, kHour);
+  Driver driver(spec);
+  for (int i = 0; i < 32; ++i) driver.Row(i * kSecond);
+  driver.Row(2 * kHour);
+  for (int i = 1; i <= 6; ++i) driver.Row(i * kHour / 2);
+  CHECK(driver.stage().watermark() == EventTime{3 * kHour});
+  driver.Settle();
+  CHECK(driver.out().back() == Judged{32, Fate::kAccepted, 3 * kHour});
+  CHECK(driver.stage().watermark() == EventTime{3 * kHour});
+}
+
+TEST_CASE("TimeStage_SettledOnAStartedPartition_TheLargestClusterMovesTheFrontier") {
+  const TimeSpec spec = Spec(10 * kSecond, kHour);
+  Driver driver(spec);
+  for (int i = 0; i < 32; ++i) driver.Row(i * kSecond);
+  driver.Row(50 * kHour);
+  for (int i = 0; i < 3; ++i) driver.Row(20 * kHour - i * kSecond);
+  driver.Row(9 * kHour);
+  driver.Settle();
+  const std::vector<Judged> tail(driver.out().end() - 5, driver.out().end());
+  CHECK(tail == std::vector<Judged>{{33, Fate::kAccepted, 20 * kHour - 12 * kSecond},
+                                    {34, Fate::kAccepted, 20 * kHour - 10 * kSecond},
+                                    {35, Fate::kAccepted, 20 * kHour - 10 * kSecond},
+                                    {36, Fate::kAccepted, 20 * kHour - 10 * kSecond},
+                                    {32, Fate::kAhead, 0}});
+}
+
+TEST_CASE("TimeStage_RowsAfterIdle_AreToldFromOnesThatAreLateByThemselves") {
+  const TimeSpec spec = Spec(10);
+  for (const bool simple : {false, true}) {
+    CAPTURE(simple);
+    TimeStage stage(&spec);
+    stage.EnsurePartition(1);
+    const auto judge = [&](uint32_t p, int64_t t) {
+      int64_t watermark = 0;
+      if (simple) {
+        stage.JudgeSimple(p, &t, 1, &watermark, Ordinal::Of(p, 0), 0);
+      } else {
+        REQUIRE(stage.Judge(p, t, Ordinal::Of(p, 0), 0, 0, &watermark) == TimeStage::Verdict::kAccept);
+      }
+      return watermark;
+    };
+    judge(0, 100);
+    judge(1, 50);
+    CHECK(stage.MarkIdle(1));
+    CHECK(stage.watermark() == EventTime{90});
+    CHECK(stage.joined(1) == EventTime::Min());
+    CHECK(judge(1, 60) == 90);
+    CHECK(stage.joined(1) == EventTime{90});
+    CHECK(stage.lateness().after_idle_count == 1);
+    CHECK(judge(1, 200) == 90);
+    CHECK(judge(1, 120) == 190);  // late behind its own row of 200
+    const TimeStage::Lateness lateness = stage.lateness();
+    CHECK(lateness.older_row_count == 2);
+    CHECK(lateness.after_idle_count == 1);
+    CHECK(lateness.worst.late_count == 1);
+    CHECK(lateness.worst.time_us == 200);
+    // One that was silent but kept up has joined nothing.
+    judge(0, 400);
+    CHECK(stage.watermark() == EventTime{190});
+    CHECK(stage.MarkIdle(0));
+    CHECK(judge(0, 395) == 390);
+    CHECK(stage.joined(0) == EventTime::Min());
+  }
+}
+
 TEST_CASE("LateWarning_NamesTheRowAndTheOptions") {
-  TimeStage::Poisoner poisoner;
-  poisoner.older_row_count = 39202;
-  poisoner.row_count = 39244;
-  poisoner.jump_us = 24 * kHour;
-  poisoner.line = 45;
-  poisoner.ordinal = Ordinal::Of(0, 44);
-  const std::string bounded = LateWarning("edits", "wiki.ndjson", true, poisoner);
-  CHECK(bounded.find("39,202 of 39,244 rows") != std::string::npos);
-  CHECK(bounded.find("record 44 (line 45 or after) of wiki.ndjson") != std::string::npos);
-  CHECK(bounded.find("max_jump") != std::string::npos);
-  CHECK(bounded.find("max_future") == std::string::npos);
-  CHECK(LateWarning("edits", "", false, poisoner).find("max_future") != std::string::npos);
+  const TimeSpec spec = Spec(60 * kSecond);
+  TimeStage::Lateness late;
+  late.older_row_count = 39202;
+  late.row_count = 39244;
+  late.worst = {39190, 24 * kHour, 45, Ordinal::Of(0, 44), 1572566400 * kSecond};
+  CHECK(
+      LateWarning("edits", "wiki.ndjson", true, spec, late) ==
+      "source `edits`: 39,202 of 39,244 rows are older than the watermark. The row with most of them behind it, "
+      "39,190, is record 44 (line 45 or after) of wiki.ndjson: it moved time by 1d to 2019-11-01T00:00:00Z. If it is a "
+      "stray, set `time: {max_jump: 1h}`; if the rows are really that late, raise `time: {lateness: …}` above 1m.");
+  CHECK(LateWarning("edits", "", false, spec, late).find("max_future") != std::string::npos);
+  late.worst.jump_us = 0;
+  CHECK(LateWarning("edits", "", true, spec, late).find("it is the first") != std::string::npos);
+  const TimeSpec guarded = Spec(60 * kSecond, kHour);
+  CHECK(LateWarning("edits", "", true, guarded, late).find("below 1h") != std::string::npos);
+  late.after_idle_count = 500;
+  late.worst = {};
+  const std::string idle = LateWarning("edits", "", false, spec, late);
+  CHECK(idle.find("500 came from a partition that was back after a silence") != std::string::npos);
+  CHECK(idle.find("raise `time: {idle: …}` above 30s") != std::string::npos);
+  CHECK(idle.find("max_jump") == std::string::npos);
+}
+
+TEST_CASE("TimeStage_OneStrayFirstOrInTheMiddle_IsTheRowThatIsNamed") {
+  for (const size_t at : {size_t{0}, size_t{250}}) {
+    CAPTURE(at);
+    const TimeSpec spec = Spec(5 * kSecond);
+    TimeStage stage(&spec);
+    stage.EnsurePartition(0);
+    Rng rng(7);
+    std::vector<int64_t> times;
+    for (int64_t i = 0; i < 2000; ++i)
+      times.push_back((1000 + i) * kSecond - static_cast<int64_t>(rng.Below(10)) * kSecond);
+    times[at] = 50 * kHour;
+    std::vector<int64_t> watermarks(times.size());
+    for (size_t from = 0; from < times.size(); from += 100)
+      stage.JudgeSimple(0, times.data() + from, 100, watermarks.data() + from, {from}, static_cast<int64_t>(from) + 1);
+    CHECK(stage.too_late());
+    CHECK(stage.lateness().worst.ordinal.row() == at);
+    CHECK(stage.lateness().worst.time_us == 50 * kHour);
+  }
 }
 
 /// The `time` of every record, in microseconds; empty without data.
@@ -502,7 +606,10 @@ TEST_CASE("TimeStage_WikipediaEdits_HasTheNumbersOfTheContract") {
   Driver plain(without);
   for (const int64_t t : times) plain.Row(t);
   CHECK(late(plain.out()) == 39202);
-  CHECK(plain.stage().poisoner().older_row_count == 39202);
+  CHECK(plain.stage().lateness().older_row_count == 39202);
+  CHECK(plain.stage().too_late());
+  CHECK(plain.stage().lateness().worst.late_count > 30000);
+  CHECK(plain.stage().lateness().worst.ordinal.row() < 45);
 }
 
 }  // namespace
