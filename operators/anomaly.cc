@@ -81,7 +81,7 @@ class Anomaly final : public Operator {
     for (const BoundExpr& m : plan_->metrics) metrics.push_back(m.Evaluate(in, &counters_->nulled));
     std::optional<Column> of;
     if (plan_->of) of = plan_->of->Evaluate(in, &counters_->nulled);
-    models_.StartBatch(in);
+    FRESHET_RETURN_IF_ERROR(models_.StartBatch(in));
     DetectorColumns columns(kColumns, in.row_count());
     for (int32_t row = 0; row < in.row_count(); ++row) {
       for (size_t m = 0; m < metrics.size(); ++m) x_[m] = NumberAt(metrics[m], row);

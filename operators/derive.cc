@@ -1,5 +1,7 @@
 #include "operators/derive.h"
 
+#include <limits>
+
 #include "engine/state/keyed_table.h"
 #include "operators/binding.h"
 #include "operators/keyed_history.h"
@@ -22,6 +24,7 @@ struct DerivePlan {
   std::vector<KeyedCall> calls;  ///< of all columns, in order
   SchemaRef output;
   KeyCodec key;
+  int64_t ttl_us = 0;  ///< 0: keys are kept for ever
 };
 
 class Derive final : public Operator {
@@ -36,12 +39,16 @@ class Derive final : public Operator {
     for (const KeyedCall& call : plan_->calls)
       fingerprint += "; " + std::to_string(static_cast<int>(call.function)) + "(" + call.argument.ToString() + ", " +
                      std::to_string(call.offset) + ")";
-    FRESHET_ASSIGN_OR_RETURN(histories_, ctx.state().OpenKeyed<KeyedHistory>("derive", {1, std::move(fingerprint)}));
+    FRESHET_ASSIGN_OR_RETURN(histories_, ctx.state().OpenKeyed<KeyedHistory>(
+                                             "derive", {KeyedHistory::kCodec, std::move(fingerprint), true}));
     return Status::Ok();
   }
 
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
-    if (!plan_->calls.empty()) keys_.Encode(plan_->key, in);
+    if (!plan_->calls.empty()) {
+      keys_.Encode(plan_->key, in);
+      FRESHET_RETURN_IF_ERROR(histories_->LoadMissing(keys_, in.physical_row_count()));
+    }
     // Calls of one column may stand on columns derived before it, so histories are stepped column by column; each has
     // its own calls in the key's history.
     Batch batch = in;
@@ -57,6 +64,19 @@ class Derive final : public Operator {
     return Status::Ok();
   }
 
+  /// Forgets keys that expired. Rows come by event time: none before `now` is still to come, so nobody can tell.
+  Result<Progress> OnWatermark(EventTime now, Emitter&) override {
+    if (histories_ == nullptr || plan_->ttl_us == 0 || now == EventTime::Max() || now.us < next_sweep_us_)
+      return Progress::kDone;
+    next_sweep_us_ = now.us + plan_->ttl_us / 4;
+    std::vector<std::string> expired;
+    histories_->ForEach([&](std::string_view key, const KeyedHistory& history) {
+      if (history.IsExpired(now.us, plan_->ttl_us)) expired.emplace_back(key);
+    });
+    for (const std::string& key : expired) histories_->Erase(HashKey(key), key);
+    return Progress::kDone;
+  }
+
  private:
   std::vector<Column> StepCalls(const Derived& column, const Batch& batch) {
     const int32_t rows = batch.physical_row_count();
@@ -67,7 +87,7 @@ class Derive final : public Operator {
       ColumnBuilder builder(call.result_type, rows);
       for (int32_t row = 0; row < rows; ++row) {
         KeyedHistory& history = histories_->FindOrCreate(keys_.hash(row), keys_.key(row));
-        history.Step(c, call, argument, row, batch.time(row), builder, &counters_->nulled);
+        history.Step(c, call, argument, row, batch.time(row), plan_->ttl_us, builder, &counters_->nulled);
       }
       results.push_back(builder.Finish());
     }
@@ -78,6 +98,7 @@ class Derive final : public Operator {
   KeyedTable<KeyedHistory>* histories_ = nullptr;
   EncodedKeys keys_;
   NodeCounters* counters_ = nullptr;
+  int64_t next_sweep_us_ = std::numeric_limits<int64_t>::min();
 };
 
 /// Binds one column to the columns before it. Its name must be new.
@@ -138,6 +159,7 @@ std::optional<BoundOperator> MakeDerive(const OptionsNode& options, const BindCo
   bound.accepts_selection = bound.stateless;
   if (!bound.stateless) {
     plan->key = KeyCodec(*input, *key);
+    if (options.Has("state_ttl")) plan->ttl_us = options.GetDuration("state_ttl").us;
     bound.input_order = InputOrder::kByEventTime;
     if (!key->empty()) bound.key = *key;
     for (int column : *key) AddName(input->field(column).name, &bound.columns_read);
@@ -178,7 +200,14 @@ NodeDescriptor DeriveDescriptor() {
   key.kind = OptionKind::kNameList;
   key.state = StateEffect::kBreaking;
   key.doc = "Columns whose values make the key of `delta`, `rate` and `lag`.";
-  d.options = {columns, key};
+  OptionSpec ttl;
+  ttl.name = "state_ttl";
+  ttl.kind = OptionKind::kDuration;
+  ttl.min = 1;
+  ttl.doc =
+      "With `key`: a key without rows for that long, in event time, is forgotten, and its next row is its first; by "
+      "default keys are kept for ever.";
+  d.options = {columns, key, ttl};
   d.inputs_max = 64;
   d.output_names = {"late"};
   d.make_operator = MakeDerive;

@@ -120,7 +120,7 @@ class IsolationForest final : public Operator {
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
     std::vector<Column> features;
     for (const BoundExpr& f : plan_->features) features.push_back(f.Evaluate(in, &counters_->nulled));
-    models_.StartBatch(in);
+    FRESHET_RETURN_IF_ERROR(models_.StartBatch(in));
     DetectorColumns columns(kColumns, in.row_count());
     for (int32_t row = 0; row < in.row_count(); ++row) {
       for (size_t f = 0; f < features.size(); ++f) x_[f] = NumberAt(features[f], row);

@@ -1,5 +1,7 @@
 #include "operators/keyed_history.h"
 
+#include <algorithm>
+
 namespace freshet {
 
 KeyedHistory::Item KeyedHistory::ItemAt(const Column& column, int32_t row) {
@@ -83,10 +85,25 @@ void KeyedHistory::StepChange(Call& call, const KeyedCall& spec, const Column& a
   call.time = time;
 }
 
+bool KeyedHistory::IsExpired(int64_t now_us, int64_t ttl_us) const {
+  return std::all_of(calls_.begin(), calls_.end(), [&](const Call& call) { return call.seen_us <= now_us - ttl_us; });
+}
+
+int64_t KeyedHistory::MemoryBytes() const {
+  auto bytes = static_cast<int64_t>(calls_.capacity() * sizeof(Call));
+  for (const Call& call : calls_) {
+    bytes += static_cast<int64_t>(call.items.capacity() * sizeof(Item));
+    for (const Item& item : call.items)
+      if (const auto* s = std::get_if<std::string>(&item)) bytes += static_cast<int64_t>(s->capacity());
+  }
+  return bytes;
+}
+
 void KeyedHistory::Encode(ByteSink& sink) const {
   sink.PutVarint(calls_.size());
   for (const Call& call : calls_) {
     sink.PutI64(call.time.us);
+    sink.PutI64(call.seen_us);
     sink.PutVarint(call.next);
     sink.PutVarint(call.items.size());
     for (const Item& item : call.items) {
@@ -104,12 +121,13 @@ void KeyedHistory::Encode(ByteSink& sink) const {
 }
 
 bool KeyedHistory::Decode(ByteSource& source, uint16_t codec) {
-  if (codec != 1) return false;
+  if (codec < 1 || codec > kCodec) return false;
   const uint64_t call_count = source.GetVarint();
   if (call_count > source.remaining()) return false;
   calls_.assign(call_count, {});
   for (Call& call : calls_) {
     call.time.us = source.GetI64();
+    if (codec >= 2) call.seen_us = source.GetI64();
     call.next = source.GetVarint();
     const uint64_t item_count = source.GetVarint();
     if (item_count > source.remaining() || call.next > item_count) return false;

@@ -21,7 +21,7 @@ class KeyedModels {
 
   Status Open(OpenContext& ctx, const std::string& table, uint16_t codec) {
     if (plan_->key) {
-      FRESHET_ASSIGN_OR_RETURN(cells_, ctx.state().OpenKeyed<Cell>(table, {codec, plan_->fingerprint}));
+      FRESHET_ASSIGN_OR_RETURN(cells_, ctx.state().OpenKeyed<Cell>(table, {codec, plan_->fingerprint, true}));
       return Status::Ok();
     }
     global_.model = std::make_unique<Model>(*plan_);
@@ -35,8 +35,10 @@ class KeyedModels {
     return global_.model->Decode(source);
   }
   /// Before At: the rows of `in` are asked for from here on.
-  void StartBatch(const Batch& in) {
-    if (plan_->key) keys_.Encode(*plan_->key, in);
+  Status StartBatch(const Batch& in) {
+    if (!plan_->key) return Status::Ok();
+    keys_.Encode(*plan_->key, in);
+    return cells_->LoadMissing(keys_, in.physical_row_count());
   }
   /// The row's model, marked as changed. Valid until the next call.
   Result<Model*> At(int32_t row) {
@@ -56,11 +58,18 @@ class KeyedModels {
   struct Cell {
     std::unique_ptr<Model> model;
     std::string bytes;
+    mutable size_t encoded_bytes = 0;  ///< of the model, when it was last asked
     void Encode(ByteSink& sink) const {
+      const size_t before = sink.size();
       if (model)
         model->Encode(sink);
       else
         sink.PutBytes(bytes);
+      encoded_bytes = sink.size() - before;
+    }
+    /// A model takes about what its bytes take.
+    int64_t MemoryBytes() const {
+      return static_cast<int64_t>(model ? sizeof(Model) + encoded_bytes : bytes.capacity());
     }
     bool Decode(ByteSource& source, uint16_t) {
       bytes = source.GetBytes(source.remaining());

@@ -109,7 +109,7 @@ class StatisticalOutlier final : public Operator {
 
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
     const Column metric = plan_->metric.Evaluate(in, &counters_->nulled);
-    models_.StartBatch(in);
+    FRESHET_RETURN_IF_ERROR(models_.StartBatch(in));
     DetectorColumns columns(kColumns, in.row_count());
     for (int32_t row = 0; row < in.row_count(); ++row) {
       FRESHET_ASSIGN_OR_RETURN(Model* const model, models_.At(row));

@@ -36,6 +36,7 @@ Result<std::unique_ptr<TbbRuntime>> RunSession::StartRuntime(const Pipeline& pip
   options.job.checkpoint_every = settings.checkpoint_every;
   options.job.checkpoint_timeout = settings.checkpoint_timeout;
   options.job.checkpoint_keep = settings.checkpoint_keep;
+  options.job.memory_limit = settings.memory_limit.value_or(MemoryLimitBytes() / 2);
   options.job.lane_count = settings.parallelism > 0 ? settings.parallelism : AvailableCores();
   options.job.fresh = fresh;
   options.job.drain = options_.drain;

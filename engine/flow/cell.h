@@ -15,6 +15,7 @@
 #include "engine/flow/message.h"
 #include "engine/flow/operator.h"
 #include "engine/state/checkpoint_store.h"
+#include "engine/state/memory_budget.h"
 
 namespace freshet {
 
@@ -71,6 +72,7 @@ struct CellEnvironment {
   CellListener* listener = nullptr;
   CheckpointStore* store = nullptr;  ///< may be null: nothing is kept
   TableDirectory* tables = nullptr;
+  MemoryBudget* memory = nullptr;  ///< never null once cells are made
   Epoch restored;  ///< 0: fresh start
   bool fresh_forced = false;
   std::string state_directory;  ///< may be empty

@@ -83,7 +83,11 @@ int64_t PortRows(const NodeSpec& node, const NodeCounters& counters, PortIndex p
 }  // namespace
 
 Job::Job(GraphSpec spec, const JobOptions& options, Carrier* carrier)
-    : spec_(std::move(spec)), options_(options), made_us_(options.env->SteadyMicros()) {
+    : spec_(std::move(spec)), options_(options), memory_(options.memory_limit), made_us_(options.env->SteadyMicros()) {
+  memory_.on_pressure = [this] {
+    if (on_change) on_change();
+  };
+  environment_.memory = &memory_;
   environment_.env = options.env;
   environment_.spec = &spec_;
   environment_.carrier = carrier;
@@ -195,6 +199,12 @@ Status Job::MakeCells() {
   next_cell_counters_.resize(cells_.size());
   for (auto& cell : cells_)
     FRESHET_RETURN_IF_ERROR(cell->Open().WithNode(spec_.nodes[static_cast<size_t>(cell->plan().nodes[0])].id));
+  for (auto& cell : cells_) {
+    auto* const op = dynamic_cast<OperatorCell*>(cell.get());
+    if (op != nullptr && op->wants_commits()) stateful_.push_back(op);
+    if ((op != nullptr && op->wants_commits()) || dynamic_cast<SinkCell*>(cell.get()) != nullptr)
+      cells_to_nudge_.push_back(cell->id());
+  }
   for (auto& driver : drivers_) {
     std::unique_ptr<Source> open;
     if (options_.open_sources != nullptr)
@@ -288,6 +298,7 @@ bool Job::sources_at_rest() const {
 /// A cell's answer to the epoch under way; under the lock.
 void Job::TakeSnapshot(CellSnapshot* snapshot) {
   rows_.Merge(std::move(snapshot->rows));
+  AccountRows(0);
   cell_counters_[static_cast<size_t>(snapshot->cell)] = snapshot->counters;
   if (!snapshot->failure.ok() && given_up_.ok()) given_up_ = snapshot->failure;
 }
@@ -302,6 +313,12 @@ void Job::OnSnapshot(Epoch epoch, CellSnapshot snapshot) {
     if (!complete_) return;
   }
   if (on_change) on_change();
+}
+
+void Job::AccountRows(int64_t committing_bytes) {
+  const int64_t bytes = rows_.allocated_bytes() + next_rows_.allocated_bytes() + committing_bytes;
+  memory_.Add(bytes - accounted_rows_bytes_, bytes - accounted_rows_bytes_);
+  accounted_rows_bytes_ = bytes;
 }
 
 void Job::OnEnded(CellSnapshot snapshot) {
@@ -454,6 +471,7 @@ Status Job::CommitReady() {
     }
     rows = std::move(rows_);
     rows_ = EpochRows();
+    AccountRows(rows.allocated_bytes());
   }
   const bool sinks_first = IsPlanted(PlantedBug::kSinkCommitsEarly) && status.ok();
   if (status.ok()) {
@@ -473,6 +491,7 @@ Status Job::CommitReady() {
       EpochCommitted(manifest);
     else
       EpochGivenUp(std::move(status), std::move(rows));
+    AccountRows(0);
     for (SinkCell* sink : sinks_)
       if (took_part_.count(sink->id()) > 0 && !sinks_first) sink->PostCommit(manifest.epoch, committed);
     // After one that was given up too: with all cells ended nothing else would bring the last epoch up again.
@@ -505,6 +524,7 @@ void Job::KeepCopy() {
 
 void Job::EpochCommitted(const Manifest& manifest) {
   committed_ = manifest.epoch;
+  for (OperatorCell* cell : stateful_) cell->PostCommit(manifest.epoch);
   ++totals_.checkpoint_count;
   totals_.checkpoint_last_us = options_.env->SteadyMicros() - began_us_;
   totals_.checkpoint_last_wall_us = options_.env->WallMicros();
@@ -583,6 +603,9 @@ JobReport Job::Report() const {
   }
   report.paused = paused_;
   report.finished = finished_;
+  report.memory_limit = memory_.limit();
+  report.memory_used = memory_.used();
+  report.memory_dropped_bytes = memory_.dropped();
   report.checkpoints = checkpoints_;
   const int64_t now_us = options_.env->SteadyMicros();
   report.running_us = now_us - made_us_;

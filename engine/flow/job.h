@@ -37,7 +37,8 @@ struct JobOptions {
   int decoder_count = 1;  ///< how many chunks of a source may be decoded at once; for the report
   int32_t batch_row_count_max = kBatchRowCountMax;
   int64_t edge_budget_bytes = kEdgeBudgetBytes;
-  bool fresh = false;  ///< --fresh: forget state, replace output
+  int64_t memory_limit = 0;  ///< bytes of state in memory; 0: no limit
+  bool fresh = false;        ///< --fresh: forget state, replace output
   /// For crash tests: called when an epoch is prepared everywhere and not durable yet, on the committing thread.
   std::function<void(Epoch)> before_commit;
   /// A job takes the sources over that it finds here, and puts those here that stay open when it closes. Not owned; may
@@ -80,6 +81,9 @@ struct JobReport {
   int64_t checkpoint_last_us = 0;        ///< duration of the last one, barrier to durable
   int64_t checkpoint_last_wall_us = 0;   ///< when it became durable
   int64_t checkpoint_last_rows = 0;
+  int64_t memory_limit = 0;          ///< bytes of state in memory; 0: no limit
+  int64_t memory_used = 0;           ///< by state, and by checkpoints that are being written
+  int64_t memory_dropped_bytes = 0;  ///< of keys that left memory so far
   int64_t checkpoint_last_bytes = 0;
   std::shared_ptr<const CheckpointFigures> checkpoints;
   int64_t running_us = 0;  ///< since the job was made
@@ -93,6 +97,7 @@ struct JobReport {
 };
 
 class Job;
+class OperatorCell;
 /// Adds late samples and, where more than 1 % of a source's rows (and at least 100) were older than their watermark,
 /// the warning of SEMANTICS.md §2.3 to a report. Only when nothing runs any more.
 void AddLateReport(const Job& job, JobReport* report);
@@ -122,6 +127,11 @@ class Job final : public CellListener {
   /// Whether a stop ends the input from now on (JobOptions::drain).
   void SetDrain(bool drain);
   const std::vector<SinkCell*>& sinks() const { return sinks_; }
+  /// Cells that were told of the last commit and want a nudge: sinks, and those that keep state.
+  const std::vector<int>& cells_to_nudge() const { return cells_to_nudge_; }
+  /// What bounds the state in memory. Sources are not polled while it says that they wait; an epoch should begin when
+  /// it asks for one.
+  MemoryBudget& memory() { return memory_; }
   /// The state says that everything was processed before (SEMANTICS.md §3.3).
   /// `sinks()` are then those with rows that have not left yet; there are no other cells.
   bool already_finished() const { return already_finished_; }
@@ -174,6 +184,8 @@ class Job final : public CellListener {
   Status MakeCells();
   void ConnectGates();
   void CheckComplete();
+  /// What the rows of epochs that are not durable yet take; under the lock.
+  void AccountRows(int64_t committing_bytes);
   void StartEpoch();
   void TakeSnapshot(CellSnapshot* snapshot);
   std::string CellsWaitedFor() const;
@@ -201,6 +213,9 @@ class Job final : public CellListener {
   std::vector<std::unique_ptr<SourceDriver>> drivers_;
   std::vector<std::unique_ptr<SkewGate>> gates_;
   std::vector<SinkCell*> sinks_;
+  std::vector<int> cells_to_nudge_;
+  std::vector<OperatorCell*> stateful_;
+  MemoryBudget memory_;
 
   mutable std::mutex mutex_;
   Epoch next_epoch_{1};
@@ -210,7 +225,8 @@ class Job final : public CellListener {
   std::set<int> waiting_for_;
   std::vector<bool> ended_;
   size_t ended_count_ = 0;
-  EpochRows rows_;                                                        ///< of the epoch under way
+  EpochRows rows_;  ///< of the epoch under way
+  int64_t accounted_rows_bytes_ = 0;
   EpochRows next_rows_;                                                   ///< of cells that ended after answering it
   EpochRows held_back_;                                                   ///< only with a planted mistake
   std::vector<std::vector<std::pair<int, NodeCounters>>> cell_counters_;  ///< as of the epoch under way

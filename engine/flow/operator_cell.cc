@@ -1,8 +1,10 @@
 #include "engine/flow/operator_cell.h"
 
 #include <algorithm>
+#include <deque>
 
 #include "engine/flow/planted_bugs.h"
+#include "engine/state/key_group_numbers.h"
 
 namespace freshet {
 namespace {
@@ -27,6 +29,24 @@ SchemaRef PortSchema(const GraphSpec& spec, const PortRef& ref) {
   return std::get<OperatorNode>(from.kind).bound.outputs[static_cast<size_t>(ref.port)].schema;
 }
 
+/// The committed rows of one table.
+class StoreRows final : public CommittedRows {
+ public:
+  StoreRows(CheckpointStore* store, TableId table) : store_(store), table_(table) {}
+  Status MultiGet(const std::vector<Ref>& sorted,
+                  const std::function<Status(size_t, std::string_view)>& visit) override {
+    return store_->MultiGet(table_, sorted, visit);
+  }
+  Status ScanSome(uint16_t key_group, std::string_view from, size_t count_max,
+                  const std::function<Status(std::string_view, std::string_view)>& visit) override {
+    return store_->ScanSome(table_, key_group, from, count_max, visit);
+  }
+
+ private:
+  CheckpointStore* const store_;
+  const TableId table_;
+};
+
 }  // namespace
 
 /// The tables of one element and what was committed for it.
@@ -43,9 +63,13 @@ class OperatorCell::State final : public StateContext {
   }
   std::string_view extra() const override { return extra_; }
 
-  Status Drain(EpochRows* rows) {
+  Status Drain(Epoch epoch, EpochRows* rows) {
+    ++drain_;
+    if (epoch.number > 0) drains_.push_back({epoch.number, drain_});
     for (size_t i = 0; i < tables_.size(); ++i) {
       const TableId id = ids_[i];
+      for (const StateTable::GroupRange& range : tables_[i]->TakeErasedGroups())
+        rows->EraseGroups(id, range.first, range.last);
       tables_[i]->DrainDirty([&](const StateEntry& e) {
         if (IsPlanted(PlantedBug::kLoseDirtyKey) && ++drained_ % 7 == 0) return;
         if (IsPlanted(PlantedBug::kForgetTombstone) && e.erased) return;
@@ -57,6 +81,17 @@ class OperatorCell::State final : public StateContext {
     }
     return Status::Ok();
   }
+  /// That epoch and all before it are durable.
+  void OnCommitted(uint64_t epoch) {
+    uint64_t drain = 0;
+    while (!drains_.empty() && drains_.front().first <= epoch) {
+      drain = drains_.front().second;
+      drains_.pop_front();
+    }
+    if (drain == 0) return;
+    for (const auto& table : tables_) table->OnCommitted(drain);
+  }
+  bool has_tables() const { return !tables_.empty(); }
   int64_t memory_bytes() const {
     int64_t bytes = 0;
     for (const auto& t : tables_) bytes += t->memory_bytes();
@@ -67,6 +102,15 @@ class OperatorCell::State final : public StateContext {
     for (const auto& t : tables_) keys += t->size();
     return keys;
   }
+  int64_t unclean_bytes() const {
+    int64_t bytes = 0;
+    for (const auto& t : tables_) bytes += t->unclean_bytes();
+    return bytes;
+  }
+  void Evict() {
+    for (const auto& t : tables_)
+      environment_.memory->AddDropped(t->EvictClean(environment_.memory->BytesToDrop(t->memory_bytes())));
+  }
 
  protected:
   Status Adopt(std::unique_ptr<StateTable> table) override {
@@ -75,19 +119,41 @@ class OperatorCell::State final : public StateContext {
     StateTable* raw = table.get();
     tables_.push_back(std::move(table));
     ids_.push_back(id);
-    if (codec == 0 || environment_.store == nullptr || environment_.restored.number == 0) return Status::Ok();
     const uint16_t first = FirstKeyGroup(plan_.lane, plan_.lane_count);
     const auto last = static_cast<uint16_t>(FirstKeyGroup(plan_.lane + 1, plan_.lane_count) - 1);
-    return environment_.store->Scan(id, first, last, [&](uint16_t group, std::string_view key, std::string_view value) {
-      return raw->RestoreEntry(group, key, value, codec);
-    });
+    const bool evictable = raw->options().evictable && environment_.store != nullptr;
+    if (environment_.store != nullptr && (evictable || dynamic_cast<KeyGroupNumbers*>(raw) != nullptr)) {
+      auto rows = std::make_unique<StoreRows>(environment_.store, id);
+      rows->first_key_group = first;
+      rows->last_key_group = last;
+      raw->AttachCommitted(std::move(rows));
+    }
+    if (codec == 0 || environment_.store == nullptr || environment_.restored.number == 0) return Status::Ok();
+    const bool may_stay = evictable && codec == raw->options().codec;  // rows of another codec are written anew
+    const Status status =
+        environment_.store->Scan(id, first, last, [&](uint16_t group, std::string_view key, std::string_view value) {
+          if (may_stay && IsFull(*raw)) {
+            raw->LeaveInStore();
+            return Status::Cancelled("the memory for state is full");
+          }
+          return raw->RestoreEntry(group, key, value, codec);
+        });
+    return status.code() == StatusCode::kCancelled ? Status::Ok() : status;
   }
 
  private:
+  /// A restored table may take its lane's share of half the limit; what does not fit is read when it is asked for.
+  bool IsFull(const StateTable& table) const {
+    const int64_t limit = environment_.memory->limit();
+    return limit > 0 && table.memory_bytes() > limit / 2 / plan_.lane_count;
+  }
+
   const CellEnvironment& environment_;
   const CellPlan& plan_;
   const std::string node_id_;
   std::string extra_;
+  uint64_t drain_ = 0;                                // calls of Drain
+  std::deque<std::pair<uint64_t, uint64_t>> drains_;  // (epoch, drain) not committed yet
   std::vector<std::unique_ptr<StateTable>> tables_;
   std::vector<TableId> ids_;
   uint64_t drained_ = 0;
@@ -204,6 +270,47 @@ void OperatorCell::Close() noexcept {
     if (element.op) element.op->Close();
 }
 
+bool OperatorCell::wants_commits() const {
+  return std::any_of(elements_.begin(), elements_.end(),
+                     [](const Element& e) { return e.state != nullptr && e.state->has_tables(); });
+}
+
+void OperatorCell::Run() noexcept {
+  TakeCommit();
+  Cell::Run();
+  ShedMemory();
+}
+
+void OperatorCell::TakeCommit() {
+  const uint64_t committed = committed_.load(std::memory_order_acquire);
+  if (committed == committed_known_) return;
+  committed_known_ = committed;
+  for (Element& element : elements_)
+    if (element.state) element.state->OnCommitted(committed);
+}
+
+void OperatorCell::ShedMemory() {
+  if (failed_ || !wants_commits()) return;
+  const auto account = [&] {
+    int64_t bytes = 0, unclean = 0;
+    for (const Element& element : elements_) {
+      if (!element.state) continue;
+      bytes += element.state->memory_bytes();
+      unclean += element.state->unclean_bytes();
+    }
+    environment_.memory->Add(bytes - accounted_bytes_, unclean - accounted_unclean_);
+    accounted_bytes_ = bytes;
+    accounted_unclean_ = unclean;
+  };
+  account();
+  // A pass over the table is worth its while when there is something to find.
+  const int64_t clean = accounted_bytes_ - accounted_unclean_;
+  if (clean < accounted_bytes_ / 8 || environment_.memory->BytesToDrop(clean) == 0) return;
+  for (Element& element : elements_)
+    if (element.state) element.state->Evict();
+  account();
+}
+
 Status OperatorCell::ProcessElement(size_t i, InputIndex input, const Batch& batch) {
   if (batch.empty()) return Status::Ok();
   Element& element = elements_[i];
@@ -292,7 +399,7 @@ Status OperatorCell::Snapshot(CellSnapshot* snapshot) {
     Element& element = elements_[i];
     snapshot->counters.emplace_back(element.node, element.counters);
     if (!element.op) continue;
-    FRESHET_RETURN_IF_ERROR(element.state->Drain(&snapshot->rows));
+    FRESHET_RETURN_IF_ERROR(element.state->Drain(snapshot_epoch(), &snapshot->rows));
     ByteSink extra;
     FRESHET_RETURN_IF_ERROR(element.op->SnapshotExtra(extra));
     if (extra.size() == 0) continue;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,12 @@ class OperatorCell : public Cell {
   ~OperatorCell() override;
   Status Open() override;
   void Close() noexcept override;
+  /// Also accounts for the state's memory, and drops what may be dropped of it when there is too much.
+  void Run() noexcept override;
+  /// An epoch is durable, with all that this cell gave to it. Any thread; the runtime then nudges the cell.
+  void PostCommit(Epoch epoch) { committed_.store(epoch.number, std::memory_order_release); }
+  /// Has tables, so that a commit means something to it.
+  bool wants_commits() const;
   /// Up to kLateSampleCount late rows of a node whose `late` output nobody reads. After the run only.
   const std::vector<Batch>& late_samples() const { return late_samples_; }
 
@@ -56,6 +63,13 @@ class OperatorCell : public Cell {
   std::string StateScope() const;
   Batch Stamp(Batch batch, PortIndex port);
 
+  void TakeCommit();
+  void ShedMemory();
+
+  std::atomic<uint64_t> committed_{0};  ///< the newest epoch told by PostCommit
+  uint64_t committed_known_ = 0;
+  int64_t accounted_bytes_ = 0;
+  int64_t accounted_unclean_ = 0;
   std::vector<int64_t> stamped_;  ///< next ordinal per port of element 0
   std::vector<Batch> late_samples_;
   int late_sample_rows_ = 0;

@@ -77,8 +77,8 @@ class Life final : public Carrier {
       return Step::kCrash;
     }
     job_->GiveUpSlowEpoch();
-    if (!job_->epoch_under_way() &&
-        (rng_.NextDouble() < options_.epoch_chance || (job_->checkpoint_wanted() && rng_.Below(20) == 0)))
+    if (!job_->epoch_under_way() && (rng_.NextDouble() < options_.epoch_chance || job_->memory().wants_checkpoint() ||
+                                     (job_->checkpoint_wanted() && rng_.Below(20) == 0)))
       for (const int cell : job_->BeginEpoch(false)) nudged_.insert(cell);
     for (const CellPlan& cell : job_->plan().cells)
       if (cell.wants_clock && rng_.Below(kClockTickUs / 1000) == 0) nudged_.insert(cell.id);
@@ -136,7 +136,8 @@ class Life final : public Carrier {
     // Every possible next event, weighed alike.
     std::vector<std::pair<char, int>> actions;
     for (size_t d = 0; d < done_.size(); ++d) {
-      if (!done_[d] && !job_->paused() && job_->drivers()[d]->ready() && chunks_[d].size() < 4)
+      if (!done_[d] && !job_->paused() && !job_->memory().sources_wait() && job_->drivers()[d]->ready() &&
+          chunks_[d].size() < 4)
         actions.emplace_back('p', d);
       for (size_t c = 0; c < chunks_[d].size(); ++c) actions.emplace_back('d', static_cast<int>(d));
     }
@@ -185,7 +186,7 @@ class Life final : public Carrier {
           return Step::kCrash;
         }
         if (!status.ok()) return Fail(status);
-        for (SinkCell* sink : job_->sinks()) nudged_.insert(sink->id());
+        for (const int cell : job_->cells_to_nudge()) nudged_.insert(cell);
         return Step::kWorked;
       }
     }

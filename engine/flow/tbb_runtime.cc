@@ -62,6 +62,8 @@ constexpr size_t kPortCountMax = 8;
 constexpr int64_t kChunksPerWorker = 2;
 /// How often a paused source looks whether it may go on.
 constexpr int64_t kPausedWaitUs = 20000;
+/// How long after a checkpoint none is begun because of memory.
+constexpr int64_t kEarlyCheckpointGapUs = 100000;
 /// How often outputs that could not be written are tried again at most.
 constexpr int64_t kWaitingSinkLookUs = 100000;
 /// Least time between two checkpoints that rows on commit have asked for (SEMANTICS.md §6.1).
@@ -470,6 +472,13 @@ class TbbRuntime::Impl final : public Carrier {
         meter.EndBlocked(env->SteadyMicros());
         continue;
       }
+      if (job_->memory().sources_wait() && !stop_requested_) {
+        driver.Hold();
+        meter.BeginBlocked(env->SteadyMicros());
+        job_->memory().WaitForRoom(kPausedWaitUs);
+        meter.EndBlocked(env->SteadyMicros());
+        continue;
+      }
       SourceItem item;
       Status error;
       // Time on the core: waiting for the outside is no work.
@@ -520,6 +529,7 @@ class TbbRuntime::Impl final : public Carrier {
   void CoordinatorLoop() {
     Env* env = options_.job.env;
     int64_t next_us = env->SteadyMicros() + options_.job.checkpoint_every.us;
+    int64_t early_us = 0;  // before that, no checkpoint because of memory: cells still have to hear of the last one
     int64_t retry_us = 0;
     int64_t stop_us = -1;
     int64_t wanted_from_us = 0;  // not before: what waits for a commit may ask for one each half second
@@ -538,7 +548,8 @@ class TbbRuntime::Impl final : public Carrier {
         const bool was_final = final_begun;
         status = job_->CommitReady();
         if (!status.ok()) break;
-        NudgeSinks();
+        NudgeCommitted();
+        early_us = env->SteadyMicros() + kEarlyCheckpointGapUs;
         next_us = env->SteadyMicros() + options_.job.checkpoint_every.us;
         retry_us = 0;
         if (job_->retry_wait_us() > 0) {
@@ -550,6 +561,7 @@ class TbbRuntime::Impl final : public Carrier {
         }
         continue;
       }
+      if (job_->memory().wants_checkpoint()) next_us = std::min(next_us, std::max(now, early_us));
       if (!job_->epoch_under_way() && now >= retry_us) {
         if (stop_requested_ && job_->sources_at_rest() && !final_begun) {
           final_begun = true;
@@ -617,8 +629,8 @@ class TbbRuntime::Impl final : public Carrier {
     return any;
   }
 
-  void NudgeSinks() {
-    for (SinkCell* sink : job_->sinks()) Nudge(sink->id());
+  void NudgeCommitted() {
+    for (const int cell : job_->cells_to_nudge()) Nudge(cell);
   }
 
   /// What is on its way to a cell, and what waits for a decoder.

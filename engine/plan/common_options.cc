@@ -195,7 +195,8 @@ const std::vector<OptionSpec>& SettingsOptions() {
                        "The directory of the state; ~/.local/state/freshet/NAME unless FRESHET_STATE is set."),
                 keep}),
         AtLeast(16 << 20, Option("memory_limit", OptionKind::kSize, "",
-                                 "Bytes for state in memory; half of what the process may use.")),
+                                 "Bytes of keyed state in memory; by default half of what the process may use. Keys beyond it "
+                                 "stay in the checkpoint until a row needs them.")),
         Option("linger", OptionKind::kDuration, "5ms", "How long a batch that is not full may wait for more rows.")};
   }();
   return options;
@@ -242,7 +243,6 @@ Settings ReadSettings(const OptionsNode& options, const std::string& directory, 
     if (node.Has(option))
       diagnostics->Warning("FR2206", node.span(option), "`" + std::string(option) + "` has no effect in this version");
   };
-  without_effect(options, "memory_limit");
   without_effect(options, "linger");
   settings.memory_limit = options.FindInt("memory_limit");
   settings.linger = options.GetDuration("linger");

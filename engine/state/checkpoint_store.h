@@ -12,6 +12,7 @@
 #include "engine/base/env.h"
 #include "engine/base/status.h"
 #include "engine/base/time.h"
+#include "engine/state/keyed_table.h"
 #include "engine/state/outbox_store.h"
 
 namespace freshet {
@@ -35,18 +36,21 @@ class EpochRows {
 
   void Put(TableId table, uint16_t key_group, std::string_view key, std::string_view value);
   void Erase(TableId table, uint16_t key_group, std::string_view key);
+  /// Erases every row of a table with key_group in [first, last]: those of earlier epochs and those added so far. Rows
+  /// added later stand.
+  void EraseGroups(TableId table, uint16_t first, uint16_t last);
   /// Moves all rows of `other` to this; they count as added later. So the rows of a skipped epoch are carried on by
   /// `skipped.Merge(std::move(newer))`.
   void Merge(EpochRows&& other);
   /// Forgets the bytes of rows that newer ones have replaced, if they are worth the copying: rows that are carried on
   /// over many skipped epochs stay as large as the keys that changed.
   void Compact();
-  bool empty() const { return rows_.empty(); }
+  bool empty() const { return rows_.empty() && erased_groups_.empty(); }
   size_t count() const { return rows_.size(); }
   /// Bytes of keys and framed values.
   int64_t byte_size() const { return byte_size_; }
   /// Bytes in memory, those of replaced rows too.
-  int64_t allocated_bytes() const { return allocated_bytes_; }
+  int64_t allocated_bytes() const { return allocated_bytes_ + static_cast<int64_t>(rows_.size() * sizeof(Row)); }
 
   /// Views into the arena.
   class Row {
@@ -73,14 +77,26 @@ class EpochRows {
   /// Sorts by encoded key; of rows with the same key the one added last stays. Views live until the next change.
   const std::vector<Row>& Sorted();
 
+  /// What EraseGroups was told. A store applies these first, then the rows.
+  struct ErasedGroups {
+    TableId table = 0;
+    uint16_t first = 0;
+    uint16_t last = 0;
+    std::string begin() const;
+    std::string end() const;
+  };
+  const std::vector<ErasedGroups>& erased_groups() const { return erased_groups_; }
+
   static constexpr size_t kFrameBytes = 4;
 
  private:
   void Add(TableId table, uint16_t key_group, std::string_view key, const std::string_view* value);
   char* Allocate(size_t bytes);
   void Swap(EpochRows& other) noexcept;
+  void DropRowsIn(const ErasedGroups& range);
 
   std::vector<Row> rows_;
+  std::vector<ErasedGroups> erased_groups_;
   std::vector<std::unique_ptr<char[]>> chunks_;
   char* free_ = nullptr;
   size_t free_bytes_ = 0;
@@ -110,7 +126,8 @@ struct Manifest {
 };
 
 /// Durable keyed state of one pipeline: the newest committed epoch, readable, and an atomic way to the next one.
-/// Commit and Scan may be called from different threads, not concurrently with each other.
+/// Commit and Scan may be called from different threads, not concurrently with each other. Get, MultiGet and ScanSome
+/// may run beside a Commit and beside each other.
 class CheckpointStore {
  public:
   virtual ~CheckpointStore() = default;
@@ -128,6 +145,14 @@ class CheckpointStore {
   virtual Result<std::optional<std::string>> Get(TableId table, uint16_t key_group, std::string_view key) = 0;
   /// What waits to leave by network; null if this store has no place for it.
   virtual OutboxStore* outbox() { return nullptr; }
+  using RowRef = StateRowRef;
+  /// Those of `rows` that are committed: `visit` gets the index in `rows` and the value. A row that is not there costs
+  /// about a probe of a filter. REQUIRES: `rows` ascend by (key group, key), none twice.
+  virtual Status MultiGet(TableId table, const std::vector<RowRef>& rows,
+                          const std::function<Status(size_t index, std::string_view value)>& visit);
+  /// Committed rows of one key group from `from` on, in key order, at most `count_max`.
+  virtual Status ScanSome(TableId table, uint16_t key_group, std::string_view from, size_t count_max,
+                          const std::function<Status(std::string_view key, std::string_view value)>& visit);
   /// Bytes on disk, now. Thread-safe.
   virtual int64_t disk_bytes() const { return 0; }
   /// Empties tables and commits `rows` and the manifest with that, all or nothing.

@@ -48,13 +48,35 @@ void EpochRows::Add(TableId table, uint16_t key_group, std::string_view key, con
   byte_size_ += static_cast<int64_t>(key_size + framed_size);
 }
 
+std::string EpochRows::ErasedGroups::begin() const { return EncodeRowKey(table, first, {}); }
+std::string EpochRows::ErasedGroups::end() const { return RowKeyAfter(table, last); }
+
+void EpochRows::EraseGroups(TableId table, uint16_t first, uint16_t last) {
+  DropRowsIn({table, first, last});
+  erased_groups_.push_back({table, first, last});
+}
+
+void EpochRows::DropRowsIn(const ErasedGroups& range) {
+  std::erase_if(rows_, [&](const Row& row) {
+    const bool inside = TableOfRowKey(row.key()) == range.table && KeyGroupOfRowKey(row.key()) >= range.first &&
+                        KeyGroupOfRowKey(row.key()) <= range.last;
+    if (inside) byte_size_ -= int64_t{row.key_size_} + row.framed_size_;
+    return inside;
+  });
+}
+
 void EpochRows::Merge(EpochRows&& other) {
-  if (other.rows_.empty()) return;
-  if (rows_.empty()) {
+  if (other.empty()) return;
+  if (empty()) {
     *this = std::move(other);
     return;
   }
-  sorted_ = sorted_ && other.sorted_ && rows_.back() < other.rows_.front();
+  for (const ErasedGroups& range : other.erased_groups_) {
+    DropRowsIn(range);
+    erased_groups_.push_back(range);
+  }
+  if (other.rows_.empty()) return;
+  sorted_ = sorted_ && other.sorted_ && (rows_.empty() || rows_.back() < other.rows_.front());
   rows_.insert(rows_.end(), other.rows_.begin(), other.rows_.end());
   for (auto& chunk : other.chunks_) chunks_.push_back(std::move(chunk));
   byte_size_ += other.byte_size_;
@@ -92,6 +114,7 @@ void EpochRows::Compact() {
     kept.rows_.push_back(row);
   }
   kept.byte_size_ = byte_size_;
+  kept.erased_groups_ = std::move(erased_groups_);
   Swap(kept);
 }
 
@@ -116,6 +139,7 @@ char* EpochRows::Allocate(size_t bytes) {
 
 void EpochRows::Swap(EpochRows& other) noexcept {
   std::swap(rows_, other.rows_);
+  std::swap(erased_groups_, other.erased_groups_);
   std::swap(chunks_, other.chunks_);
   std::swap(free_, other.free_);
   std::swap(free_bytes_, other.free_bytes_);

@@ -18,6 +18,9 @@ namespace freshet {
 struct TableOptions {
   uint16_t codec = 1;
   std::string fingerprint;
+  /// The operator asks for keys with LoadMissing before it looks for them, keeps no pointers to values between calls
+  /// unless its hooks know of them, and does not rely on ForEach to find all: clean keys may leave memory.
+  bool evictable = false;
 };
 
 /// One changed entry on its way to the checkpoint store. Views live until the next change of the table.
@@ -26,6 +29,26 @@ struct StateEntry {
   std::string_view key;
   std::string_view value;  ///< encoded; ignored when `erased`
   bool erased = false;
+};
+
+struct StateRowRef {
+  uint16_t key_group = 0;
+  std::string_view key;
+};
+
+/// Where keys that left memory are found again: the committed rows of one table.
+class CommittedRows {
+ public:
+  virtual ~CommittedRows() = default;
+  /// As CheckpointStore::MultiGet and ScanSome.
+  using Ref = StateRowRef;
+  virtual Status MultiGet(const std::vector<Ref>& sorted,
+                          const std::function<Status(size_t index, std::string_view value)>& visit) = 0;
+  virtual Status ScanSome(uint16_t key_group, std::string_view from, size_t count_max,
+                          const std::function<Status(std::string_view key, std::string_view value)>& visit) = 0;
+  /// The lane's key groups, [first, last].
+  uint16_t first_key_group = 0;
+  uint16_t last_key_group = 0;
 };
 
 /// The untyped side of a table: what the cell and the checkpoint see. Owned by the cell's StateContext. One thread.
@@ -42,8 +65,30 @@ class StateTable {
   /// Puts back one committed entry: clean, or dirty if it was written in an older codec, since all rows of a table have
   /// one. Returns DataLoss if the bytes do not decode.
   virtual Status RestoreEntry(uint16_t key_group, std::string_view key, std::string_view value, uint16_t codec) = 0;
-  virtual int64_t size() const = 0;          ///< live keys
+  virtual int64_t size() const = 0;          ///< live keys in memory
   virtual int64_t memory_bytes() const = 0;  ///< approximate
+
+  // Eviction, for tables that allow it. A drain makes entries clean only once it is committed; drains are numbered from
+  // 1 by the calls of DrainDirty.
+  virtual void AttachCommitted(std::unique_ptr<CommittedRows> committed) { (void)committed; }
+  /// All drains up to this one are durable.
+  virtual void OnCommitted(uint64_t drain) { (void)drain; }
+  /// Of memory_bytes, what eviction could drop after the next commits.
+  virtual int64_t unclean_bytes() const { return 0; }
+  /// Drops clean keys worth about `bytes`, those that were changed longest ago first. Returns how many bytes it
+  /// dropped.
+  virtual int64_t EvictClean(int64_t bytes) {
+    (void)bytes;
+    return 0;
+  }
+  /// At a restore: this and further rows stay in the store.
+  virtual void LeaveInStore() {}
+  struct GroupRange {
+    uint16_t first = 0;
+    uint16_t last = 0;
+  };
+  /// Key groups of which every committed row goes, because of EraseAll. Before DrainDirty: these go first.
+  virtual std::vector<GroupRange> TakeErasedGroups() { return {}; }
 };
 
 /// Keyed state in memory: an open-addressing table from canonical key bytes to a value V, with dirty tracking.
@@ -53,10 +98,16 @@ class StateTable {
 /// Reading marks nothing; whoever changes a value through the pointer calls MarkDirty (FindOrCreate does it already).
 /// Erase leaves a tombstone until the next checkpoint.
 ///
+/// With TableOptions::evictable, keys that equal their committed value may leave memory between calls (EvictClean, by
+/// the cell). Then a batch's keys are asked for with LoadMissing first; afterwards Find and FindOrCreate know all there
+/// is to know about them. As long as nothing was ever evicted LoadMissing returns at once. A V with heap memory of its
+/// own tells it with `int64_t MemoryBytes() const`, or the operator does for all values with set_value_bytes.
+///
 /// Implemented in keyed_table_impl.h (included below): entries at stable addresses, an index of 32-bit hashes beside
 /// it.
 template <class V>
 class KeyedTable;
+class KeyGroupNumbers;  // key_group_numbers.h
 
 /// Opens an operator's declared tables; on a restore they already hold the committed entries of the lane's key groups.
 class StateContext {
@@ -65,6 +116,7 @@ class StateContext {
   /// REQUIRES: once per name, in Operator::Open. The table lives as long as the cell.
   template <class V>
   Result<KeyedTable<V>*> OpenKeyed(const std::string& name, TableOptions options);
+  Result<KeyGroupNumbers*> OpenNumbers(const std::string& name);
   /// The bytes that SnapshotExtra wrote at the restored epoch; empty at a fresh start.
   virtual std::string_view extra() const = 0;
 

@@ -2,10 +2,23 @@
 
 #include "engine/state/keyed_table.h"
 
+#include <algorithm>
+#include <array>
 #include <deque>
 #include <utility>
 
 namespace freshet {
+
+/// What an operator does when keys come and go; each may be empty.
+template <class V>
+struct EvictionHooks {
+  /// A value was decoded and stands in the table. False: it is as good as absent, and leaves again.
+  std::function<Result<bool>(uint32_t hash, const std::string& key, V& value)> on_load;
+  /// A clean value is about to leave. False: it must stay.
+  std::function<bool(uint32_t hash, const std::string& key, V& value)> on_evict;
+  /// After a pass that evicted something.
+  std::function<void()> after_pass;
+};
 
 template <class V>
 class KeyedTable final : public StateTable {
@@ -17,9 +30,14 @@ class KeyedTable final : public StateTable {
   const std::string& name() const override { return name_; }
   const TableOptions& options() const override { return options_; }
   int64_t size() const override { return live_count_; }
+  /// Of places that are free but not given back nothing is counted: they are used again first.
   int64_t memory_bytes() const override {
-    return key_bytes_ + static_cast<int64_t>(entries_.size() * sizeof(Entry) + index_.size() * sizeof(Slot));
+    int64_t values = value_bytes_;
+    if constexpr (kKnowsBytes) values += heap_bytes_ + unmeasured_count_ * AverageHeap();
+    return key_bytes_ + values + static_cast<int64_t>(used_count_ * sizeof(Entry) + index_.size() * sizeof(Slot));
   }
+  /// Memory of all values beside the entries, where the operator owns it.
+  void set_value_bytes(int64_t bytes) { value_bytes_ = bytes; }
 
   /// The value, or null. `hash` = HashKey(key).
   V* Find(uint32_t hash, std::string_view key) {
@@ -77,16 +95,140 @@ class KeyedTable final : public StateTable {
 
   void DrainDirty(const std::function<void(const StateEntry&)>& sink) override {
     ByteSink scratch;
+    ++drain_;
+    int64_t drained = 0;
     for (const uint32_t i : dirty_) {
       Entry& e = entries_[i];
       if (!e.in_use || !e.dirty) continue;
       e.dirty = false;
+      e.drain = static_cast<uint16_t>(drain_);
+      ++drained;
       scratch.Clear();
       if (!e.erased) e.value.Encode(scratch);
+      if constexpr (kKnowsBytes) Measure(e);
       sink({KeyGroupOf(e.hash), e.key, scratch.bytes(), e.erased});
-      if (e.erased) Remove(i);
+      if (!e.erased) continue;
+      if (committed_rows_ == nullptr)
+        Remove(i);
+      else
+        erased_.push_back({drain_, i});  // stays until the store has forgotten the key too
     }
     dirty_.clear();
+    if (committed_rows_ != nullptr) pending_.push_back({drain_, drained});
+    for (const std::string& key : shells_)
+      if (const uint32_t hash = HashKey(key); FindEntry(hash, key) == nullptr) sink({KeyGroupOf(hash), key, {}, true});
+    shells_.clear();
+    shell_bytes_ = 0;
+  }
+
+  // ---- eviction ----
+
+  void SetEvictionHooks(EvictionHooks<V> hooks) { hooks_ = std::move(hooks); }
+  void AttachCommitted(std::unique_ptr<CommittedRows> committed) override { committed_rows_ = std::move(committed); }
+  void LeaveInStore() override { has_evicted_ = true; }
+  /// Some keys may stand in the store only.
+  bool has_evicted() const { return has_evicted_; }
+  /// Null: nothing is ever evicted.
+  CommittedRows* committed_rows() { return committed_rows_.get(); }
+  /// The key stands in memory, be it as erased: what the store says about it is old.
+  bool Resident(uint32_t hash, std::string_view key) { return FindEntry(hash, key) != nullptr; }
+  /// While held, nothing leaves memory, so that a pass over table and store sees each key in one of the two.
+  void HoldEviction(bool held) {
+    held_ = held;
+    if (!held) OnCommitted(committed_);
+  }
+
+  /// Brings back what `keys` need. Call once per batch, before any of them is looked for.
+  Status LoadMissing(const EncodedKeys& keys, int32_t count) {
+    if (!has_evicted_) return Status::Ok();
+    missing_.clear();
+    for (int32_t row = 0; row < count; ++row)
+      if (FindEntry(keys.hash(row), keys.key(row)) == nullptr)
+        missing_.push_back({KeyGroupOf(keys.hash(row)), keys.key(row)});
+    return Load();
+  }
+  Status LoadMissing(uint32_t hash, std::string_view key) {
+    if (!has_evicted_ || FindEntry(hash, key) != nullptr) return Status::Ok();
+    missing_.assign(1, {KeyGroupOf(hash), key});
+    return Load();
+  }
+
+  /// A key in the store that is as good as absent: erased there by the next drain, unless it is in memory by then. At
+  /// most some megabytes of them are kept; false if there is no room for more.
+  bool NoteShell(std::string_view key) {
+    if (shell_bytes_ > kShellBytesMax) return false;
+    shells_.emplace_back(key);
+    shell_bytes_ += static_cast<int64_t>(key.size() + sizeof(std::string));
+    return true;
+  }
+  /// Everything goes, what stands in the store only as well. Pointers to values become invalid.
+  void EraseAll() {
+    for (uint32_t i = 0; i < entries_.size(); ++i) {
+      if (!entries_[i].in_use) continue;
+      if (!entries_[i].erased) --live_count_;
+      entries_[i].value = V();
+      Remove(i);
+    }
+    dirty_.clear();
+    erased_.clear();
+    shells_.clear();
+    shell_bytes_ = 0;
+    erased_all_ = true;
+    has_evicted_ = false;  // whatever the store still tells until the next commit
+  }
+  std::vector<GroupRange> TakeErasedGroups() override {
+    if (!std::exchange(erased_all_, false)) return {};
+    return {{committed_rows_->first_key_group, committed_rows_->last_key_group}};
+  }
+
+  void OnCommitted(uint64_t drain) override {
+    committed_ = std::max(committed_, drain);
+    if (held_) return;
+    std::erase_if(pending_, [&](const Pending& p) { return p.drain <= committed_; });
+    std::erase_if(erased_, [&](const ErasedEntry& gone) {
+      if (gone.drain > committed_) return false;
+      const Entry& e = entries_[gone.at];
+      if (e.in_use && e.erased && IsClean(e)) Remove(gone.at);
+      return true;
+    });
+  }
+
+  int64_t unclean_bytes() const override {
+    if (committed_rows_ == nullptr || used_count_ == 0) return 0;
+    auto count = static_cast<int64_t>(dirty_.size());
+    for (const Pending& p : pending_) count += p.count;
+    return std::min<int64_t>(count, static_cast<int64_t>(used_count_)) * EntryBytes();
+  }
+
+  int64_t EvictClean(int64_t bytes) override {
+    if (committed_rows_ == nullptr || held_ || bytes <= 0) return 0;
+    // How many clean keys were changed how long ago, in drains; then the age from which on all go.
+    std::array<int64_t, 64> by_age{};
+    for (const Entry& e : entries_)
+      if (e.in_use && !e.erased && IsClean(e)) ++by_age[AgeOf(e)];
+    const int64_t wanted = bytes / std::max<int64_t>(EntryBytes(), 1) + 1;
+    size_t age = by_age.size();
+    int64_t found = 0;
+    while (age > 0 && found < wanted) found += by_age[--age];
+    if (found == 0) return 0;
+    const int64_t before = memory_bytes();
+    int64_t evicted = 0;
+    for (uint32_t i = 0; i < entries_.size() && evicted < wanted; ++i) {
+      Entry& e = entries_[i];
+      if (!e.in_use || e.erased || !IsClean(e) || AgeOf(e) < age) continue;
+      if (hooks_.on_evict && !hooks_.on_evict(e.hash, e.key, e.value)) continue;
+      e.value = V();
+      --live_count_;
+      Remove(i);
+      ++evicted;
+    }
+    if (evicted == 0) return 0;
+    has_evicted_ = true;
+    size_t slots = index_.size();
+    while (slots > 64 && used_count_ * 8 < slots) slots /= 2;
+    if (slots < index_.size()) Rehash(slots);
+    if (hooks_.after_pass) hooks_.after_pass();
+    return before - memory_bytes();
   }
 
   void ForEachEncoded(const std::function<void(const StateEntry&)>& sink) const override {
@@ -104,26 +246,95 @@ class KeyedTable final : public StateTable {
     if (FindEntry(hash, key) != nullptr)
       return Status::DataLoss("table `" + name_ + "`: a key stands twice in the checkpoint");
     Entry& e = Insert(hash, key);
-    ByteSource source(value);
-    if (!e.value.Decode(source, codec) || !source.ok() || !source.exhausted())
-      return Status::DataLoss("table `" + name_ + "`: a value in the checkpoint cannot be read");
+    FRESHET_RETURN_IF_ERROR(DecodeValue(value, codec, &e.value));
+    if constexpr (kKnowsBytes) Measure(e);
     if (codec != options_.codec) MarkDirty(e);
+    return Status::Ok();
+  }
+  /// Status: DataLoss if the bytes are not such a value.
+  Status DecodeValue(std::string_view bytes, uint16_t codec, V* value) const {
+    ByteSource source(bytes);
+    if (!value->Decode(source, codec) || !source.ok() || !source.exhausted())
+      return Status::DataLoss("table `" + name_ + "`: a value in the checkpoint cannot be read");
     return Status::Ok();
   }
 
  private:
+  static constexpr bool kKnowsBytes = requires(const V& v) { v.MemoryBytes(); };
+  static constexpr int64_t kShellBytesMax = 8 << 20;
+  struct Nothing {};
   struct Entry {
     std::string key;
     V value{};
+    [[no_unique_address]] std::conditional_t<kKnowsBytes, int64_t, Nothing> heap{};  // as measured; -1: not yet
     uint32_t hash = 0;
-    bool dirty = false;
-    bool erased = false;
-    bool in_use = false;
+    uint16_t drain = 0;  // low bits of the last drain that took the entry
+    bool dirty : 1 = false;
+    bool erased : 1 = false;
+    bool in_use : 1 = false;
+  };
+  struct Pending {
+    uint64_t drain;
+    int64_t count;
+  };
+  struct ErasedEntry {
+    uint64_t drain;
+    uint32_t at;
   };
   struct Slot {
     uint32_t hash = 0;
     uint32_t entry_plus_one = 0;  // 0: free
   };
+
+  /// A drain that is not committed yet lies in (committed_, drain_]; numbers modulo 2^16, so that a clean entry may
+  /// pass for one that is not, never the other way round.
+  bool IsClean(const Entry& e) const {
+    return !e.dirty && static_cast<uint16_t>(e.drain - static_cast<uint16_t>(committed_) - 1) >=
+                           static_cast<uint16_t>(drain_ - committed_);
+  }
+  size_t AgeOf(const Entry& e) const {
+    return std::min<size_t>(static_cast<uint16_t>(static_cast<uint16_t>(drain_) - e.drain), 63);
+  }
+  int64_t EntryBytes() const { return used_count_ == 0 ? 0 : memory_bytes() / static_cast<int64_t>(used_count_); }
+  static int64_t KeyHeap(const std::string& key) {
+    return key.capacity() > 15 ? static_cast<int64_t>(key.capacity()) + 17 : 0;
+  }
+  int64_t AverageHeap() const { return measured_count_ == 0 ? 0 : heap_bytes_ / measured_count_; }
+  void Measure(Entry& e) {
+    if (e.heap < 0)
+      --unmeasured_count_, ++measured_count_;
+    else
+      heap_bytes_ -= e.heap;
+    e.heap = e.erased ? 0 : e.value.MemoryBytes();
+    heap_bytes_ += e.heap;
+  }
+
+  Status Load() {
+    if (missing_.empty()) return Status::Ok();
+    const auto order = [](const CommittedRows::Ref& a, const CommittedRows::Ref& b) {
+      return a.key_group != b.key_group ? a.key_group < b.key_group : a.key < b.key;
+    };
+    std::sort(missing_.begin(), missing_.end(), order);
+    missing_.erase(std::unique(missing_.begin(), missing_.end(),
+                               [](const CommittedRows::Ref& a, const CommittedRows::Ref& b) { return a.key == b.key; }),
+                   missing_.end());
+    return committed_rows_->MultiGet(missing_, [&](size_t i, std::string_view bytes) -> Status {
+      const std::string_view key = missing_[i].key;
+      const uint32_t hash = HashKey(key);
+      Entry& e = Insert(hash, key);
+      FRESHET_RETURN_IF_ERROR(DecodeValue(bytes, options_.codec, &e.value));
+      bool kept = true;
+      if (hooks_.on_load) {
+        FRESHET_ASSIGN_OR_RETURN(kept, hooks_.on_load(hash, e.key, e.value));
+      }
+      if constexpr (kKnowsBytes) Measure(e);
+      if (kept) return Status::Ok();
+      e.value = V();
+      --live_count_;
+      Remove(IndexOf(e));
+      return Status::Ok();
+    });
+  }
 
   Entry* FindEntry(uint32_t hash, std::string_view key) {
     for (size_t i = hash & mask_;; i = (i + 1) & mask_) {
@@ -151,10 +362,15 @@ class KeyedTable final : public StateTable {
     e.in_use = true;
     e.erased = false;
     e.dirty = false;
+    e.drain = static_cast<uint16_t>(committed_);
+    if constexpr (kKnowsBytes) {
+      e.heap = -1;
+      ++unmeasured_count_;
+    }
     Place({hash, at + 1});
     ++used_count_;
     ++live_count_;
-    key_bytes_ += static_cast<int64_t>(key.size());
+    key_bytes_ += KeyHeap(e.key);
     return e;
   }
 
@@ -189,8 +405,15 @@ class KeyedTable final : public StateTable {
       hole = next;
     }
     index_[hole] = {};
-    key_bytes_ -= static_cast<int64_t>(e.key.size());
-    e.key.clear();
+    key_bytes_ -= KeyHeap(e.key);
+    if constexpr (kKnowsBytes) {
+      if (e.heap >= 0)
+        heap_bytes_ -= e.heap, --measured_count_;
+      else
+        --unmeasured_count_;
+    }
+    e.key = std::string();
+    e.dirty = false;
     e.in_use = false;
     e.erased = false;
     free_.push_back(at);
@@ -220,6 +443,23 @@ class KeyedTable final : public StateTable {
   size_t used_count_ = 0;
   int64_t live_count_ = 0;
   int64_t key_bytes_ = 0;
+  int64_t value_bytes_ = 0;
+  int64_t heap_bytes_ = 0;
+  int64_t measured_count_ = 0;
+  int64_t unmeasured_count_ = 0;
+
+  std::unique_ptr<CommittedRows> committed_rows_;
+  EvictionHooks<V> hooks_;
+  bool has_evicted_ = false;
+  bool held_ = false;
+  bool erased_all_ = false;
+  uint64_t drain_ = 0;
+  uint64_t committed_ = 0;  // of the drains
+  std::vector<Pending> pending_;
+  std::vector<ErasedEntry> erased_;
+  std::vector<CommittedRows::Ref> missing_;
+  std::vector<std::string> shells_;
+  int64_t shell_bytes_ = 0;
 };
 
 template <class V>

@@ -1,4 +1,5 @@
 #include <map>
+#include <mutex>
 
 #include "engine/state/checkpoint_store.h"
 #include "engine/state/row_format.h"
@@ -21,6 +22,9 @@ class MemoryStore final : public CheckpointStore {
     if (manifest.epoch <= committed_)
       return Status::Internal("epoch " + std::to_string(manifest.epoch.number) + " after epoch " +
                               std::to_string(committed_.number));
+    const std::lock_guard lock(mutex_);
+    for (const EpochRows::ErasedGroups& range : rows.erased_groups())
+      rows_.erase(rows_.lower_bound(range.begin()), rows_.lower_bound(range.end()));
     rows.Put(kEngineTable, kStoreKeyGroup, "manifest", manifest.Encode());
     for (const EpochRows::Row& row : rows.Sorted()) {
       if (row.erased()) {
@@ -46,6 +50,7 @@ class MemoryStore final : public CheckpointStore {
   }
 
   Result<std::optional<std::string>> Get(TableId table, uint16_t key_group, std::string_view key) override {
+    const std::lock_guard lock(mutex_);
     const auto found = rows_.find(EncodeRowKey(table, key_group, key));
     if (found == rows_.end()) return std::optional<std::string>();
     FRESHET_ASSIGN_OR_RETURN(const std::string_view value, UnframeValue(found->first, found->second));
@@ -60,13 +65,48 @@ class MemoryStore final : public CheckpointStore {
 
   OutboxStore* outbox() override { return outbox_.get(); }
 
+  Status ScanSome(TableId table, uint16_t key_group, std::string_view from, size_t count_max,
+                  const std::function<Status(std::string_view, std::string_view)>& visit) override {
+    const std::lock_guard lock(mutex_);
+    const auto end = rows_.lower_bound(RowKeyAfter(table, key_group));
+    for (auto it = rows_.lower_bound(EncodeRowKey(table, key_group, from)); it != end && count_max > 0;
+         ++it, --count_max) {
+      FRESHET_ASSIGN_OR_RETURN(const std::string_view value, UnframeValue(it->first, it->second));
+      FRESHET_RETURN_IF_ERROR(visit(std::string_view(it->first).substr(kRowKeyPrefixBytes), value));
+    }
+    return Status::Ok();
+  }
+
  private:
   const std::unique_ptr<OutboxStore> outbox_ = NewMemoryOutbox();
+  std::mutex mutex_;
   std::map<std::string, std::string, std::less<>> rows_;
   Epoch committed_;
 };
 
 }  // namespace
+
+Status CheckpointStore::MultiGet(TableId table, const std::vector<RowRef>& rows,
+                                 const std::function<Status(size_t, std::string_view)>& visit) {
+  for (size_t i = 0; i < rows.size(); ++i) {
+    FRESHET_ASSIGN_OR_RETURN(const std::optional<std::string> value, Get(table, rows[i].key_group, rows[i].key));
+    if (value) FRESHET_RETURN_IF_ERROR(visit(i, *value));
+  }
+  return Status::Ok();
+}
+
+Status CheckpointStore::ScanSome(TableId table, uint16_t key_group, std::string_view from, size_t count_max,
+                                 const std::function<Status(std::string_view, std::string_view)>& visit) {
+  Status visited;
+  const Status scanned = Scan(table, key_group, key_group, [&](uint16_t, std::string_view key, std::string_view value) {
+    if (key < from) return Status::Ok();
+    if (count_max-- == 0 || !visited.ok()) return Status::Cancelled("enough");
+    visited = visit(key, value);
+    return Status::Ok();
+  });
+  FRESHET_RETURN_IF_ERROR(std::move(visited));
+  return scanned.code() == StatusCode::kCancelled ? Status::Ok() : scanned;
+}
 
 std::unique_ptr<CheckpointStore> NewMemoryStore() { return std::make_unique<MemoryStore>(); }
 

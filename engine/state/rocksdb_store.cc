@@ -3,6 +3,7 @@
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
 #include <rocksdb/file_system.h>
+#include <rocksdb/filter_policy.h>
 #include <rocksdb/iterator.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
@@ -11,6 +12,7 @@
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
+#include <array>
 #include <atomic>
 #include <shared_mutex>
 #include <utility>
@@ -86,7 +88,7 @@ rocksdb::Options MakeOptions(rocksdb::Env* env) {
   options.max_bgerror_resume_count = 0;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
-  options.max_open_files = 128;
+  options.max_open_files = 512;  // each keeps its index and filter in memory
   options.max_background_jobs = 2;
   options.max_file_opening_threads = 1;
   options.write_buffer_size = kWriteBufferBytes;
@@ -98,8 +100,8 @@ rocksdb::Options MakeOptions(rocksdb::Env* env) {
   options.level0_stop_writes_trigger = 1 << 20;
   options.soft_pending_compaction_bytes_limit = 0;
   options.hard_pending_compaction_bytes_limit = 0;
-  options.target_file_size_base = 16 << 20;
-  options.max_bytes_for_level_base = 128 << 20;
+  options.target_file_size_base = 64 << 20;
+  options.max_bytes_for_level_base = 512 << 20;
   // Compressing pays off on disk only where files live long; an epoch's own file is read back soon by a compaction.
   options.compression = rocksdb::kNoCompression;
   options.bottommost_compression = rocksdb::kLZ4Compression;
@@ -109,6 +111,9 @@ rocksdb::Options MakeOptions(rocksdb::Env* env) {
   table.block_cache = rocksdb::NewLRUCache(kBlockCacheBytes, 1);
   table.block_size = kBlockBytes;
   table.format_version = 5;
+  // Keys that were dropped from memory are looked up again, and most that are asked for are not there: new ones.
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.max_auto_readahead_size = 64 << 10;
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   return options;
 }
@@ -176,7 +181,8 @@ class RocksDbStore final : public CheckpointStore {
     if (!small || ingest_row_left_) rows.Put(kEngineTable, kStoreKeyGroup, kIngested, ingested);
     if (!ingested.empty()) rows.Put(kEngineTable, kStoreKeyGroup, kIngestedBefore, ingested);
     const auto& sorted = rows.Sorted();
-    const rocksdb::Status s = small ? WriteRows(sorted, rows.byte_size()) : IngestRows(sorted);
+    const rocksdb::Status s =
+        small ? WriteRows(sorted, rows.erased_groups(), rows.byte_size()) : IngestRows(sorted, rows.erased_groups());
     if (!s.ok()) failed_ = true;
     if (!s.ok() && !small) ingest_failed_ = ingest_row_left_ = true;
     FRESHET_RETURN_IF_ERROR(StatusOf(s, directory_));
@@ -225,7 +231,7 @@ class RocksDbStore final : public CheckpointStore {
               const std::function<Status(uint16_t, std::string_view, std::string_view)>& visit) override {
     if (failed_) FRESHET_RETURN_IF_ERROR(OpenIfClosed());
     const std::shared_lock lock(database_mutex_);
-    if (!db_) return Status::Io("the state in " + directory_ + " could not be opened again after an error");
+    if (!db_) return NotOpen();
     const std::string end = RowKeyAfter(table, last_key_group);
     const rocksdb::Slice end_slice(end);
     rocksdb::ReadOptions read;
@@ -248,6 +254,56 @@ class RocksDbStore final : public CheckpointStore {
     return GetRow(EncodeRowKey(table, key_group, key));
   }
 
+  Status MultiGet(TableId table, const std::vector<RowRef>& rows,
+                  const std::function<Status(size_t, std::string_view)>& visit) override {
+    constexpr size_t kAtOnce = 128;
+    if (failed_) FRESHET_RETURN_IF_ERROR(OpenIfClosed());
+    const std::shared_lock lock(database_mutex_);
+    if (!db_) return NotOpen();
+    std::array<std::string, kAtOnce> keys;
+    std::array<rocksdb::Slice, kAtOnce> slices;
+    std::array<rocksdb::PinnableSlice, kAtOnce> values;
+    std::array<rocksdb::Status, kAtOnce> statuses;
+    for (size_t first = 0; first < rows.size(); first += kAtOnce) {
+      const size_t count = std::min(kAtOnce, rows.size() - first);
+      for (size_t i = 0; i < count; ++i) {
+        keys[i] = EncodeRowKey(table, rows[first + i].key_group, rows[first + i].key);
+        slices[i] = SliceOf(keys[i]);
+        values[i].Reset();
+      }
+      db_->MultiGet({}, db_->DefaultColumnFamily(), count, slices.data(), values.data(), statuses.data(),
+                    /*sorted_input=*/true);
+      for (size_t i = 0; i < count; ++i) {
+        if (statuses[i].IsNotFound()) continue;
+        FRESHET_RETURN_IF_ERROR(StatusOf(statuses[i], directory_));
+        const Result<std::string_view> value = UnframeValue(keys[i], ViewOf(values[i]));
+        if (!value.ok()) return DamagedState(directory_, value.status().message());
+        FRESHET_RETURN_IF_ERROR(visit(first + i, *value));
+      }
+    }
+    return Status::Ok();
+  }
+
+  Status ScanSome(TableId table, uint16_t key_group, std::string_view from, size_t count_max,
+                  const std::function<Status(std::string_view, std::string_view)>& visit) override {
+    if (failed_) FRESHET_RETURN_IF_ERROR(OpenIfClosed());
+    const std::shared_lock lock(database_mutex_);
+    if (!db_) return NotOpen();
+    const std::string end = RowKeyAfter(table, key_group);
+    const rocksdb::Slice end_slice(end);
+    rocksdb::ReadOptions read;
+    read.iterate_upper_bound = &end_slice;
+    read.fill_cache = false;
+    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(read));
+    for (it->Seek(EncodeRowKey(table, key_group, from)); it->Valid() && count_max > 0; it->Next(), --count_max) {
+      const std::string_view key = ViewOf(it->key());
+      const Result<std::string_view> value = UnframeValue(key, ViewOf(it->value()));
+      if (!value.ok()) return DamagedState(directory_, value.status().message());
+      FRESHET_RETURN_IF_ERROR(visit(key.substr(kRowKeyPrefixBytes), *value));
+    }
+    return StatusOf(it->status(), directory_);
+  }
+
   OutboxStore* outbox() override { return outbox_.get(); }
 
   int64_t disk_bytes() const override {
@@ -263,6 +319,12 @@ class RocksDbStore final : public CheckpointStore {
   }
 
  private:
+  using Erased = std::vector<EpochRows::ErasedGroups>;
+
+  Status NotOpen() const {
+    return Status::Io("the state in " + directory_ + " could not be opened again after an error");
+  }
+
   Status Opened(const rocksdb::Status& s, rocksdb::DB* db, const std::vector<rocksdb::ColumnFamilyHandle*>& families) {
     db_.reset(db);
     for (rocksdb::ColumnFamilyHandle* family : families) families_.emplace_back(family);
@@ -321,7 +383,7 @@ class RocksDbStore final : public CheckpointStore {
   Status WithOutbox(const std::function<rocksdb::Status(rocksdb::DB*, rocksdb::ColumnFamilyHandle*)>& body) {
     FRESHET_RETURN_IF_ERROR(RecoverIfFailed());
     const std::shared_lock lock(database_mutex_);
-    if (!db_) return Status::Io("the state in " + directory_ + " could not be opened again after an error");
+    if (!db_) return NotOpen();
     const rocksdb::Status s = body(db_.get(), families_[1].get());
     if (!s.ok()) failed_ = true;
     return StatusOf(s, directory_);
@@ -341,7 +403,7 @@ class RocksDbStore final : public CheckpointStore {
   }
 
   Result<std::optional<std::string>> GetRow(const std::string& row_key) {
-    if (!db_) return Status::Io("the state in " + directory_ + " could not be opened again after an error");
+    if (!db_) return NotOpen();
     rocksdb::PinnableSlice framed;
     const rocksdb::Status s = db_->Get({}, db_->DefaultColumnFamily(), row_key, &framed);
     if (s.IsNotFound()) return std::optional<std::string>();
@@ -360,8 +422,10 @@ class RocksDbStore final : public CheckpointStore {
     return rocksdb::Status::OK();
   }
 
-  rocksdb::Status WriteRows(const std::vector<EpochRows::Row>& rows, int64_t bytes) {
+  rocksdb::Status WriteRows(const std::vector<EpochRows::Row>& rows, const Erased& erased, int64_t bytes) {
     rocksdb::WriteBatch batch(static_cast<size_t>(bytes) + rows.size() * 8 + 64);
+    for (const EpochRows::ErasedGroups& range : erased)
+      if (rocksdb::Status s = batch.DeleteRange(range.begin(), range.end()); !s.ok()) return s;
     if (rocksdb::Status s = Fill(rows, &batch); !s.ok()) return s;
     rocksdb::WriteOptions write;
     write.sync = true;
@@ -369,11 +433,13 @@ class RocksDbStore final : public CheckpointStore {
   }
 
   /// One file for the whole epoch: its ingestion is one atomic, synced edit of RocksDB's version set.
-  rocksdb::Status IngestRows(const std::vector<EpochRows::Row>& rows) {
+  rocksdb::Status IngestRows(const std::vector<EpochRows::Row>& rows, const Erased& erased) {
     const std::string path = directory_ + kStaging + "/epoch.sst";
     (void)options_.env->DeleteFile(path);  // left by an earlier failure
     rocksdb::SstFileWriter writer(rocksdb::EnvOptions(), options_, nullptr, /*invalidate_page_cache=*/false);
     rocksdb::Status s = writer.Open(path);
+    // All entries of an ingested file have one sequence number, and a range erases only what is older.
+    for (size_t i = 0; s.ok() && i < erased.size(); ++i) s = writer.DeleteRange(erased[i].begin(), erased[i].end());
     for (size_t i = 0; s.ok() && i < rows.size(); ++i) {
       const EpochRows::Row& row = rows[i];
       s = row.erased() ? writer.Delete(SliceOf(row.key()))

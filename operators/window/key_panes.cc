@@ -36,6 +36,7 @@ SliceCell* CellPool::New() {
   free_ = cell->next;
   *cell = SliceCell();
   cell->live = true;
+  ++live_count_;
   for (const AggregatePlan::State& s : plan_.states) s.accumulator->Construct(cell->bytes() + s.offset);
   return cell;
 }
@@ -43,6 +44,7 @@ SliceCell* CellPool::New() {
 void CellPool::Delete(SliceCell* cell) {
   for (const AggregatePlan::State& s : plan_.states) s.accumulator->Destroy(cell->bytes() + s.offset);
   cell->live = false;
+  --live_count_;
   cell->next = free_;
   free_ = cell;
 }
@@ -228,6 +230,17 @@ void KeyPanes::Settle(int64_t moment, bool expire) {
       Link(cell);
     }
   }
+}
+
+void KeyPanes::Free() {
+  while (cells != nullptr) {
+    SliceCell* const next = cells->next;
+    pool->Delete(cells);
+    cells = next;
+  }
+  left.reset();
+  restored.reset();
+  next_due = kNone;
 }
 
 void KeyPanes::Encode(ByteSink& sink) const {

@@ -50,6 +50,8 @@ class CellPool {
   bool DecodeStates(SliceCell* cell, ByteSource& source) const;
   const SliceAssigner& assigner() const { return assigner_; }
   int64_t allowed_lateness() const { return allowed_lateness_; }
+  /// Of the cells in use.
+  int64_t live_bytes() const { return live_count_ * static_cast<int64_t>(stride_); }
 
  private:
   static constexpr size_t kCellsPerSlab = 64;
@@ -60,6 +62,7 @@ class CellPool {
   size_t stride_;
   std::vector<std::byte*> slabs_;
   SliceCell* free_ = nullptr;
+  int64_t live_count_ = 0;
 };
 
 /// A window of one key whose result has left and which may still be heard of: until its allowed lateness has passed,
@@ -111,6 +114,8 @@ struct KeyPanes {
   void Settle(int64_t moment, bool expire);
   bool empty() const { return cells == nullptr && left == nullptr; }
   LeftWindow* FindLeft(int64_t end) const;
+  /// Gives all cells back; the key is as if it had never been.
+  void Free();
 
   void Encode(ByteSink& sink) const;
   bool Decode(ByteSource& source, uint16_t codec);

@@ -12,6 +12,8 @@ namespace freshet {
 
 /// 2: cells may be pending, and windows that have left are listed.
 static constexpr uint16_t kPanesCodec = 2;
+/// Stored rows looked at in one call, per result there is room for: most may have nothing to emit.
+static constexpr int32_t kStoredRowsPerResult = 8;
 
 struct WindowOperator::Rows : WindowRows {
   using WindowRows::WindowRows;
@@ -23,17 +25,10 @@ WindowOperator::WindowOperator(std::shared_ptr<const WindowPlan> plan)
 Status WindowOperator::Open(OpenContext& ctx) {
   counters_ = &ctx.counters();
   row_count_max_ = ctx.batch_row_count_max();
-  FRESHET_ASSIGN_OR_RETURN(table_, ctx.state().OpenKeyed<KeyPanes>("panes", {kPanesCodec, plan_->fingerprint}));
-  Status status;
-  table_->ForEach([&](std::string_view key, KeyPanes& panes) {
-    panes.pool = &pool_;
-    panes.hash = HashKey(key);
-    if (!panes.Load() || panes.empty()) status = Status::DataLoss("open windows in the checkpoint cannot be read");
-    if (!status.ok()) return;
-    counters_->panes_open += panes.CountOpen();
-    Schedule(panes, table_->StoredKey(panes.hash, key), panes.NextMoment(true));
-  });
-  return status;
+  FRESHET_RETURN_IF_ERROR(OpenStored(ctx.state()));
+  FRESHET_ASSIGN_OR_RETURN(table_, ctx.state().OpenKeyed<KeyPanes>("panes", {kPanesCodec, plan_->fingerprint, true}));
+  SetEvictionHooks();
+  return ReadStored();
 }
 
 // ---- rows in
@@ -42,6 +37,7 @@ Status WindowOperator::Open(OpenContext& ctx) {
 Status WindowOperator::ProcessBatch(InputIndex, const Batch& in, Emitter& out) {
   FRESHET_RETURN_IF_ERROR(AssignCells(in));
   AccumulateRows(plan_->aggregates, in, cells_.data(), &counters_->nulled);
+  AccountMemory();
   const auto late = static_cast<int64_t>(late_rows_.size());
   counters_->absorbed += in.row_count() - late;
   counters_->late += late;
@@ -63,6 +59,7 @@ Status WindowOperator::AssignCells(const Batch& in) {
   if (!in.has_times()) return Status::Internal("a window got rows without event time");
   const int32_t rows = in.row_count();
   keys_.Encode(plan_->key, in);
+  FRESHET_RETURN_IF_ERROR(table_->LoadMissing(keys_, rows));
   cells_.resize(static_cast<size_t>(rows));
   late_rows_.clear();
   late_ends_.clear();
@@ -189,14 +186,25 @@ void WindowOperator::Schedule(KeyPanes& panes, const std::string* key, int64_t m
   if (moment != KeyPanes::kNone) due_[moment].push_back({&panes, key});
 }
 
-bool WindowOperator::NextDue(EventTime now) {
-  if (due_.empty() || due_.begin()->first >= now.us) return false;
-  moment_ = due_.begin()->first;
+int64_t WindowOperator::NextMoment() const {
+  return std::min(due_.empty() ? KeyPanes::kNone : due_.begin()->first,
+                  stored_due_.empty() ? KeyPanes::kNone : stored_due_.begin()->first);
+}
+
+Result<bool> WindowOperator::NextDue(EventTime now) {
+  const int64_t moment = NextMoment();
+  if (moment >= now.us) return false;
+  moment_ = fired_through_ = moment;
+  table_->HoldEviction(true);
+  FRESHET_RETURN_IF_ERROR(StartStored());
+  if (plan_->revises()) FRESHET_RETURN_IF_ERROR(BringBackStored());
   firing_.clear();
   firing_at_ = 0;
-  for (const DueKey& due : due_.begin()->second)
+  const auto due_now = due_.find(moment_);
+  if (due_now == due_.end()) return true;
+  for (const DueKey& due : due_now->second)
     if (due.panes->next_due == moment_) ListFirings(due);
-  due_.erase(due_.begin());
+  due_.erase(due_now);
   const auto in_order = [](const Firing& a, const Firing& b) {
     return a.end != b.end ? a.end < b.end : *a.due.key < *b.due.key;
   };
@@ -220,24 +228,37 @@ Result<Progress> WindowOperator::OnWatermark(EventTime now, Emitter& out) {
   ending_ = now == EventTime::Max();
   std::unique_ptr<Rows> rows;
   int32_t count = 0;
-  while (count < row_count_max_) {
-    if (firing_at_ == firing_.size()) {
-      if (!NextDue(now)) break;
+  int32_t stored_left = row_count_max_ * kStoredRowsPerResult;
+  while (count < row_count_max_ && stored_left > 0) {
+    if (firing_at_ == firing_.size() && scan_ == nullptr) {
+      FRESHET_ASSIGN_OR_RETURN(const bool any, NextDue(now));
+      if (!any) break;
       continue;  // all it had may have been overtaken
     }
-    const Firing firing = firing_[firing_at_++];
-    if (firing.end != KeyPanes::kNone) {
-      if (rows == nullptr) rows = std::make_unique<Rows>(*plan_, row_count_max_);
-      rows->times.as<int64_t>()[count] = firing.end - 1;
-      rows->watermarks.as<int64_t>()[count++] = moment_;
-      EmitPane(firing, *rows);
+    const bool resident = firing_at_ < firing_.size();
+    if (scan_ != nullptr &&
+        (!resident || firing_[firing_at_].end == KeyPanes::kNone || scan_->key() < *firing_[firing_at_].due.key)) {
+      FRESHET_RETURN_IF_ERROR(TakeStored(&rows, &count));
+      --stored_left;
+      continue;
     }
+    const Firing firing = firing_[firing_at_++];
+    if (firing.end != KeyPanes::kNone) AppendResult(firing, &rows, &count);
     if (firing.last) Settle(firing.due);
   }
   if (rows != nullptr) out.Emit(rows->Finish(plan_->output));
-  if (firing_at_ < firing_.size() || (!due_.empty() && due_.begin()->first < now.us)) return Progress::kMore;
+  if (firing_at_ < firing_.size() || scan_ != nullptr || NextMoment() < now.us) return Progress::kMore;
   closed_ = now;
+  fired_through_ = now.us;
+  FinishStored(now);
   return Progress::kDone;
+}
+
+void WindowOperator::AppendResult(const Firing& firing, std::unique_ptr<Rows>* rows, int32_t* count) {
+  if (*rows == nullptr) *rows = std::make_unique<Rows>(*plan_, row_count_max_);
+  (*rows)->times.as<int64_t>()[*count] = firing.end - 1;
+  (*rows)->watermarks.as<int64_t>()[(*count)++] = moment_;
+  EmitPane(firing, **rows);
 }
 
 void WindowOperator::EmitPane(const Firing& firing, Rows& rows) {
@@ -266,7 +287,7 @@ void WindowOperator::EmitPane(const Firing& firing, Rows& rows) {
   rows.AppendAggregates(plan_->aggregates, states, &counters_->nulled);
   if (merged != nullptr) pool_.Delete(merged);
   const bool first = panes.FindLeft(end) == nullptr;
-  const int64_t revision = panes.Leave(end, plan_->revises() || ending_);
+  const int64_t revision = panes.Leave(end, plan_->revises() || (ending_ && !table_->has_evicted()));
   counters_->panes_emitted += first;
   counters_->panes_open -= first;
   if (!rows.revision) return;

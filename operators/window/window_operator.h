@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bitset>
 #include <map>
 #include <memory>
 #include <string>
@@ -7,6 +8,7 @@
 
 #include "engine/flow/operator.h"
 #include "engine/state/keyed_table.h"
+#include "engine/state/stored_scan.h"
 #include "operators/window/aggregate_plan.h"
 #include "operators/window/key_panes.h"
 #include "operators/window/slice_assigner.h"
@@ -30,6 +32,10 @@ struct WindowPlan {
 /// A batch takes two passes: rows find their cells, then each aggregate runs over its own column. An index from moment
 /// (key_panes.h) to the keys that have something to do then says what is due; it is rebuilt from the table at Open. An
 /// entry that was overtaken by an earlier moment of its key stays in the index and is skipped.
+///
+/// Keys may leave memory (stored_panes.cc). Their rows in the store stay as they are while their windows close: results
+/// are made by a walk over the store in key order beside the keys in memory, and what has left since a row was written
+/// is taken out of it when it is read. `stored_due_` says at which moments which key groups may have something there.
 ///
 /// What leaves, and in which order, is a function of the rows alone: results of one moment go by (window end, key), and
 /// a moment is over when the watermark has passed it, since all rows whose own watermark it is have come by then.
@@ -66,10 +72,32 @@ class WindowOperator final : public Operator {
   void MarkLate(int32_t row, const SliceAssigner::Slice& slice, LateReason reason);
   void EmitLate(const Batch& in, Emitter& out);
   void Schedule(KeyPanes& panes, const std::string* key, int64_t moment);
-  bool NextDue(EventTime now);
+  /// Sets up the next moment before `now`, if there is one.
+  Result<bool> NextDue(EventTime now);
+  /// KeyPanes::kNone: nothing.
+  int64_t NextMoment() const;
+  void AppendResult(const Firing& firing, std::unique_ptr<Rows>* rows, int32_t* count);
   void ListFirings(const DueKey& due);
   void EmitPane(const Firing& firing, Rows& rows);
   void Settle(const DueKey& due);
+
+  // stored_panes.cc
+  Status OpenStored(StateContext& state);
+  void SetEvictionHooks();
+  /// At a restore: all rows, in memory and not.
+  Status ReadStored();
+  /// Makes a value that was just decoded what it is now that all moments before `through` are over. False: nothing.
+  Result<bool> Wake(uint32_t hash, int64_t through, KeyPanes* panes);
+  /// The same for the row at the scan; false also if the key is in memory.
+  Result<bool> WakeStored(const StoredScan& scan, int64_t through, KeyPanes* panes);
+  /// Begins the walk for `moment_`, if anything may be found.
+  Status StartStored();
+  Status NextStored();
+  Status BringBackStored();
+  Status TakeStored(std::unique_ptr<Rows>* rows, int32_t* count);
+  void NoteStored(const KeyPanes& panes, std::string_view key);
+  void FinishStored(EventTime now);
+  void AccountMemory();
 
   const std::shared_ptr<const WindowPlan> plan_;
   CellPool pool_;
@@ -87,9 +115,14 @@ class WindowOperator final : public Operator {
   std::vector<Firing> firing_;  ///< results of `moment_`, in order; done up to `firing_at_`
   size_t firing_at_ = 0;
   int64_t moment_ = 0;
-  std::vector<int64_t> ends_;            ///< scratch
-  bool ending_ = false;                  ///< the watermark is the end's, which says nothing of time
-  EventTime closed_ = EventTime::Min();  ///< the last watermark handled to its end
+  std::vector<int64_t> ends_;                    ///< scratch
+  bool ending_ = false;                          ///< the watermark is the end's, which says nothing of time
+  EventTime closed_ = EventTime::Min();          ///< the last watermark handled to its end
+  int64_t fired_through_ = EventTime::Min().us;  ///< moments before it are over
+
+  KeyGroupNumbers* closed_through_ = nullptr;  ///< `closed_`, kept from the first eviction on
+  std::map<int64_t, std::bitset<kKeyGroupCount>> stored_due_;
+  std::unique_ptr<StoredScan> scan_;  ///< of `moment_`; null: nothing more
 };
 
 }  // namespace freshet

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+
+namespace freshet {
+
+/// The bytes of state that a pipeline may hold in memory (`settings.memory_limit`), and what follows when they run out:
+///   used > 3/8 and a fifth of the limit changed since the last commit: a checkpoint is asked for, because only keys
+///   equal to the committed value may be dropped;
+///   used > 1/2: cells drop such keys, those that were changed longest ago first, down to 1/4;
+///   used > 3/4 and there is something that a commit would make droppable: sources wait. Rows already in the graph
+///   never do, so this cannot lock up; they are what the last quarter is for. State that cannot be dropped at all holds
+///   nobody back.
+/// Cells tell what they hold after each run. Thread-safe.
+class MemoryBudget {
+ public:
+  /// `limit` in bytes; 0: no limit.
+  explicit MemoryBudget(int64_t limit = 0) : limit_(limit) {}
+  int64_t limit() const { return limit_; }
+  int64_t used() const { return used_.load(std::memory_order_relaxed); }
+  int64_t unclean() const { return unclean_.load(std::memory_order_relaxed); }
+  /// `unclean`: of the bytes used, those that can be dropped once they are committed.
+  void Add(int64_t used, int64_t unclean) {
+    used_.fetch_add(used, std::memory_order_relaxed);
+    unclean_.fetch_add(unclean, std::memory_order_relaxed);
+    if (limit_ == 0) return;
+    const bool pressed = wants_checkpoint() || sources_wait();
+    if (pressed && !pressed_.exchange(true) && on_pressure) on_pressure();
+    if (!pressed) pressed_.store(false, std::memory_order_relaxed);
+    if (!sources_wait()) room_.notify_all();
+  }
+  bool wants_checkpoint() const {
+    return limit_ > 0 && used() > limit_ / 8 * 3 && (unclean() > limit_ / 5 || sources_wait());
+  }
+  bool sources_wait() const { return limit_ > 0 && used() > limit_ / 4 * 3 && unclean() > limit_ / 16; }
+  /// How many of its `own` bytes a cell should drop now.
+  int64_t BytesToDrop(int64_t own) const {
+    const int64_t now = used();
+    if (limit_ == 0 || now <= limit_ / 2) return 0;
+    return static_cast<int64_t>(static_cast<double>(own) *
+                                (1 - static_cast<double>(limit_) / 4 / static_cast<double>(now)));
+  }
+  /// Bytes dropped so far, for the report.
+  void AddDropped(int64_t bytes) { dropped_.fetch_add(bytes, std::memory_order_relaxed); }
+  int64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
+  /// Waits until sources may go on or `timeout_us` has passed.
+  void WaitForRoom(int64_t timeout_us) {
+    std::unique_lock lock(mutex_);
+    room_.wait_for(lock, std::chrono::microseconds(timeout_us), [&] { return !sources_wait(); });
+  }
+
+  /// Called when a checkpoint begins to be wanted; set before any thread runs.
+  std::function<void()> on_pressure;
+
+ private:
+  const int64_t limit_;
+  std::atomic<int64_t> used_{0};
+  std::atomic<int64_t> unclean_{0};
+  std::atomic<int64_t> dropped_{0};
+  std::atomic<bool> pressed_{false};
+  std::mutex mutex_;
+  std::condition_variable room_;
+};
+
+}  // namespace freshet

@@ -1,0 +1,54 @@
+#include "engine/state/stored_scan.h"
+
+#include <algorithm>
+
+namespace freshet {
+namespace {
+/// Rows read at once: a seek costs some tens of them.
+constexpr size_t kPieceRows = 1024;
+}  // namespace
+
+StoredScan::StoredScan(CommittedRows* rows, const std::bitset<kKeyGroupCount>& groups) : committed_(rows) {
+  for (size_t g = 0; g < groups.size(); ++g) {
+    if (!groups[g]) continue;
+    pieces_.emplace_back();
+    pieces_.back().group = static_cast<uint16_t>(g);
+  }
+}
+
+Status StoredScan::Read(Piece* piece) {
+  piece->rows.clear();
+  piece->at = 0;
+  if (piece->last) return Status::Ok();
+  FRESHET_RETURN_IF_ERROR(
+      committed_->ScanSome(piece->group, piece->from, kPieceRows, [&](std::string_view key, std::string_view value) {
+        piece->rows.emplace_back(key, value);
+        return Status::Ok();
+      }));
+  piece->last = piece->rows.size() < kPieceRows;
+  if (!piece->last) piece->from = piece->rows.back().first + '\0';
+  return Status::Ok();
+}
+
+Status StoredScan::Next(bool* found) {
+  if (!started_) {
+    started_ = true;
+    for (Piece& piece : pieces_) {
+      FRESHET_RETURN_IF_ERROR(Read(&piece));
+      if (!piece.rows.empty()) heap_.push_back(&piece);
+    }
+    std::make_heap(heap_.begin(), heap_.end(), After);
+  } else if (!heap_.empty()) {
+    std::pop_heap(heap_.begin(), heap_.end(), After);
+    Piece* const piece = heap_.back();
+    if (++piece->at == piece->rows.size()) FRESHET_RETURN_IF_ERROR(Read(piece));
+    if (piece->rows.empty())
+      heap_.pop_back();
+    else
+      std::push_heap(heap_.begin(), heap_.end(), After);
+  }
+  *found = !heap_.empty();
+  return Status::Ok();
+}
+
+}  // namespace freshet

@@ -1,0 +1,195 @@
+// Keyed nodes whose state does not fit their memory: nearly all keys are dropped again and again, and come back. What
+// leaves must be what leaves without a limit, line for line, whatever the lanes, the batches, the crashes.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "engine/flow/sim_runtime.h"
+#include "operators/derive.h"
+#include "operators/statistical_outlier.h"
+#include "operators/window/window.h"
+#include "tests/operators/test_rows.h"
+#include "tests/support/flow_nodes.h"
+#include "tests/support/operator_harness.h"
+
+namespace freshet::testing {
+namespace {
+
+struct Outputs {
+  std::shared_ptr<Collected> results = std::make_shared<Collected>();
+  std::shared_ptr<Collected> late = std::make_shared<Collected>();
+};
+
+GraphSpec MakeSpec(const NumbersOptions& numbers, const BoundOperator& bound, const Outputs& outputs) {
+  GraphSpec spec;
+  spec.pipeline_name = "test";
+  spec.nodes.push_back(NumbersSource("numbers", numbers));
+  std::get<SourceNode>(spec.nodes[0].kind).credit_rows = 100;  // else all input is in the graph before memory is full
+  NodeSpec node;
+  node.id = "node";
+  node.type = "node";
+  node.inputs = {{0, 0}};
+  node.kind = OperatorNode{bound};
+  spec.nodes.push_back(std::move(node));
+  spec.nodes.push_back(CollectSink("results", {{1, 0}}, outputs.results));
+  if (bound.outputs.size() > 1) spec.nodes.push_back(CollectSink("late", {{1, 1}}, outputs.late));
+  return spec;
+}
+
+SimOptions OptionsOf(CheckpointStore* store, int64_t limit, uint64_t seed, int lanes, int32_t batch_rows, int crashes) {
+  SimOptions options;
+  options.job.store = store;
+  options.job.memory_limit = limit;
+  options.job.lane_count = lanes;
+  options.job.batch_row_count_max = batch_rows;
+  options.seed = seed;
+  options.crash_count_max = crashes;
+  options.crash_chance = 0.005;
+  options.epoch_chance = 0.05;
+  return options;
+}
+
+Outputs Simulate(const NumbersOptions& numbers, const BoundOperator& bound, const SimOptions& options,
+                 int64_t* dropped) {
+  Outputs outputs;
+  const SimResult result = RunSimulation([&] { return MakeSpec(numbers, bound, outputs); }, options);
+  REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+  if (dropped != nullptr) *dropped += result.report.memory_dropped_bytes;
+  return outputs;
+}
+
+void CheckNode(const BoundNode& node, const NumbersOptions& numbers, bool some_late) {
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  constexpr int64_t kLimit = 24000;
+  const Outputs expected =
+      Simulate(numbers, node.bound(), OptionsOf(NewMemoryStore().get(), 0, 1, 1, 4096, 0), nullptr);
+  CHECK(expected.results->lines.size() > 100);
+  CHECK(expected.late->lines.empty() != some_late);
+  uint64_t seed = 2;
+  for (const int lanes : {1, 2, 4}) {
+    for (const int32_t batch_rows : {1, 7, 4096}) {
+      for (const int crashes : {0, 3}) {
+        CAPTURE(lanes);
+        CAPTURE(batch_rows);
+        CAPTURE(crashes);
+        CAPTURE(seed);
+        int64_t dropped = 0;
+        const auto store = NewMemoryStore();
+        const Outputs got = Simulate(numbers, node.bound(),
+                                     OptionsOf(store.get(), kLimit, seed++, lanes, batch_rows, crashes), &dropped);
+        CHECK(got.results->lines == expected.results->lines);
+        CHECK(got.late->lines == expected.late->lines);
+        if (crashes == 0) CHECK(dropped > 2 * kLimit);
+      }
+    }
+  }
+}
+
+NumbersOptions ManyKeys() {
+  NumbersOptions numbers;
+  numbers.partitions = 2;
+  numbers.rows = 1200;
+  numbers.keys = 400;
+  numbers.jitter_us = 6000000;
+  numbers.lateness = Duration::Seconds(3);
+  return numbers;
+}
+
+TEST_CASE("MemoryLimit_TumblingWindow_EqualsTheUnlimitedRun") {
+  const BoundNode node(WindowDescriptor(),
+                       "window: {tumbling: 20s}\nkey: k\naggregates: {n: count(*), s: sum(v), l: last(v)}\n",
+                       *NumbersSchema());
+  CheckNode(node, ManyKeys(), true);
+}
+
+TEST_CASE("MemoryLimit_HoppingWindow_EqualsTheUnlimitedRun") {
+  const BoundNode node(WindowDescriptor(),
+                       "window: {hopping: 30s, every: 10s}\nkey: k\naggregates: {n: count(*), s: sum(v)}\n",
+                       *NumbersSchema());
+  CheckNode(node, ManyKeys(), false);
+}
+
+TEST_CASE("MemoryLimit_WindowWithRevisions_EqualsTheUnlimitedRun") {
+  const BoundNode node(
+      WindowDescriptor(),
+      "window: {hopping: 20s, every: 10s}\nkey: k\naggregates: {n: count(*), s: sum(v)}\nallowed_lateness: 2s\n",
+      *NumbersSchema());
+  CheckNode(node, ManyKeys(), false);
+}
+
+TEST_CASE("MemoryLimit_RestartsWithOtherLanesAndLimits_EqualTheUndisturbedRun") {
+  const BoundNode node(WindowDescriptor(),
+                       "window: {hopping: 20s, every: 10s}\nkey: k\naggregates: {n: count(*), s: sum(v)}\n",
+                       *NumbersSchema());
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  const NumbersOptions numbers = ManyKeys();
+  const Outputs expected =
+      Simulate(numbers, node.bound(), OptionsOf(NewMemoryStore().get(), 0, 1, 1, 4096, 0), nullptr);
+  for (uint64_t seed = 1; seed <= 12; ++seed) {
+    CAPTURE(seed);
+    const auto store = NewMemoryStore();
+    Outputs outputs;
+    // The first lives stop somewhere on the way; one of them has room for everything.
+    const std::pair<int, int64_t> lives[] = {{4, 16000}, {1, seed % 2 == 0 ? 0 : 8000}, {2, 16000}, {3, 24000}};
+    for (const auto& [lanes, limit] : lives) {
+      SimOptions options = OptionsOf(store.get(), limit, seed, lanes, 64, 0);
+      if (&lives[3].first != &lanes) options.step_count_max = static_cast<int64_t>(400 + 100 * seed);
+      const SimResult result = RunSimulation([&] { return MakeSpec(numbers, node.bound(), outputs); }, options);
+      if (options.step_count_max > 100000) REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+    }
+    CHECK(outputs.results->lines == expected.results->lines);
+    CHECK(outputs.late->lines == expected.late->lines);
+  }
+}
+
+TEST_CASE("MemoryLimit_DeriveByKey_EqualsTheUnlimitedRun") {
+  const BoundNode node(DeriveDescriptor(), "key: k\ncolumns: {d: delta(v), r: rate(v), l: \"lag(v, 3)\"}\n",
+                       *NumbersSchema());
+  CheckNode(node, ManyKeys(), true);
+}
+
+TEST_CASE("MemoryLimit_DeriveWithTimeToLive_EqualsTheUnlimitedRun") {
+  const BoundNode node(DeriveDescriptor(), "key: k\nstate_ttl: 20s\ncolumns: {d: delta(v), l: \"lag(v, 2)\"}\n",
+                       *NumbersSchema());
+  CheckNode(node, ManyKeys(), true);
+}
+
+TEST_CASE("DeriveTimeToLive_KeysThatWereAway_StartAnewAndLeaveTheState") {
+  const BoundNode node(DeriveDescriptor(), "key: k\nstate_ttl: 10s\ncolumns: {l: lag(v)}\n", *NumbersSchema());
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  // Key 1 comes at 0, 9.9 and 19.9 s (away for less than 10 s, then for just 10 s); key 2 once.
+  std::vector<TestRow> rows;
+  for (const auto& [at_ms, k] : {std::pair{0, 1}, {100, 2}, {9900, 1}, {19900, 1}, {19950, 1}}) {
+    TestRow row;
+    row.time_us = int64_t{at_ms} * 1000;
+    row.ordinal = rows.size();
+    row.cells = {row.time_us, k, at_ms * 1.0};
+    rows.push_back(row);
+  }
+  for (const size_t batch_rows : {1, 2, 5}) {
+    CAPTURE(batch_rows);
+    OperatorHarness harness(node.bound(), {});
+    for (size_t at = 0; at < rows.size(); at += batch_rows) {
+      const size_t count = std::min(batch_rows, rows.size() - at);
+      harness.Feed(MakeRows(NumbersSchema(), rows, at, count));
+    }
+    std::vector<std::string> lags;
+    for (const Batch& batch : harness.output(0, 0))
+      for (int32_t row = 0; row < batch.row_count(); ++row)
+        lags.push_back(batch.column(3).IsNull(row) ? "null" : std::to_string(batch.column(3).float64s()[row]));
+    CHECK(lags == std::vector<std::string>{"null", "null", "0.000000", "null", "19900.000000"});
+    harness.Watermark(EventTime{19950000});
+    CHECK(harness.state_keys() == 1);
+    harness.Watermark(EventTime{40000000});
+    CHECK(harness.state_keys() == 0);
+    CHECK(harness.status().ok());
+  }
+}
+
+TEST_CASE("MemoryLimit_DetectorByKey_EqualsTheUnlimitedRun") {
+  const BoundNode node(StatisticalOutlierDescriptor(), "key: k\nmetric: v\n", *NumbersSchema());
+  CheckNode(node, ManyKeys(), false);
+}
+
+}  // namespace
+}  // namespace freshet::testing

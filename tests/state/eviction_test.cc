@@ -1,0 +1,253 @@
+// Keys leave memory and come back: a table against a std::map, with epochs that are committed late, in part, or lost.
+#include <doctest/doctest.h>
+
+#include <deque>
+#include <map>
+#include <set>
+
+#include "engine/base/rng.h"
+#include "engine/batch/column_builder.h"
+#include "engine/state/checkpoint_store.h"
+#include "engine/state/keyed_table.h"
+#include "engine/state/stored_scan.h"
+#include "tests/state/temp_directory.h"
+
+namespace freshet {
+namespace {
+
+struct Cell {
+  int64_t value = 0;
+  std::string text;
+  int64_t MemoryBytes() const { return text.capacity() > 15 ? static_cast<int64_t>(text.capacity()) : 0; }
+  void Encode(ByteSink& sink) const {
+    sink.PutI64(value);
+    sink.PutString(text);
+  }
+  bool Decode(ByteSource& source, uint16_t) {
+    value = source.GetI64();
+    text = source.GetString();
+    return source.ok();
+  }
+};
+
+constexpr TableId kTable = 7;
+
+class Rows final : public CommittedRows {
+ public:
+  explicit Rows(CheckpointStore* store) : store_(store) {
+    first_key_group = 0;
+    last_key_group = kKeyGroupCount - 1;
+  }
+  Status MultiGet(const std::vector<Ref>& sorted,
+                  const std::function<Status(size_t, std::string_view)>& visit) override {
+    return store_->MultiGet(kTable, sorted, visit);
+  }
+  Status ScanSome(uint16_t group, std::string_view from, size_t count,
+                  const std::function<Status(std::string_view, std::string_view)>& visit) override {
+    return store_->ScanSome(kTable, group, from, count, visit);
+  }
+
+ private:
+  CheckpointStore* store_;
+};
+
+/// A table, the store below it, and what both together should hold.
+struct World {
+  CheckpointStore* store;
+  std::unique_ptr<KeyedTable<Cell>> table;
+  std::map<std::string, int64_t> live;
+  std::map<std::string, int64_t> durable;                                                 ///< as of the last commit
+  std::deque<std::tuple<uint64_t, EpochRows, std::map<std::string, int64_t>>> under_way;  ///< drained, not committed
+  uint64_t drains = 0;
+  uint64_t epoch = 0;
+
+  void Restart() {
+    table = std::make_unique<KeyedTable<Cell>>("t", TableOptions{1, "", true});
+    table->AttachCommitted(std::make_unique<Rows>(store));
+    table->LeaveInStore();
+    under_way.clear();
+    drains = 0;
+    live = durable;
+  }
+  void Drain() {
+    EpochRows rows;
+    for (const auto& range : table->TakeErasedGroups()) rows.EraseGroups(kTable, range.first, range.last);
+    table->DrainDirty([&](const StateEntry& e) {
+      if (e.erased)
+        rows.Erase(kTable, e.key_group, e.key);
+      else
+        rows.Put(kTable, e.key_group, e.key, e.value);
+    });
+    under_way.emplace_back(++drains, std::move(rows), live);
+  }
+  /// The oldest epochs under way, `count` of them as one: an abandoned one leaves with the next.
+  void Commit(size_t count) {
+    EpochRows rows;
+    uint64_t drain = 0;
+    for (; count > 0 && !under_way.empty(); --count) {
+      auto& [number, part, then] = under_way.front();
+      rows.Merge(std::move(part));
+      drain = number;
+      durable = then;
+      under_way.pop_front();
+    }
+    if (drain == 0) return;
+    Manifest manifest;
+    manifest.epoch = {++epoch};
+    REQUIRE(store->Commit(manifest, std::move(rows)).ok());
+    table->OnCommitted(drain);
+  }
+  void Load(const std::string& key) { REQUIRE(table->LoadMissing(HashKey(key), key).ok()); }
+  void CheckKey(const std::string& key) {
+    Load(key);
+    const Cell* cell = table->Find(HashKey(key), key);
+    const auto expected = live.find(key);
+    REQUIRE((cell != nullptr) == (expected != live.end()));
+    if (cell != nullptr) REQUIRE(cell->value == expected->second);
+  }
+};
+
+void Torture(CheckpointStore* store, uint64_t seed, int steps) {
+  CAPTURE(seed);
+  Rng rng(seed);
+  World w{store, nullptr, {}, {}, {}, 0, 0};
+  w.Restart();
+  int64_t evicted = 0;
+  for (int step = 0; step < steps; ++step) {
+    const std::string key =
+        "key-" + std::to_string(rng.Below(300)) + (rng.Below(4) == 0 ? "-longer than fifteen bytes" : "");
+    switch (rng.Below(24)) {
+      case 0:
+        w.Drain();
+        break;
+      case 1:
+        w.Commit(1 + rng.Below(3));
+        break;
+      case 2:
+      case 3:
+        evicted += w.table->EvictClean(static_cast<int64_t>(rng.Below(60000)));
+        break;
+      case 4:
+        if (rng.Below(40) == 0) w.Restart();
+        break;
+      case 5:
+        if (rng.Below(40) == 0) {
+          w.table->EraseAll();
+          w.live.clear();
+        }
+        break;
+      case 6:
+      case 7:
+      case 8:
+        w.Load(key);
+        w.table->Erase(HashKey(key), key);
+        w.live.erase(key);
+        break;
+      case 9: {
+        // All that stands in the store only, in key order, and memory: each key once.
+        w.table->HoldEviction(true);
+        std::map<std::string, int64_t> seen;
+        w.table->ForEach([&](std::string_view k, Cell& c) { seen[std::string(k)] = c.value; });
+        StoredScan scan(w.table->committed_rows(), std::bitset<kKeyGroupCount>().set());
+        std::string before;
+        for (bool found = true;;) {
+          REQUIRE(scan.Next(&found).ok());
+          if (!found) break;
+          const std::string k(scan.key());
+          REQUIRE(before < k);
+          before = k;
+          if (!w.table->has_evicted() || w.table->Resident(HashKey(k), k)) continue;
+          Cell cell;
+          REQUIRE(w.table->DecodeValue(scan.value(), 1, &cell).ok());
+          REQUIRE(seen.emplace(k, cell.value).second);
+        }
+        REQUIRE(seen == w.live);
+        w.table->HoldEviction(false);
+        break;
+      }
+      default: {
+        w.CheckKey(key);
+        Cell& cell = w.table->FindOrCreate(HashKey(key), key);
+        cell.value += 1 + static_cast<int64_t>(rng.Below(1000));
+        cell.text = std::string(rng.Below(60), 'x');
+        w.live[key] = cell.value;
+      }
+    }
+  }
+  for (int i = 0; i < 300; ++i) w.CheckKey("key-" + std::to_string(i));
+  CHECK(evicted > 0);
+}
+
+TEST_CASE("Eviction_RandomWorkWithLateAndMergedCommits_TableAndStoreTogetherHoldTheModel") {
+  for (uint64_t seed = 1; seed <= 60; ++seed) Torture(NewMemoryStore().get(), seed, 4000);
+}
+
+TEST_CASE("Eviction_RandomWorkOverRocksDb_TableAndStoreTogetherHoldTheModel") {
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    const TempDirectory directory;
+    auto store = OpenRocksDbStore(Env::Posix(), directory.path(), false);
+    REQUIRE(store.ok());
+    Torture(store->get(), 1000 + seed, 1500);
+  }
+}
+
+TEST_CASE("Eviction_DirtyAndUncommittedKeys_Stay") {
+  const auto store = NewMemoryStore();
+  World w{store.get(), nullptr, {}, {}, {}, 0, 0};
+  w.Restart();
+  for (int i = 0; i < 100; ++i) {
+    const std::string key = std::to_string(i);
+    w.table->FindOrCreate(HashKey(key), key).value = i;
+    w.live[key] = i;
+  }
+  CHECK(w.table->EvictClean(1 << 30) == 0);
+  w.Drain();
+  CHECK(w.table->EvictClean(1 << 30) == 0);
+  CHECK(w.table->unclean_bytes() > 0);
+  w.Commit(1);
+  CHECK(w.table->unclean_bytes() == 0);
+  CHECK(w.table->EvictClean(1 << 30) > 0);
+  CHECK(w.table->size() == 0);
+  for (int i = 0; i < 100; ++i) w.CheckKey(std::to_string(i));
+}
+
+TEST_CASE("EpochRows_EraseGroups_TakesWhatWasThereAndLeavesWhatComesAfter") {
+  for (const bool rocks : {false, true}) {
+    for (const int filler : {0, 5000}) {  // as a batch and as a sorted file
+      CAPTURE(rocks);
+      CAPTURE(filler);
+      const TempDirectory directory;
+      std::unique_ptr<CheckpointStore> store = NewMemoryStore();
+      if (rocks) store = OpenRocksDbStore(Env::Posix(), directory.path(), false).value();
+      EpochRows first;
+      for (uint16_t g = 0; g < 6; ++g) first.Put(1, g, "old", "1");
+      first.Put(2, 3, "other table", "1");
+      Manifest manifest;
+      manifest.epoch = {1};
+      REQUIRE(store->Commit(manifest, std::move(first)).ok());
+      EpochRows second;
+      second.Put(1, 3, "too early", "1");
+      EpochRows newer;
+      newer.EraseGroups(1, 2, 4);
+      newer.Put(1, 4, "new", "1");
+      for (int i = 0; i < filler; ++i) newer.Put(9, 0, std::to_string(i), "x");
+      second.Merge(std::move(newer));
+      manifest.epoch = {2};
+      REQUIRE(store->Commit(manifest, std::move(second)).ok());
+      std::vector<std::string> left;
+      for (TableId t = 1; t <= 2; ++t)
+        REQUIRE(store
+                    ->Scan(t, 0, 127,
+                           [&](uint16_t g, std::string_view key, std::string_view) {
+                             left.push_back(std::to_string(g) + std::string(key));
+                             return Status::Ok();
+                           })
+                    .ok());
+      CHECK(left == std::vector<std::string>{"0old", "1old", "4new", "5old", "3other table"});
+      CHECK(!store->Get(1, 2, "old")->has_value());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace freshet
