@@ -141,6 +141,10 @@ std::string FileReader::Position() const {
 Result<FileReader::Outcome> FileReader::Next(const PollBudget& budget, RawChunk* chunk) {
   if (ended_) return Outcome::kEnd;
   for (;;) {
+    if (start_over_) {
+      FRESHET_RETURN_IF_ERROR(Start(path_, *start_over_));
+      start_over_.reset();
+    }
     const bool final = !follow_ || replaced_;
     FRESHET_ASSIGN_OR_RETURN(
         const RecordReader::Outcome outcome,
@@ -168,11 +172,7 @@ Result<bool> FileReader::MoveOn() {
   if (replaced_) {
     // Read to its end under `final`; now the new file, if it is there yet.
     if (!named.ok()) return false;
-    replaced_ = false;
-    Close();
-    FilePosition fresh;
-    fresh.record = record;
-    FRESHET_RETURN_IF_ERROR(Start(path_, fresh));
+    StartOver(record);
     return true;
   }
   if (!named.ok()) return false;  // moved away, and no new one yet: the writer may still write to the old one
@@ -183,13 +183,18 @@ Result<bool> FileReader::MoveOn() {
   if (named->size < read_offset_) {
     Log(LogLevel::kWarning, "the followed file was cut; starting at its beginning",
         {{"file", path_}, {"was at", std::to_string(read_offset_)}});
-    Close();
-    FilePosition fresh;
-    fresh.record = record;
-    FRESHET_RETURN_IF_ERROR(Start(path_, fresh));
+    StartOver(record);
     return true;
   }
   return false;
+}
+
+/// The next Next opens the file anew; that may fail for a while, and must not lose the count of records.
+void FileReader::StartOver(int64_t record) {
+  Close();
+  replaced_ = false;
+  start_over_.emplace();
+  start_over_->record = record;
 }
 
 void FileReader::Close() {

@@ -42,6 +42,7 @@ class FileReader {
   Result<int64_t> ReadHeaderId(const std::string& path) const;
   Result<int64_t> ReadBytes(char* into, int64_t size);
   Result<bool> MoveOn();
+  void StartOver(int64_t record);
   std::string Position() const;
 
   Env* const env_;
@@ -55,6 +56,7 @@ class FileReader {
   int64_t read_offset_ = 0;  ///< uncompressed bytes read from the stream
   bool replaced_ = false;    ///< following: another file has taken the name; this one is read to its end
   bool ended_ = false;
+  std::optional<FilePosition> start_over_;  ///< the file must be opened anew, from here
 };
 
 }  // namespace freshet

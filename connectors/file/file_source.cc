@@ -161,9 +161,9 @@ class FileSource final : public Source {
         Finish(&partition);
         return false;
       }
-      partition.reader = std::make_unique<FileReader>(env_, &format_, partition.name, false);
-      if (Status status = partition.reader->Open(partition.restored); !status.ok())
-        return Missing(partition.name, status);
+      auto reader = std::make_unique<FileReader>(env_, &format_, partition.name, false);
+      if (Status status = reader->Open(partition.restored); !status.ok()) return Missing(partition.name, status);
+      partition.reader = std::move(reader);
     }
     FRESHET_ASSIGN_OR_RETURN(const FileReader::Outcome outcome, partition.reader->Next(budget, chunk));
     if (outcome != FileReader::Outcome::kChunk) {

@@ -70,7 +70,7 @@ GraphSpec MakeSpec(const std::string& path, bool fused, int filters, const Answe
   source.credit_rows = credit_rows;
   if (!fused) source.time.not_before = EventTime{-(int64_t{1} << 62)};  // no bound, but rows are judged one by one
   const SchemaRef schema = source.bound.schema;
-  spec.nodes.push_back({"records", "file", {}, std::move(source)});
+  spec.nodes.push_back({"records", "file", {}, {}, std::move(source)});
   PortRef last{0, 0};
   const char* const conditions[] = {"where: k <> 3", "where: length(s) > 1 and v < 800"};
   for (int f = 0; f < filters; ++f) {
@@ -78,14 +78,14 @@ GraphSpec MakeSpec(const std::string& path, bool fused, int filters, const Answe
     REQUIRE_MESSAGE(filter, filter.diagnostics());
     BoundOperator bound = filter.bound();
     if (!fused) bound.filter = nullptr;
-    spec.nodes.push_back({"filter" + std::to_string(f), "filter", {last}, OperatorNode{std::move(bound)}});
+    spec.nodes.push_back({"filter" + std::to_string(f), "filter", {last}, {}, OperatorNode{std::move(bound)}});
     last = {static_cast<int>(spec.nodes.size()) - 1, 0};
   }
   BoundNode window(WindowDescriptor(), "window: {tumbling: 1s}\nkey: [k]\naggregates:\n  n: count(*)\n  sum: sum(v)",
                    *schema);
   REQUIRE_MESSAGE(window, window.diagnostics());
   const int at = static_cast<int>(spec.nodes.size());
-  spec.nodes.push_back({"window", "window", {last}, OperatorNode{window.bound()}});
+  spec.nodes.push_back({"window", "window", {last}, {}, OperatorNode{window.bound()}});
   // A second reader of the last filter's rows; of the source's there is one, else nothing could be fused behind it.
   spec.nodes.push_back(testing::CollectSink("panes", {{at, 0}}, answer.panes));
   spec.nodes.push_back(testing::CollectSink("late", {{at, 1}}, answer.late));
