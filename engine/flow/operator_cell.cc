@@ -4,7 +4,7 @@
 #include <deque>
 
 #include "engine/flow/planted_bugs.h"
-#include "engine/state/key_group_numbers.h"
+#include "engine/state/table_numbers.h"
 
 namespace freshet {
 namespace {

@@ -107,7 +107,7 @@ class StateTable {
 /// it.
 template <class V>
 class KeyedTable;
-class KeyGroupNumbers;  // key_group_numbers.h
+class KeyGroupNumbers;  // table_numbers.h
 
 /// Opens an operator's declared tables; on a restore they already hold the committed entries of the lane's key groups.
 class StateContext {

@@ -2,7 +2,7 @@
 // when they left, and what has happened to them since follows from how far windows have closed.
 #include <algorithm>
 
-#include "engine/state/key_group_numbers.h"
+#include "engine/state/table_numbers.h"
 #include "operators/window/window_operator.h"
 
 namespace freshet {

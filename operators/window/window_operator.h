@@ -8,7 +8,7 @@
 
 #include "engine/flow/operator.h"
 #include "engine/state/keyed_table.h"
-#include "engine/state/stored_scan.h"
+#include "engine/state/table_scan.h"
 #include "operators/window/aggregate_plan.h"
 #include "operators/window/key_panes.h"
 #include "operators/window/slice_assigner.h"

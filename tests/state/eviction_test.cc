@@ -9,7 +9,7 @@
 #include "engine/batch/column_builder.h"
 #include "engine/state/checkpoint_store.h"
 #include "engine/state/keyed_table.h"
-#include "engine/state/stored_scan.h"
+#include "engine/state/table_scan.h"
 #include "tests/state/temp_directory.h"
 
 namespace freshet {

@@ -1,4 +1,4 @@
-#include "engine/state/stored_scan.h"
+#include "engine/state/table_scan.h"
 
 #include <algorithm>
 
