@@ -57,6 +57,11 @@ std::vector<PipelineView> RichViews() {
       a.blocked_us = 250000;
       a.bytes_in = 11 * i;
       node.activity = {a, a};
+      if (node.node_class == NodeClass::kSink) {
+        node.delivery.emplace();
+        node.delivery->sent = 40;
+        node.delivery->waiting = 3;
+      }
       view.report.nodes.push_back(node);
       view.load.nodes.push_back({0.5, 0.25, 0.25});
       ++i;
@@ -119,6 +124,8 @@ TEST_CASE("Metrics_AllNodeClassesAndOddNames_AreValidPrometheusText") {
   CHECK(text.Value("freshet_bottleneck", {{"pipeline", odd}, {"node", "n4"}}) == 0);
   CHECK(text.Value("freshet_state_keys", {{"pipeline", odd}, {"node", "n3"}}) == 3);
   CHECK(text.Value("freshet_watermark_lag_seconds", {{"pipeline", odd}, {"node", "n4"}}) == 4);
+  CHECK(text.families.at("freshet_delivery_sent_rows_total").samples.at(0).value == 40);
+  CHECK(text.families.at("freshet_delivery_waiting_rows").samples.at(0).value == 3);
   CHECK(text.Value("freshet_checkpoint_age_seconds", {{"pipeline", odd}}) == 4.5);
   CHECK(text.Value("freshet_checkpoints_failed_total", {{"pipeline", odd}}) == 1);
   CHECK(text.Value("freshet_checkpoint_duration_seconds_count", {{"pipeline", odd}}) == 2);
