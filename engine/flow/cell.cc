@@ -98,6 +98,11 @@ std::string CheckConservation(NodeClass node_class, const NodeCounters& c) {
   return {};
 }
 
+namespace {
+/// What the holds of egress budgets point to, which tells them from credits.
+const char kEgressMark = 0;
+}  // namespace
+
 struct EgressBudget::Held {
   std::shared_ptr<EgressBudget> budget;
   int64_t bytes;
@@ -114,8 +119,10 @@ struct EgressBudget::Held {
 
 Batch::Hold EgressBudget::Take(std::shared_ptr<EgressBudget> self, int64_t bytes) {
   in_flight_.fetch_add(bytes, std::memory_order_acq_rel);
-  return std::make_shared<Held>(std::move(self), bytes);
+  return Batch::Hold(std::make_shared<Held>(std::move(self), bytes), &kEgressMark);
 }
+
+bool EgressBudget::Owns(const Batch::Hold& hold) { return hold.get() == &kEgressMark; }
 
 Outlets::Outlets(const CellEnvironment& environment, const CellPlan& plan)
     : carrier_(environment.carrier),

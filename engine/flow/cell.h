@@ -73,7 +73,7 @@ struct CellEnvironment {
   CheckpointStore* store = nullptr;  ///< may be null: nothing is kept
   TableDirectory* tables = nullptr;
   MemoryBudget* memory = nullptr;  ///< never null once cells are made
-  Epoch restored;  ///< 0: fresh start
+  Epoch restored;                  ///< 0: fresh start
   bool fresh_forced = false;
   std::string state_directory;  ///< may be empty
   int32_t batch_row_count_max = kBatchRowCountMax;
@@ -94,6 +94,8 @@ class EgressBudget {
  public:
   EgressBudget(Carrier* carrier, int cell, int64_t limit) : carrier_(carrier), cell_(cell), limit_(limit) {}
   Batch::Hold Take(std::shared_ptr<EgressBudget> self, int64_t bytes);
+  /// Whether a batch's hold is of such a budget; else it is a source's credit.
+  static bool Owns(const Batch::Hold& hold);
   bool exhausted() const { return in_flight_.load(std::memory_order_acquire) >= limit_; }
   /// No nudges any more: the graph is going away.
   void Detach() { carrier_.store(nullptr); }

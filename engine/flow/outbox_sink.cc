@@ -7,6 +7,7 @@
 #include "engine/base/stable_id.h"
 #include "engine/base/units.h"
 #include "engine/batch/column_builder.h"
+#include "engine/flow/cell.h"
 #include "engine/flow/dead_letter_file.h"
 #include "engine/flow/descriptor.h"
 
@@ -95,7 +96,11 @@ Status OutboxSink::Recover(Epoch restored) {
     Outbox::Changes changes;
     for (const auto& [id, known] : rows) {
       Outbox::Known now = known;
-      if (now.epoch > restored.number) now.epoch = Outbox::kUnclaimed;
+      if (now.epoch > restored.number) {
+        // Its row may come again at any time from here on: it must be known then, however long the outage was.
+        now.epoch = Outbox::kUnclaimed;
+        now.written_wall_us = context_.env->WallMicros();
+      }
       if (now.epoch != known.epoch) outbox_->PutKnown(id, now, &changes);
       const bool claimed = now.epoch != Outbox::kUnclaimed;
       if (claimed && now.fate == Outbox::Fate::kWaiting) ++rows_.held;
@@ -238,7 +243,8 @@ void OutboxSink::CloseParcel() {
 }
 
 void OutboxSink::HoldBack(const Batch& batch) {
-  if (!batch.hold()) return;
+  // Rows made out of state hold their cell's egress budget; kept, it would stop the barriers as well.
+  if (!batch.hold() || EgressBudget::Owns(batch.hold())) return;
   const std::lock_guard lock(mutex_);
   if (backlog_ >= options_.waiting_count_max) held_back_.push_back(batch.hold());
 }

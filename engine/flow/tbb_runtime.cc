@@ -561,7 +561,7 @@ class TbbRuntime::Impl final : public Carrier {
         }
         continue;
       }
-      if (job_->memory().wants_checkpoint()) next_us = std::min(next_us, std::max(now, early_us));
+      if (!job_->epoch_under_way() && job_->memory().wants_checkpoint()) next_us = std::min(next_us, std::max(now, early_us));
       if (!job_->epoch_under_way() && now >= retry_us) {
         if (stop_requested_ && job_->sources_at_rest() && !final_begun) {
           final_begun = true;

@@ -169,6 +169,7 @@ class RocksDbStore final : public CheckpointStore {
                               std::to_string(committed_.number));
     FRESHET_RETURN_IF_ERROR(RecoverIfFailed());
     const std::shared_lock lock(database_mutex_);
+    if (!db_) return NotOpen();
     if (L0FileCount() >= kL0FileCountMax)
       return Status::Unavailable("the store is still merging earlier checkpoints: this one is skipped");
     // The manifest is one more row: whatever makes the rows visible makes it visible.

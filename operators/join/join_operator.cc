@@ -141,7 +141,7 @@ Status JoinOperator::ProcessBatch(InputIndex input, const Batch& in, Emitter&) {
     const std::string* key = table_->StoredKey(rows.hash, keys_.key(i));
     if (late) {
       ++counters_->held;
-      row.after_idle = row.time_us >= row.watermark_us;
+      row.after_idle = in.after_idle(i) || row.time_us >= row.watermark_us;
       row.watermark_us = std::max(row.watermark_us, closed_.us);
       Push({row.watermark_us, row.time_us, row.ordinal, &rows, key, side, Kind::kLate});
       rows.late[side].push_back(std::move(row));
