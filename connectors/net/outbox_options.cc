@@ -48,8 +48,10 @@ std::vector<OptionSpec> OutboxOptionSpecs() {
                                  "What to do when all attempts have failed: go on trying while the rows wait in the "
                                  "outbox, take them for dead letters, or stop.");
   on_failure.enum_values = {"wait", "dead_letter", "fail"};
-  OptionSpec max_waiting = Option("max_waiting", OptionKind::kInt, "100000",
-                                  "Requests that may wait on disk before the sources are held back.");
+  OptionSpec max_waiting =
+      Option("max_waiting", OptionKind::kInt, "100000",
+             "Requests that may wait on disk before the sources are held back (rows of windows and alerts "
+             "hold nobody back).");
   max_waiting.min = 1;
   return {deliver,
           batch,

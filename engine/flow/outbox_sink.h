@@ -25,8 +25,9 @@ namespace freshet {
 ///     an epoch one is asked for.
 ///   Order: eager rows before others; within each kind in the order of their arrival, one at a time. While the receiver
 ///     fails, nothing is tried before the wait is over.
-///   Memory: a handful of parcels; what waits is on disk. Beyond `waiting_count_max` sendable parcels the batches' hold
-///     is kept, so that sources run out of credit, while barriers still pass.
+///   Memory: a handful of parcels; what waits is on disk. Beyond `waiting_count_max` sendable parcels the credit of
+///     batches is kept, so that sources run out of it. Rows made out of state (windows, alerts) carry none and are not
+///     held back: to keep their egress budget would stop barriers. Their backlog is bounded by the disk.
 /// Threads: the Sink's calls on one, DeliverStep on another (or the same), the others on any.
 class OutboxSink final : public Sink {
  public:

@@ -1,5 +1,6 @@
 // One network sink and its outbox, without cells: what is kept, what leaves when, under which name, how often.
 #include "engine/flow/outbox_sink.h"
+#include "engine/flow/cell.h"
 
 #include <doctest/doctest.h>
 
@@ -406,6 +407,18 @@ TEST_CASE("OutboxSink_TooMuchWaits_KeepsTheSourcesCredit") {
   l.receiver->answer = [](const Parcel&) { return DeliveryResult(); };
   l.Deliver();
   CHECK(credit.use_count() == 1);
+}
+
+TEST_CASE("OutboxSink_TooMuchWaitsOfRowsOutOfState_KeepsNoEgressBudget") {
+  Lives l;
+  l.options.waiting_count_max = 1;
+  l.receiver->answer = [](const Parcel&) { return Later(); };
+  l.Open();
+  auto budget = std::make_shared<EgressBudget>(nullptr, 0, 1);
+  for (const char* key : {"a", "b", "c"}) {
+    l.Write(Alert(key, "firing").WithHold(budget->Take(budget, 10)));
+    CHECK_FALSE(budget->exhausted());
+  }
 }
 
 TEST_CASE("OutboxSink_Interrupted_MakesNoMoreAttempts") {
