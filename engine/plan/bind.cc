@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/base/units.h"
+#include "engine/plan/edge_order.h"
 
 namespace freshet {
 namespace {
@@ -454,6 +455,7 @@ std::optional<Pipeline> BindPipeline(std::shared_ptr<const PipelineFile> file, c
     }
   }
   for (auto& node : bound.nodes) pipeline.graph.nodes.push_back(std::move(*node));
+  WarnOfArrivalOrder(pipeline, diagnostics);
   return pipeline;
 }
 

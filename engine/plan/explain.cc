@@ -6,6 +6,7 @@
 
 #include "engine/base/units.h"
 #include "engine/plan/common_options.h"
+#include "engine/plan/edge_order.h"
 
 namespace freshet {
 namespace {
@@ -28,15 +29,6 @@ std::string OutputName(const GraphSpec& graph, const PortRef& ref) {
   if (ref.port == 0) return node.id;
   if (std::holds_alternative<SourceNode>(node.kind)) return node.id + ".dead_letter";
   return node.id + "." + std::get<OperatorNode>(node.kind).bound.outputs[static_cast<size_t>(ref.port)].name;
-}
-
-/// What flows on an edge, in which order.
-const char* OrderOf(const GraphSpec& graph, const PortRef& ref) {
-  const NodeSpec& node = graph.nodes[static_cast<size_t>(ref.node)];
-  const auto* op = std::get_if<OperatorNode>(&node.kind);
-  if (op == nullptr) return "source order";
-  const OutputOrder order = op->bound.outputs[static_cast<size_t>(ref.port)].order;
-  return order == OutputOrder::kByTime ? "by time" : "input order";
 }
 
 void AddSource(const SourceNode& source, const NodePlan& plan, Lines* lines) {
@@ -128,7 +120,7 @@ Lines Describe(const Pipeline& pipeline, size_t index) {
 std::string InputsOf(const GraphSpec& graph, const NodeSpec& node) {
   std::string out;
   for (const PortRef& input : node.inputs) {
-    out += (out.empty() ? "" : ", ") + OutputName(graph, input) + " (" + OrderOf(graph, input) + ")";
+    out += (out.empty() ? "" : ", ") + OutputName(graph, input) + " (" + ToText(OrderOf(graph, input)) + ")";
   }
   return out;
 }

@@ -131,6 +131,12 @@ std::optional<BoundOperator> MakeMerge(const OptionsNode&, const BindContext& bi
   return op;
 }
 
+std::optional<BoundOperator> MakeLearn(const OptionsNode& options, const BindContext& bind) {
+  std::optional<BoundOperator> op = MakeMerge(options, bind);
+  op->stateless = false;
+  return op;
+}
+
 std::optional<BoundSink> MakePrint(const OptionsNode& options, const BindContext&) {
   BoundSink sink;
   sink.explain = {{"format", options.GetString("format")}};
@@ -199,6 +205,10 @@ Registry FakeRegistry() {
   merge.make_operator = MakeMerge;
   merge.inputs_max = 3;
   registry.Add(merge);
+  NodeDescriptor learn = Type(NodeKind::kOperator, "learn", "remembers rows as they come", {});
+  learn.make_operator = MakeLearn;
+  learn.inputs_max = 3;
+  registry.Add(learn);
   NodeDescriptor silent = Type(NodeKind::kOperator, "silent", "fails", {});
   silent.make_operator = [](const OptionsNode&, const BindContext&) { return std::nullopt; };
   registry.Add(silent);
