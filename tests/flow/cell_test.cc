@@ -14,7 +14,8 @@ class Probe final : public Cell, public Carrier, public CellListener {
   void Nudge(int) override {}
   void OnSnapshot(Epoch, CellSnapshot) override {}
   void OnEnded(CellSnapshot) override {}
-  void OnFailure(int, Status) override {}
+  void OnFailure(int, Status status) override { failure = std::move(status); }
+  Status failure;
   std::vector<int64_t> watermarks;
 
  protected:
@@ -62,6 +63,38 @@ TEST_CASE("Cell_InputReturnsFromIdleBehindTheOthers_ItsRowsJoinAtTheMergedWaterm
   give(0, Watermark{{150}});
   give(0, rows({150}));
   CHECK(probe.watermarks.back() == 150);
+}
+
+/// A cell with one input and nobody behind it.
+struct OneInput {
+  GraphPlan plan;
+  GraphSpec spec;
+  CellEnvironment environment;
+  std::unique_ptr<Probe> probe;
+  OneInput() {
+    plan.cells.emplace_back();
+    plan.cells[0].nodes = {0};
+    plan.cells[0].input_count = 1;
+    plan.edges = {{-1, 0, 0}};
+    spec.nodes.emplace_back();
+    environment.plan = &plan;
+    environment.spec = &spec;
+    probe = std::make_unique<Probe>(environment, plan.cells[0]);
+    environment.listener = probe.get();
+  }
+};
+
+TEST_CASE("Cell_MessageMissingTwiceOrOutOfTurn_FailsTheRun") {
+  for (const std::vector<uint64_t>& numbers : {std::vector<uint64_t>{1}, std::vector<uint64_t>{0, 0},
+                                               std::vector<uint64_t>{0, 2}, std::vector<uint64_t>{0, 1}}) {
+    OneInput cell;
+    for (const uint64_t number : numbers) {
+      cell.probe->Deliver({0, number, Watermark{{10}}, 0});
+      cell.probe->Run();
+    }
+    const bool in_turn = numbers == std::vector<uint64_t>{0, 1};
+    CHECK(cell.probe->failed() != in_turn);
+  }
 }
 
 }  // namespace

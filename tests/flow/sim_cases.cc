@@ -82,6 +82,27 @@ std::string DifferenceOf(const Outputs& expected, const Outputs& actual) {
   return {};
 }
 
+std::string CounterDifferenceOf(const JobReport& expected, const JobReport& actual) {
+  const auto bytes_of = [](const NodeReport& node) {
+    ByteSink sink;
+    EncodeCounters(node.counters, sink);
+    return std::string(sink.bytes());
+  };
+  if (actual.checkpoint_count == 0) return {};  // the last life found everything done
+  for (size_t n = 0; n < expected.nodes.size(); ++n) {
+    const NodeReport& node = expected.nodes[n];
+    if (bytes_of(node) == bytes_of(actual.nodes[n])) continue;
+    const NodeCounters &a = node.counters, &b = actual.nodes[n].counters;
+    const auto text = [](const NodeCounters& c) {
+      return "in " + std::to_string(c.in) + ", out " + std::to_string(c.out) + ", late " + std::to_string(c.late) +
+             ", dead " + std::to_string(c.dead) + ", held " + std::to_string(c.held) + ", panes opened " +
+             std::to_string(c.panes_opened) + ", emitted " + std::to_string(c.panes_emitted);
+    };
+    return "counters of " + node.id + ": " + text(a) + " undisturbed, " + text(b) + " here";
+  }
+  return {};
+}
+
 void CheckSame(const Outputs& expected, const Outputs& actual) {
   const std::string difference = DifferenceOf(expected, actual);
   REQUIRE_MESSAGE(difference.empty(), difference);

@@ -27,6 +27,10 @@ void CheckSame(const Outputs& expected, const Outputs& actual);
 /// The first difference in words, or "".
 std::string DifferenceOf(const Outputs& expected, const Outputs& actual);
 
+/// The first node whose counters differ, in words, or "": at the end a restored run has counted what an undisturbed one
+/// counts (SEMANTICS.md §4).
+std::string CounterDifferenceOf(const JobReport& expected, const JobReport& actual);
+
 /// What is drawn for a run, from its seed: lanes, batch sizes, crashes, faults.
 struct Disturbance {
   bool faults = true;    ///< else only crashes

@@ -17,7 +17,8 @@ std::string RunOne(uint64_t seed, SimResult* result) {
   disturbance.rocksdb = seed % 8 == 0;
   Outputs outputs;
   *result = RunDisturbed([&] { return pipeline.Spec(&outputs); }, seed, disturbance);
-  const std::string wrong = result->status.ok() ? DifferenceOf(expected, outputs) : result->status.ToString();
+  std::string wrong = result->status.ok() ? DifferenceOf(expected, outputs) : result->status.ToString();
+  if (wrong.empty()) wrong = CounterDifferenceOf(undisturbed.report, result->report);
   return wrong.empty() ? wrong : wrong + "\n" + pipeline.text();
 }
 

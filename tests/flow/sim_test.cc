@@ -16,25 +16,28 @@ using testing::NumbersOptions;
 using testing::Outputs;
 
 /// One disturbed run of the fixed pipeline; "" or what was wrong.
-std::string RunDisturbed(const NumbersOptions& numbers, const Outputs& expected, uint64_t seed,
+std::string RunDisturbed(const NumbersOptions& numbers, const Outputs& expected, const JobReport& report, uint64_t seed,
                          const Disturbance& disturbance, SimResult* result) {
   Outputs outputs;
   // With little credit a source cannot run ahead: more epochs fall between its rows.
   constexpr int64_t kCreditRows[] = {1, 40, 300, kSourceCreditRows};
   const int64_t credit_rows = kCreditRows[Mix64(seed * 3) % 4];
   *result = testing::RunDisturbed([&] { return MakeSpec(numbers, &outputs, credit_rows); }, seed, disturbance);
-  return result->status.ok() ? testing::DifferenceOf(expected, outputs) : result->status.ToString();
+  if (!result->status.ok()) return result->status.ToString();
+  const std::string difference = testing::DifferenceOf(expected, outputs);
+  return difference.empty() ? testing::CounterDifferenceOf(report, result->report) : difference;
 }
 
 void RunSeeds(const std::string& test_case, uint64_t count, const Disturbance& disturbance) {
   NumbersOptions numbers = Disorderly(11);
   numbers.chunk_rows = 20;
   Outputs expected;
-  REQUIRE(testing::RunUndisturbed(numbers, &expected, 1).status.ok());
+  const SimResult quiet = testing::RunUndisturbed(numbers, &expected, 1);
+  REQUIRE(quiet.status.ok());
   SimResult total;
   for (const uint64_t seed : testing::SeedsOf(count)) {
     SimResult result;
-    const std::string wrong = RunDisturbed(numbers, expected, seed, disturbance, &result);
+    const std::string wrong = RunDisturbed(numbers, expected, quiet.report, seed, disturbance, &result);
     REQUIRE_MESSAGE(wrong.empty(), wrong, "\nreplay: ", testing::ReplayCommand(test_case, seed));
     testing::Add(result, &total);
   }
@@ -111,13 +114,14 @@ uint64_t FindBug(PlantedBug bug, uint64_t seeds) {
   numbers.keys = 60;  // rarely touched ones show what a checkpoint lost
   numbers.chunk_rows = 20;
   Outputs expected;
-  REQUIRE(testing::RunUndisturbed(numbers, &expected, 1).status.ok());
+  const SimResult quiet = testing::RunUndisturbed(numbers, &expected, 1);
+  REQUIRE(quiet.status.ok());
   Disturbance disturbance;
   disturbance.rocksdb = bug == PlantedBug::kUnsyncedCommit;
   for (uint64_t seed = 1; seed <= seeds; ++seed) {
     SimResult result;
     g_planted_bugs = static_cast<uint32_t>(bug);
-    const std::string wrong = RunDisturbed(numbers, expected, seed, disturbance, &result);
+    const std::string wrong = RunDisturbed(numbers, expected, quiet.report, seed, disturbance, &result);
     g_planted_bugs = 0;
     if (wrong.empty()) continue;
     MESSAGE("seed ", seed, " finds it: ", wrong);
