@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <initializer_list>
+#include <regex>
 
 namespace freshet::tidy {
 namespace {
@@ -356,6 +357,27 @@ std::vector<Finding> CheckTopLevel(const std::vector<std::string>& names) {
     }
   }
   return list;
+}
+
+std::set<std::string> TestNames(std::string_view source) {
+  static const std::regex opening(R"re(TEST_CASE(?:_FIXTURE|_TEMPLATE)?\([^"]{0,80}"([^"]+)")re");
+  std::set<std::string> names;
+  const std::string text(source);
+  for (std::sregex_iterator at(text.begin(), text.end(), opening), end; at != end; ++at) names.insert((*at)[1]);
+  return names;
+}
+
+std::vector<Finding> CheckNamedTests(std::string_view path, std::string_view text, const std::set<std::string>& tests) {
+  static const std::regex name("`([A-Z][A-Za-z0-9]*_\\w+)`");
+  std::vector<Finding> findings;
+  const std::string whole(text);
+  for (std::sregex_iterator at(whole.begin(), whole.end(), name), end; at != end; ++at) {
+    const std::string test = (*at)[1];
+    if (tests.count(test) > 0) continue;
+    const auto line = 1 + std::count(whole.begin(), whole.begin() + at->position(), '\n');
+    findings.push_back({std::string(path), static_cast<int>(line), "test", "there is no test `" + test + "`"});
+  }
+  return findings;
 }
 
 std::string ToString(const Finding& finding) {

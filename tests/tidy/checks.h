@@ -1,5 +1,6 @@
 #pragma once
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,11 @@ std::vector<Finding> CheckText(std::string_view path, std::string_view text);
 
 /// Rule `layout`: the names that may stand at the top of the repository.
 std::vector<Finding> CheckTopLevel(const std::vector<std::string>& names);
+
+/// Rule `test`: a name of a test in a text (`Subject_Condition_Expectation`, in backticks) that `tests` does not hold.
+std::vector<Finding> CheckNamedTests(std::string_view path, std::string_view text, const std::set<std::string>& tests);
+/// The names of the test cases in a source file.
+std::set<std::string> TestNames(std::string_view source);
 
 /// "path:line: [rule] message"
 std::string ToString(const Finding& finding);

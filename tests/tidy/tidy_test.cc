@@ -71,6 +71,17 @@ TEST_CASE("Tree_AsItStands_KeepsTheTextRules") {
   CHECK_MESSAGE(all.empty(), Listed(all));
 }
 
+TEST_CASE("Contract_EachTestItNames_Exists") {
+  std::set<std::string> tests;
+  for (const fs::path& path : Sources()) {
+    if (fs::relative(path, kRoot).generic_string().starts_with("tests/")) tests.merge(TestNames(Read(path)));
+  }
+  REQUIRE(tests.size() > 100);
+  const std::vector<Finding> all = CheckNamedTests("tests/CONTRACT.md", Read(kRoot / "tests/CONTRACT.md"), tests);
+  CHECK_MESSAGE(all.empty(), Listed(all));
+  CHECK(Rules(CheckNamedTests("a.md", "| it holds | `Tree_AsItIs_StandsStill`, `a_name` |\n", tests)) == "test");
+}
+
 TEST_CASE("Tree_AsItStands_HasTheAgreedTopLevel") {
   std::vector<std::string> names;
   for (const fs::directory_entry& entry : fs::directory_iterator(kRoot))
