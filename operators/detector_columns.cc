@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "engine/batch/column_builder.h"
-#include "operators/outlier/severity.h"
 
 namespace freshet {
 
@@ -104,7 +103,7 @@ void DetectorColumns::Add(const Row& row) {
   number(row.p_value ? row.score : NAN);
   number(row.p_value.value_or(NAN));
   builders_[c++].AppendBool(row.is_anomaly);
-  text(SeverityName(SeverityOf(row.p_value)));
+  text(SeverityName(row.severity.value_or(SeverityOf(row.p_value))));
   text(row.why.c_str());
   if (options_.has_direction) text(row.direction == 0 ? nullptr : row.direction > 0 ? "up" : "down");
   if (options_.has_alarm_score) builders_[c++].AppendFloat64(row.alarm_score);

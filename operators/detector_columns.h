@@ -6,6 +6,7 @@
 
 #include "engine/expr/expr.h"
 #include "engine/flow/descriptor.h"
+#include "operators/outlier/severity.h"
 
 namespace freshet {
 
@@ -41,6 +42,7 @@ class DetectorColumns {
     double expected = 0, lower = 0, upper = 0;
     int direction = 0;  ///< 1 up, -1 down, 0 null
     double alarm_score = 0;
+    std::optional<Severity> severity;  ///< absent: by p_value alone
   };
   DetectorColumns(const DetectorColumnsOptions& options, int32_t rows);
   void Add(const Row& row);

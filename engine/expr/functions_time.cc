@@ -11,6 +11,7 @@
 #include "engine/base/units.h"
 #include "engine/expr/lexer.h"
 #include "engine/expr/row_kernel.h"
+#include "engine/expr/time_zone.h"
 #include "engine/expr/timestamp_text.h"
 
 namespace freshet::expr_internal {
@@ -70,23 +71,6 @@ struct TimeSpec {
 
 int64_t FloorDivide(int64_t x, int64_t y) { return x / y - (x % y != 0 && (x ^ y) < 0 ? 1 : 0); }
 
-/// Offset of a zone at a moment. The last answer is kept: rows of a batch are near each other in time.
-int64_t OffsetAt(const date::time_zone* zone, int64_t us) {
-  if (zone == nullptr) return 0;
-  struct Last {
-    const date::time_zone* zone = nullptr;
-    int64_t begin = 0, end = 0, offset = 0;
-  };
-  thread_local Last last;
-  const int64_t second = FloorDivide(us, kSecond);
-  if (last.zone != zone || second < last.begin || second >= last.end) {
-    const date::sys_info info = zone->get_info(date::sys_seconds(std::chrono::seconds(second)));
-    last = {zone, info.begin.time_since_epoch().count(), info.end.time_since_epoch().count(),
-            info.offset.count() * kSecond};
-  }
-  return last.offset;
-}
-
 /// A wall-clock time of a zone as a moment: the earlier one when the clock was put back, the change itself when it
 /// skips.
 int64_t FromLocal(const date::time_zone* zone, int64_t local_us) {
@@ -100,13 +84,11 @@ const date::time_zone* FindZone(const EvalRef& arg, size_t index, PrepareProblem
     *problem = {index, "FR3015", "the time zone must be a constant", "such as 'Europe/Berlin'"};
     return nullptr;
   }
-  try {
-    return date::locate_zone(value->text);
-  } catch (const std::exception&) {
+  const date::time_zone* zone = FindTimeZone(value->text);
+  if (zone == nullptr)
     *problem = {index, "FR3015", "there is no time zone '" + value->text + "'",
                 "names are those of the IANA database, such as 'Europe/Berlin' or 'UTC'"};
-    return nullptr;
-  }
+  return zone;
 }
 
 bool FindUnit(const EvalRef& arg, bool truncate, Unit* unit, PrepareProblem* problem) {
@@ -201,7 +183,7 @@ const TimeSpec& SpecOf(const RowState& state) {
 Outcome DatePart(RowState& state, int64_t& out, View, int64_t t) {
   if (!InCalendar(t)) return Outcome::kFailed;
   const TimeSpec& spec = SpecOf(state);
-  out = PartOf(spec.unit, spec.unit == Unit::kEpoch ? t : t + OffsetAt(spec.zone, t));
+  out = PartOf(spec.unit, spec.unit == Unit::kEpoch ? t : t + TimeZoneOffsetAt(spec.zone, t));
   return Outcome::kValue;
 }
 Outcome DatePartZone(RowState& state, int64_t& out, View unit, int64_t t, View) {
@@ -211,7 +193,7 @@ Outcome DatePartZone(RowState& state, int64_t& out, View unit, int64_t t, View) 
 template <Unit kUnit>
 Outcome Part(RowState& state, int64_t& out, int64_t t) {
   if (!InCalendar(t)) return Outcome::kFailed;
-  out = PartOf(kUnit, t + OffsetAt(SpecOf(state).zone, t));
+  out = PartOf(kUnit, t + TimeZoneOffsetAt(SpecOf(state).zone, t));
   return Outcome::kValue;
 }
 template <Unit kUnit>
@@ -222,7 +204,7 @@ Outcome PartZone(RowState& state, int64_t& out, int64_t t, View) {
 Outcome DateTrunc(RowState& state, int64_t& out, View, int64_t t) {
   if (!InCalendar(t)) return Outcome::kFailed;
   const TimeSpec& spec = SpecOf(state);
-  const int64_t offset = OffsetAt(spec.zone, t);
+  const int64_t offset = TimeZoneOffsetAt(spec.zone, t);
   const int64_t local = t + offset;
   const auto floor_to = [local](int64_t unit) { return FloorDivide(local, unit) * unit; };
   const int64_t days = FloorDivide(local, kDay);
@@ -331,7 +313,7 @@ Outcome StrptimeZone(RowState& state, int64_t& out, View text, View pattern, Vie
 }
 
 bool Format(View pattern, const date::time_zone* zone, int64_t us, std::string* text) {
-  const int64_t offset = OffsetAt(zone, us);
+  const int64_t offset = TimeZoneOffsetAt(zone, us);
   const int64_t local = us + offset;
   const int64_t seconds = FloorDivide(local, kSecond);
   std::string format(pattern);
