@@ -26,6 +26,8 @@ std::optional<Schema> DetectorSchema(const OptionsNode& options, const BindConte
   add("why", TypeId::kString);
   if (columns.has_direction) add("direction", TypeId::kString);
   if (columns.has_alarm_score) add("alarm_score", TypeId::kFloat64);
+  if (columns.has_rule) add("rule", TypeId::kString);
+  if (columns.has_alarm_rate) add("alarm_rate", TypeId::kFloat64);
   for (const Field& field : fields) {
     if (!input.Find(field.name)) continue;
     bind.diagnostics->Error("FR3501", options.Has("as") ? options.span("as") : bind.node_span,
@@ -79,6 +81,8 @@ DetectorColumns::DetectorColumns(const DetectorColumnsOptions& options, int32_t 
   add(TypeId::kString);
   if (options.has_direction) add(TypeId::kString);
   if (options.has_alarm_score) add(TypeId::kFloat64);
+  if (options.has_rule) add(TypeId::kString);
+  if (options.has_alarm_rate) add(TypeId::kFloat64);
 }
 
 void DetectorColumns::Add(const Row& row) {
@@ -107,6 +111,8 @@ void DetectorColumns::Add(const Row& row) {
   text(row.why.c_str());
   if (options_.has_direction) text(row.direction == 0 ? nullptr : row.direction > 0 ? "up" : "down");
   if (options_.has_alarm_score) builders_[c++].AppendFloat64(row.alarm_score);
+  if (options_.has_rule) text(row.rule);
+  if (options_.has_alarm_rate) number(row.alarm_rate);
 }
 
 std::vector<Column> DetectorColumns::Finish() {

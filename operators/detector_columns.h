@@ -11,12 +11,14 @@
 namespace freshet {
 
 /// The columns that every detector adds, in this order: score, p_value, is_anomaly, severity, why; before them, where
-/// the detector predicts, expected, lower, upper; after them, where it knows, direction, and alarm_score. With `as:
-/// PREFIX` they are PREFIX_score …. Until warm: null, null, false, null, null.
+/// the detector predicts, expected, lower, upper; after them, where it knows, direction, alarm_score, rule, alarm_rate.
+/// With `as: PREFIX` they are PREFIX_score …. Until warm: null, null, false, null, null.
 struct DetectorColumnsOptions {
   bool predicts = false;
   bool has_direction = false;
   bool has_alarm_score = false;
+  bool has_rule = false;
+  bool has_alarm_rate = false;
 };
 
 /// The input's schema and the detector's columns. A name that exists is an error (FR3501) that names the option `as`.
@@ -42,6 +44,8 @@ class DetectorColumns {
     double expected = 0, lower = 0, upper = 0;
     int direction = 0;  ///< 1 up, -1 down, 0 null
     double alarm_score = 0;
+    const char* rule = nullptr;        ///< null: none is broken
+    double alarm_rate = 0;             ///< NaN: none
     std::optional<Severity> severity;  ///< absent: by p_value alone
   };
   DetectorColumns(const DetectorColumnsOptions& options, int32_t rows);

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 
 namespace freshet {
 namespace {
 
-constexpr uint8_t kCodec = 1;
+constexpr uint8_t kCodec = 2;  // 1 ended with stray_run_
+constexpr int64_t kNever = std::numeric_limits<int64_t>::min();
 constexpr double kScoreMax = 8;
 constexpr double kResidualMax = 50;  // in robust standard deviations
 // A row this unlikely is no usual row, nor are those whose last values it is still among.
@@ -34,16 +36,54 @@ Status AnomalyModel::Validate(const AnomalyOptions& options) {
 
 AnomalyModel::AnomalyModel(const AnomalyOptions& options)
     : options_(options),
-      series_(static_cast<size_t>(options.metrics), SeriesScorer(options.series)),
+      curves_(options.by_age ? static_cast<size_t>(options.metrics) : 0, AgeCurve(options.series.kind)),
       expected_(static_cast<size_t>(options.metrics), SeriesVerdict::kNone),
       tail_(TailCalibratorOptions{}),
-      gate_(options.gate) {
-  if (options.metrics < 2) return;
+      gate_(options.gate),
+      last_us_(kNever),
+      since_us_(kNever) {
+  // What is left of a value beside its age has lost its kind.
+  if (options.by_age) options_.series.kind = MetricKind::kLevel;
+  series_.assign(static_cast<size_t>(options.metrics), SeriesScorer(options_.series));
+  if (options.budget) budget_.emplace(*options.budget);
+  for (const HardRuleOptions& rule : options.rules) rules_.emplace_back(rule);
+  MakeForest();
+}
+
+void AnomalyModel::MakeForest() {
+  if (options_.metrics < 2) return;
   RollingForestOptions forest;
-  forest.features = options.metrics;
-  forest.seed = options.seed;
+  forest.features = options_.metrics;
+  forest.seed = options_.seed;
   forest_.emplace(forest);
   forest_tail_.emplace(TailCalibratorOptions{});
+}
+
+void AnomalyModel::Forget(int metric) {
+  const auto m = static_cast<size_t>(metric);
+  series_[m] = SeriesScorer(options_.series);
+  expected_[m] = SeriesVerdict::kNone;
+  if (options_.by_age) curves_[m].Clear();
+  for (HardRule& rule : rules_)
+    if (rule.options().metric == metric) rule.Clear();
+}
+
+int AnomalyModel::BeginAnew(int64_t time_us) {
+  int latest = -1;
+  for (size_t b = 0; b < options_.breaks.size() && last_us_ != kNever; ++b) {
+    const SeriesBreak& at = options_.breaks[b];
+    if (at.at_us <= last_us_ || at.at_us > time_us) continue;
+    for (int m = 0; m < options_.metrics; ++m)
+      if (at.metric < 0 || at.metric == m) Forget(m);
+    latest = static_cast<int>(b);
+  }
+  last_us_ = std::max(last_us_, time_us);
+  if (latest < 0) return latest;
+  MakeForest();
+  wake_ = stray_run_ = 0;
+  unusual_ = 0;
+  since_us_ = kNever;
+  return latest;
 }
 
 double AnomalyModel::ScoreTogether(const std::vector<SeriesVerdict>& verdicts, const double* x) {
@@ -60,9 +100,71 @@ double AnomalyModel::ScoreTogether(const std::vector<SeriesVerdict>& verdicts, c
   return p ? std::min(kScoreMax, -std::log10(*p)) : SeriesVerdict::kNone;
 }
 
-AnomalyVerdict AnomalyModel::ScoreAndLearn(EventTime time, const double* x, const double* n) {
+SeriesVerdict AnomalyModel::ScoreOne(size_t m, double value, const AnomalyInput& row) {
+  if (!options_.by_age || !std::isfinite(value)) return series_[m].ScoreAndLearn(row.time, value, row.zone_us);
+  const AgeCurve::Expectation usual = curves_[m].Expect(row.age_s, value);
+  curves_[m].Learn(row.age_s, value);
+  SeriesVerdict verdict = series_[m].ScoreAndLearn(row.time, usual.residual, row.zone_us);
+  verdict.expected = usual.expected;
+  verdict.lower = usual.lower;
+  verdict.upper = usual.upper;
+  return verdict;
+}
+
+void AnomalyModel::Judge(double score, bool heard, AnomalyVerdict* verdict) {
+  if (!heard) return;
+  verdict->score = score;
+  verdict->p_value = tail_.PValue(score);
+  if (verdict->p_value && *verdict->p_value < kStrayBelow) wake_ = kWake;
+  if (wake_ == 0 || (stray_run_ = std::min(stray_run_ + 1, kStrayRunMax + 1)) > kStrayRunMax) {
+    tail_.Learn(score);
+    if (wake_ == 0) stray_run_ = 0;
+  }
+  wake_ = std::max(0, wake_ - 1);
+  const bool unusual = verdict->p_value && *verdict->p_value < options_.max_p;
+  unusual_ = unusual_ << 1 | (unusual ? 1 : 0);
+  const uint64_t window = options_.persist_n == 64 ? ~uint64_t{0} : (uint64_t{1} << options_.persist_n) - 1;
+  verdict->is_anomaly = unusual && std::popcount(unusual_ & window) >= options_.persist_k;
+}
+
+/// Whether one begins to be broken.
+bool AnomalyModel::ApplyRules(const AnomalyInput& row, const std::vector<SeriesVerdict>& verdicts,
+                              AnomalyVerdict* verdict) {
+  for (HardRule& rule : rules_) {
+    const auto m = static_cast<size_t>(rule.options().metric);
+    const double sd = (verdicts[m].upper - verdicts[m].lower) / 6;
+    const HardRuleVerdict said =
+        rule.Add(row.time, row.x[m], row.n == nullptr ? 1 : row.n[m], verdicts[m].expected, sd);
+    if (!said.broken || (verdict->rule != nullptr && verdict->rule->severity >= rule.options().severity)) continue;
+    verdict->rule = &rule.options();
+    verdict->rule_verdict = said;
+  }
+  const bool broken = verdict->rule != nullptr, begins = broken && !rule_broken_;
+  rule_broken_ = broken;
+  verdict->is_anomaly = verdict->is_anomaly || broken;
+  return begins;
+}
+
+void AnomalyModel::Track(const AnomalyInput& row, AnomalyVerdict* verdict) {
+  int severity = static_cast<int>(SeverityOf(verdict->p_value));
+  if (severity > static_cast<int>(Severity::kLow) && row.impact < kImpactSmall) --severity;
+  if (severity > 0 && severity < static_cast<int>(Severity::kCritical) && row.impact >= kImpactLarge) ++severity;
+  verdict->severity = static_cast<Severity>(severity);
+  if (verdict->rule != nullptr) verdict->severity = std::max(verdict->severity, verdict->rule->severity);
+  const double value = row.x[std::max(0, verdict->metric)];
+  const bool odd = verdict->is_anomaly || (verdict->p_value && *verdict->p_value < 1e-2) ||
+                   (verdict->p_value && (value < verdict->lead.lower || value > verdict->lead.upper));
+  if (!odd)
+    since_us_ = kNever;
+  else if (since_us_ == kNever)
+    since_us_ = row.time.us;
+  if (since_us_ != kNever) verdict->since_us = since_us_;
+}
+
+AnomalyVerdict AnomalyModel::ScoreAndLearn(const AnomalyInput& row) {
   AnomalyVerdict verdict;
-  std::vector<double> values(x, x + series_.size());
+  verdict.began_anew = BeginAnew(row.time.us);
+  std::vector<double> values(row.x, row.x + series_.size());
   std::vector<SeriesVerdict> verdicts(series_.size());
   double total = 0, best = -1;
   int kinds = 0;
@@ -79,39 +181,33 @@ AnomalyVerdict AnomalyModel::ScoreAndLearn(EventTime time, const double* x, cons
   const bool heard = std::any_of(series_.begin(), series_.end(), [](const SeriesScorer& s) { return s.warm(); });
   for (size_t m = 0; m < series_.size(); ++m) {
     any = any || !std::isnan(values[m]);
-    if (n != nullptr && !std::isnan(expected_[m]) && n[m] >= 0)
-      values[m] = (values[m] * n[m] + expected_[m] * kRatioPrior) / (n[m] + kRatioPrior);
-    verdicts[m] = series_[m].ScoreAndLearn(time, values[m]);
+    const double expected = options_.by_age ? curves_[m].Expect(row.age_s, 0).expected : expected_[m];
+    if (row.n != nullptr && !std::isnan(expected) && row.n[m] >= 0)
+      values[m] = (values[m] * row.n[m] + expected * kRatioPrior) / (row.n[m] + kRatioPrior);
+    verdicts[m] = ScoreOne(m, values[m], row);
     if (!std::isnan(verdicts[m].expected)) expected_[m] = verdicts[m].expected;
     if (!heard || series_[m].warm()) add(verdicts[m].score, static_cast<int>(m));
   }
   if (!any) return verdict;
   if (forest_) add(ScoreTogether(verdicts, values.data()), -1);
   verdict.lead = verdicts[static_cast<size_t>(std::max(0, verdict.metric))];
-  if (kinds == 0) return verdict;
+  const double score = kinds == 0 ? SeriesVerdict::kNone : std::max(0.0, std::log10(total / kinds));
+  if (kinds > 0) Judge(score, heard, &verdict);
+  const bool rule_begins = ApplyRules(row, verdicts, &verdict);
   // What a young series would have cried raises its bar; only a warm one is heard.
-  const double score = std::max(0.0, std::log10(total / kinds));
-  const double alarm = gate_.Pass(score);
-  if (!heard) return verdict;
-  verdict.score = score;
-  verdict.alarm_score = alarm;
-  verdict.p_value = tail_.PValue(verdict.score);
-  if (verdict.p_value && *verdict.p_value < kStrayBelow) wake_ = kWake;
-  if (wake_ == 0 || (stray_run_ = std::min(stray_run_ + 1, kStrayRunMax + 1)) > kStrayRunMax) {
-    tail_.Learn(verdict.score);
-    if (wake_ == 0) stray_run_ = 0;
-  }
-  wake_ = std::max(0, wake_ - 1);
-  const bool unusual = verdict.p_value && *verdict.p_value < options_.max_p;
-  unusual_ = unusual_ << 1 | (unusual ? 1 : 0);
-  const uint64_t window = options_.persist_n == 64 ? ~uint64_t{0} : (uint64_t{1} << options_.persist_n) - 1;
-  verdict.is_anomaly = unusual && std::popcount(unusual_ & window) >= options_.persist_k;
+  const double loud = rule_begins ? kScoreMax : score;
+  const double alarm = std::isnan(loud) ? 0 : budget_ ? budget_->Pass(row.time, loud) : gate_.Pass(loud);
+  if (heard || rule_begins) verdict.alarm_score = alarm;
+  if (budget_) verdict.alarm_rate = budget_->rate();
+  Track(row, &verdict);
   return verdict;
 }
 
 size_t AnomalyModel::memory_bytes() const {
   size_t bytes = sizeof *this + tail_.memory_bytes();
   for (const SeriesScorer& s : series_) bytes += s.memory_bytes();
+  for (const AgeCurve& c : curves_) bytes += c.memory_bytes();
+  if (budget_) bytes += budget_->memory_bytes();
   if (forest_) bytes += forest_->memory_bytes() + forest_tail_->memory_bytes();
   return bytes;
 }
@@ -129,10 +225,26 @@ void AnomalyModel::Encode(ByteSink& sink) const {
   sink.PutU64(unusual_);
   sink.PutU8(static_cast<uint8_t>(wake_));
   sink.PutU8(static_cast<uint8_t>(stray_run_));
+  sink.PutI64(last_us_);
+  sink.PutI64(since_us_);
+  sink.PutBool(rule_broken_);
+  for (const AgeCurve& c : curves_) c.Encode(sink);
+  // What options without effect on the state may add or take away stands in bytes that can be skipped.
+  ByteSink budget;
+  if (budget_) budget_->Encode(budget);
+  sink.PutString(budget.bytes());
+  sink.PutVarint(rules_.size());
+  for (const HardRule& rule : rules_) {
+    ByteSink slots;
+    rule.Encode(slots);
+    sink.PutU8(static_cast<uint8_t>(rule.options().kind));
+    sink.PutString(slots.bytes());
+  }
 }
 
 Status AnomalyModel::Decode(ByteSource& source) {
-  if (source.GetU8() != kCodec) return Status::DataLoss("anomaly: unknown codec");
+  const uint8_t codec = source.GetU8();
+  if (codec == 0 || codec > kCodec) return Status::DataLoss("anomaly: unknown codec");
   for (SeriesScorer& s : series_) FRESHET_RETURN_IF_ERROR(s.Decode(source));
   for (double& e : expected_) e = source.GetF64();
   if (forest_) {
@@ -144,7 +256,22 @@ Status AnomalyModel::Decode(ByteSource& source) {
   unusual_ = source.GetU64();
   wake_ = source.GetU8();
   stray_run_ = source.GetU8();
-  return source.ok() ? Status::Ok() : Status::DataLoss("anomaly: the snapshot is torn");
+  const Status torn = Status::DataLoss("anomaly: the snapshot is torn");
+  if (codec == 1) return source.ok() ? Status::Ok() : torn;
+  last_us_ = source.GetI64();
+  since_us_ = source.GetI64();
+  rule_broken_ = source.GetBool();
+  for (AgeCurve& c : curves_)
+    if (!c.Decode(source)) return torn;
+  ByteSource budget(source.GetString());
+  if (budget_ && budget.remaining() > 0 && !budget_->Decode(budget)) return torn;
+  for (uint64_t count = source.GetVarint(); count > 0 && source.ok(); --count) {
+    const uint8_t kind = source.GetU8();
+    ByteSource slots(source.GetString());
+    for (HardRule& rule : rules_)
+      if (static_cast<uint8_t>(rule.options().kind) == kind) rule.Decode(slots);
+  }
+  return source.ok() ? Status::Ok() : torn;
 }
 
 }  // namespace freshet

@@ -7,6 +7,7 @@ namespace freshet {
 namespace {
 
 constexpr uint8_t kCodec = 1;
+constexpr uint8_t kCodecByWeek = 2;  // and the hours of the week at the end
 constexpr size_t kWarmup = 50;
 constexpr int64_t kWarmCount = 200;
 constexpr int64_t kWarmWithoutHours = 750;
@@ -14,7 +15,11 @@ constexpr double kScoreMax = 8;
 constexpr int kHourCount = 24;
 constexpr int64_t kHourUs = 3600000000;
 constexpr int64_t kDayUs = kHourCount * kHourUs;
+constexpr int64_t kWeekUs = 7 * kDayUs;
+constexpr int64_t kMondayUs = 4 * kDayUs;  // 1970-01-05
+constexpr double kWeeksFull = 3;
 constexpr size_t kHourHistory = 120;
+constexpr size_t kWeekHistory = 60;
 constexpr size_t kHourWarmup = 4;
 constexpr size_t kRecent = 1000;
 constexpr size_t kRecentWarmup = 20;
@@ -41,10 +46,12 @@ TailCalibratorOptions TailOptions(const SeriesScorerOptions& options) {
   return tail;
 }
 
-int HourOf(int64_t us) {
-  const int64_t in_day = us % kDayUs;
-  return static_cast<int>((in_day < 0 ? in_day + kDayUs : in_day) / kHourUs);
+size_t HourIn(int64_t period_us, int64_t us) {
+  const int64_t in_period = us % period_us;
+  return static_cast<size_t>((in_period < 0 ? in_period + period_us : in_period) / kHourUs);
 }
+size_t HourOf(int64_t us) { return HourIn(kDayUs, us); }
+size_t HourOfWeek(int64_t us) { return HourIn(kWeekUs, us - kMondayUs); }
 
 }  // namespace
 
@@ -79,6 +86,7 @@ SeriesScorer::SeriesScorer(const SeriesScorerOptions& options)
       slow_(options.history),
       patterns_(options.history),
       hours_(kHourCount, SortedWindow<float>(kHourHistory)),
+      week_(options.by_week ? 7 * kHourCount : 0, SortedWindow<float>(kWeekHistory)),
       recent_(kRecent),
       recent_raw_(kRecent),
       tails_(kInputCount, TailCalibrator(TailOptions(options))) {
@@ -123,7 +131,20 @@ bool SeriesScorer::SeesHours(const SortedWindow<float>& hour) const {
   return options_.by_hour && last_us_ - first_us_ >= kDayUs && hour.size() >= kHourWarmup;
 }
 
-SeriesScorer::Inputs SeriesScorer::Measure(EventTime time, double x) {
+SeriesScorer::Basis SeriesScorer::SeasonBasis(int64_t local_us) const {
+  const SortedWindow<float>& day = hours_[HourOf(local_us)];
+  Basis basis{At(day, 0.5), Spread(day)};
+  if (week_.empty() || last_us_ - first_us_ < kWeekUs) return basis;
+  const SortedWindow<float>& week = week_[HourOfWeek(local_us)];
+  if (week.size() < kHourWarmup) return basis;
+  const double weeks = static_cast<double>(last_us_ - first_us_) / static_cast<double>(kWeekUs);
+  const double weight = std::min(1.0, weeks / kWeeksFull);
+  basis.median += weight * (At(week, 0.5) - basis.median);
+  basis.spread += weight * (Spread(week) - basis.spread);
+  return basis;
+}
+
+SeriesScorer::Inputs SeriesScorer::Measure(EventTime time, int64_t local_us, double x) {
   Inputs inputs;
   inputs.fill(SeriesVerdict::kNone);
   const auto gap = [](NearestGap& seen, double value, double* input) {
@@ -134,9 +155,10 @@ SeriesScorer::Inputs SeriesScorer::Measure(EventTime time, double x) {
   if (first) first_us_ = last_us_ = time.us;
   last_us_ = std::max(last_us_, time.us);
   ++count_;
-  SortedWindow<float>& hour = hours_[static_cast<size_t>(HourOf(time.us))];
-  if (SeesHours(hour)) gap(hourly_, x - At(hour, 0.5), &inputs[kHourly]);
+  SortedWindow<float>& hour = hours_[HourOf(local_us)];
+  if (SeesHours(hour)) gap(hourly_, x - SeasonBasis(local_us).median, &inputs[kHourly]);
   hour.Push(static_cast<float>(x));
+  if (!week_.empty()) week_[HourOfWeek(local_us)].Push(static_cast<float>(x));
   gap(values_, x, &inputs[kNearest]);
   fast_mean_ = first ? x : fast_mean_ + kFastWeight * (x - fast_mean_);
   slow_mean_ = first ? x : slow_mean_ + kSlowWeight * (x - slow_mean_);
@@ -178,28 +200,32 @@ double SeriesScorer::Combine(const std::array<double, kInputCount>& evidence, in
   return kinds == 0 ? SeriesVerdict::kNone : std::log10(total / kinds);
 }
 
-void SeriesScorer::Expect(int hour, SeriesVerdict* verdict) const {
-  const SortedWindow<float>& same_hour = hours_[static_cast<size_t>(hour)];
-  const SortedWindow<float>& basis = SeesHours(same_hour) ? same_hour : recent_raw_;
-  if (basis.size() < kHourWarmup) return;
-  const double spread = 3 * Spread(basis);
-  verdict->expected = At(basis, 0.5);
-  verdict->lower = verdict->expected - spread;
-  verdict->upper = verdict->expected + spread;
+void SeriesScorer::Expect(int64_t local_us, SeriesVerdict* verdict) const {
+  Basis basis{};
+  if (SeesHours(hours_[HourOf(local_us)]))
+    basis = SeasonBasis(local_us);
+  else if (recent_raw_.size() >= kHourWarmup)
+    basis = {At(recent_raw_, 0.5), Spread(recent_raw_)};
+  else
+    return;
+  verdict->expected = basis.median;
+  verdict->lower = basis.median - 3 * basis.spread;
+  verdict->upper = basis.median + 3 * basis.spread;
 }
 
-SeriesVerdict SeriesScorer::ScoreAndLearn(EventTime time, double x) {
+SeriesVerdict SeriesScorer::ScoreAndLearn(EventTime time, double x, int64_t zone_us) {
   SeriesVerdict verdict;
+  const int64_t local_us = time.us + zone_us;
   if (std::isnan(x)) return verdict;
   if (std::isinf(x) || std::abs(x) > 1e37) {
     if (!warm()) return verdict;
     verdict.score = kScoreMax;
     verdict.evidence = kValue;
-    Expect(HourOf(time.us), &verdict);
+    Expect(local_us, &verdict);
     return verdict;
   }
-  Expect(HourOf(time.us), &verdict);
-  Inputs inputs = Measure(time, x);
+  Expect(local_us, &verdict);
+  Inputs inputs = Measure(time, local_us, x);
   for (size_t i = 0; i < kInputCount; ++i) {
     const std::optional<double> p = tails_[i].PValueAndLearn(inputs[i]);
     inputs[i] = p ? std::min(kScoreMax, -std::log10(*p)) : SeriesVerdict::kNone;
@@ -219,12 +245,13 @@ size_t SeriesScorer::memory_bytes() const {
   size_t bytes = sizeof *this + patterns_.memory_bytes() + recent_.memory_bytes() + recent_raw_.memory_bytes();
   for (const NearestGap* seen : {&values_, &hourly_, &fast_, &slow_}) bytes += seen->memory_bytes();
   for (const auto& hour : hours_) bytes += hour.memory_bytes();
+  for (const auto& hour : week_) bytes += sizeof hour + hour.memory_bytes();
   for (const TailCalibrator& tail : tails_) bytes += tail.memory_bytes();
   return bytes;
 }
 
 void SeriesScorer::Encode(ByteSink& sink) const {
-  sink.PutU8(kCodec);
+  sink.PutU8(week_.empty() ? kCodec : kCodecByWeek);
   for (int64_t v : {count_, first_us_, last_us_}) sink.PutI64(v);
   sink.PutBool(decided_);
   sink.PutBool(logarithmic_);
@@ -237,11 +264,12 @@ void SeriesScorer::Encode(ByteSink& sink) const {
   recent_.Encode(sink);
   recent_raw_.Encode(sink);
   for (const TailCalibrator& tail : tails_) tail.Encode(sink);
+  for (const auto& hour : week_) hour.Encode(sink);
 }
 
 Status SeriesScorer::Decode(ByteSource& source) {
   const auto damaged = [] { return Status::DataLoss("anomaly: the snapshot is damaged or of a longer history"); };
-  if (source.GetU8() != kCodec) return Status::DataLoss("anomaly: unknown codec");
+  if (source.GetU8() != (week_.empty() ? kCodec : kCodecByWeek)) return Status::DataLoss("anomaly: unknown codec");
   for (int64_t* v : {&count_, &first_us_, &last_us_}) *v = source.GetI64();
   decided_ = source.GetBool();
   logarithmic_ = source.GetBool();
@@ -257,6 +285,8 @@ Status SeriesScorer::Decode(ByteSource& source) {
     if (!hour.Decode(source)) return damaged();
   if (!recent_.Decode(source) || !recent_raw_.Decode(source)) return damaged();
   for (TailCalibrator& tail : tails_) FRESHET_RETURN_IF_ERROR(tail.Decode(source));
+  for (auto& hour : week_)
+    if (!hour.Decode(source)) return damaged();
   return source.ok() ? Status::Ok() : damaged();
 }
 

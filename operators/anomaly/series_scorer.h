@@ -8,19 +8,18 @@
 #include "engine/base/bytes.h"
 #include "engine/base/status.h"
 #include "engine/base/time.h"
+#include "operators/anomaly/metric_kind.h"
 #include "operators/anomaly/nearest_gap.h"
 #include "operators/anomaly/pattern_distance.h"
 #include "operators/outlier/tail_calibrator.h"
 
 namespace freshet {
 
-/// What a metric is, which says on which scale its steps are alike.
-enum class MetricKind : uint8_t { kAuto, kCount, kRatio, kLatency, kLevel };
-
 struct SeriesScorerOptions {
   MetricKind kind = MetricKind::kAuto;
-  int history = 4000;   ///< values remembered by each of the parts, 200 to 65,535
-  bool by_hour = true;  ///< expect what the same hour of the day (UTC) has shown
+  int history = 4000;    ///< values remembered by each of the parts, 200 to 65,535
+  bool by_hour = true;   ///< expect what the same hour of the day has shown
+  bool by_week = false;  ///< and of the week; REQUIRES: by_hour
 };
 
 /// What the scorer says about one value, from the state before it. NaN until warm, or for a missing value.
@@ -38,7 +37,9 @@ struct SeriesVerdict {
 ///
 ///   value    the distance to the nearest value seen (within `history`)
 ///   pattern  the distance of the last 4 and 8 values to the nearest runs seen
-///   hour     the distance of (value - median of its hour of the day) to the nearest such seen; after the first day
+///   hour     the distance of (value - median of its hour of the day) to the nearest such seen; after the first day.
+///            By week: the median moves, as weeks pass, from that of the hour of the day to that of the hour of the
+///            week, and is the latter alone after three
 ///   level    the same of exponentially smoothed values (weights 0.1 and 0.03): a level never held
 ///   drift    a leaky two-sided cumulative sum (Page 1954) of robust z-scores on the kind's own scale
 ///
@@ -58,7 +59,8 @@ class SeriesScorer {
   static Status Validate(const SeriesScorerOptions& options);
   /// REQUIRES: Validate(options).ok().
   explicit SeriesScorer(const SeriesScorerOptions& options = {});
-  SeriesVerdict ScoreAndLearn(EventTime time, double x);
+  /// `zone_us`: local time minus UTC, for the hour.
+  SeriesVerdict ScoreAndLearn(EventTime time, double x, int64_t zone_us = 0);
   bool warm() const;
   size_t memory_bytes() const;
 
@@ -72,10 +74,15 @@ class SeriesScorer {
   void DecideScale();
   double Scaled(double x) const;
   bool SeesHours(const SortedWindow<float>& hour) const;
-  Inputs Measure(EventTime time, double x);
+  struct Basis {
+    double median, spread;
+  };
+  /// Of the place in the day and the week. REQUIRES: SeesHours.
+  Basis SeasonBasis(int64_t local_us) const;
+  Inputs Measure(EventTime time, int64_t local_us, double x);
   double Cumulate(double x);
   double Combine(const std::array<double, kInputCount>& evidence, int* strongest) const;
-  void Expect(int hour, SeriesVerdict* verdict) const;
+  void Expect(int64_t local_us, SeriesVerdict* verdict) const;
 
   SeriesScorerOptions options_;
   int64_t count_ = 0;
@@ -88,6 +95,7 @@ class SeriesScorer {
   NearestGap values_, hourly_, fast_, slow_;
   PatternDistance patterns_;
   std::vector<SortedWindow<float>> hours_;  // 24, raw values
+  std::vector<SortedWindow<float>> week_;   // 168 by week, else none
   SortedWindow<float> recent_;              // on the metric's scale
   SortedWindow<float> recent_raw_;
   double fast_mean_ = 0, slow_mean_ = 0;
