@@ -3,6 +3,7 @@
 #include "operators/alert.h"
 #include "operators/anomaly.h"
 #include "operators/derive.h"
+#include "operators/false_discovery.h"
 #include "operators/filter.h"
 #include "operators/isolation_forest.h"
 #include "operators/join.h"
@@ -23,6 +24,7 @@ void RegisterOperators(Registry& registry) {
   registry.Add(StatisticalOutlierDescriptor());
   registry.Add(IsolationForestDescriptor());
   registry.Add(AnomalyDescriptor());
+  registry.Add(FalseDiscoveryDescriptor());
   registry.Add(AlertDescriptor());
 }
 
