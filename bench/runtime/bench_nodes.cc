@@ -149,9 +149,13 @@ void Meter::AddRows(const int64_t* due_us, int64_t count, int64_t now_us) {
   if (std::exchange(barrier_, false) && last_us_ > 0)
     pauses_ms_.push_back(static_cast<double>(now_us - last_us_) / 1000);
   last_us_ = now_us;
+  size_t bucket = 0;
   for (int64_t i = 0; i < count; ++i) {
-    const double us = std::max<double>(1, static_cast<double>(now_us - due_us[i]));
-    ++latencies_[std::min<size_t>(kBuckets - 1, static_cast<size_t>(std::log(us) / std::log(1.005)))];
+    if (i == 0 || due_us[i] != due_us[i - 1]) {
+      const double us = std::max<double>(1, static_cast<double>(now_us - due_us[i]));
+      bucket = std::min<size_t>(kBuckets - 1, static_cast<size_t>(std::log(us) / std::log(1.005)));
+    }
+    ++latencies_[bucket];
   }
   rows_ += count;
 }

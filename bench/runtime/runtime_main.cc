@@ -1,8 +1,9 @@
-// What the runtime itself costs (README.md here). Each figure is the median of the rounds, which take turns.
-//   runtime_bench hops [ROUNDS]              cost per hop and per batch
-//   runtime_bench throughput [SECONDS]       checkpoints off, 10 s, 1 s, 200 ms; 5,000 and 1,000,000 dirty keys
-//   runtime_bench latency [SECONDS]          event to output at half and nine tenths of the highest sustainable rate
-//   runtime_bench state KEYS [SECONDS]       checkpoints every second beside that many keys, then the recovery
+// What the runtime itself costs (README.md here). Each figure is the median of the rounds, which take turns: what the
+// machine does meanwhile meets all configurations alike.
+//   runtime_bench hops [ROUNDS]                    cost per hop and per batch
+//   runtime_bench throughput [SECONDS [ROUNDS]]    checkpoints off, 10 s, 1 s, 200 ms; 5,000 and 1,000,000 dirty keys
+//   runtime_bench latency [SECONDS [ROUNDS]]       event to output at half and nine tenths of the highest rate
+//   runtime_bench state KEYS [SECONDS]             checkpoints every second beside that many keys, then the recovery
 // State lies below $TMPDIR (/tmp): the disk there is part of what is measured.
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -125,61 +126,93 @@ void Hops(int rounds) {
   }
 }
 
-void Throughput(double seconds) {
-  std::printf(
-      "| dirty keys | checkpoints | rows/s | of off | achieved every | duration p50 / p99 | pause p50 / p99 |\n");
-  std::printf("|---|---|---|---|---|---|---|\n");
-  for (const int64_t dirty : {int64_t{5000}, int64_t{1000000}}) {
-    double off = 0;
-    for (const int64_t every_ms : {0, 10000, 1000, 200}) {
-      std::vector<double> rates;
-      Run last;
-      for (int round = 0; round < 3; ++round) {
+/// All rounds of one configuration.
+struct Rounds {
+  std::vector<double> rates;
+  std::vector<double> interval_ms;
+  std::vector<double> durations_ms;
+  std::vector<double> pauses_ms;
+  void Add(const Run& run) {
+    rates.push_back(run.rows_per_second);
+    interval_ms.push_back(run.interval_ms);
+    durations_ms.insert(durations_ms.end(), run.durations_ms.begin(), run.durations_ms.end());
+    pauses_ms.insert(pauses_ms.end(), run.pauses_ms.begin(), run.pauses_ms.end());
+    std::sort(durations_ms.begin(), durations_ms.end());
+    std::sort(pauses_ms.begin(), pauses_ms.end());
+  }
+};
+
+void Throughput(double seconds, int round_count) {
+  constexpr int64_t kDirty[] = {5000, 1000000};
+  constexpr int kEveryMs[] = {0, 10000, 1000, 200};
+  for (const int64_t dirty : kDirty) {
+    std::vector<Rounds> all(std::size(kEveryMs));
+    // One more before the first: a process gets its memory once.
+    for (int round = -1; round < round_count; ++round) {
+      for (size_t i = 0; i < std::size(kEveryMs); ++i) {
+        // Each round begins with another one.
+        const size_t e = (i + static_cast<size_t>(round + 1)) % std::size(kEveryMs);
         const Directory directory;
         Load load;
         load.warm_keys = load.hot_keys = dirty;
-        const double enough = every_ms >= 10000 ? std::max(seconds, 21.0) : seconds;
-        last = Measure(load, 0, true, Duration::Millis(every_ms), enough, directory.path(), std::make_shared<Meter>());
-        rates.push_back(last.rows_per_second);
-        if (every_ms >= 10000) break;
+        const double enough = std::max(seconds, 2.1e-3 * kEveryMs[e]);
+        const Run run = Measure(load, 0, true, Duration::Millis(kEveryMs[e]), round < 0 ? 1 : enough, directory.path(),
+                                std::make_shared<Meter>());
+        if (round < 0) break;
+        all[e].Add(run);
+        std::printf("round %d: %lld dirty keys, checkpoints %d ms: %.2f M rows/s, one each %.0f ms\n", round + 1,
+                    static_cast<long long>(dirty), kEveryMs[e], run.rows_per_second / 1e6, run.interval_ms);
       }
-      const double rate = Median(rates);
-      if (every_ms == 0) off = rate;
-      std::printf("| %lld | %s | %.2f M | %.1f %% | %.0f ms | %.1f / %.1f ms | %.1f / %.1f ms |\n",
-                  static_cast<long long>(dirty), every_ms == 0 ? "off" : (std::to_string(every_ms) + " ms").c_str(),
-                  rate / 1e6, 100 * rate / off, last.interval_ms, At(last.durations_ms, 0.5),
-                  At(last.durations_ms, 0.99), At(last.pauses_ms, 0.5), At(last.pauses_ms, 0.99));
-      std::fflush(stdout);
     }
+    std::printf("\n| dirty keys | checkpoints | rows/s | of off | achieved | duration p50 / p99 | pause p50 / p99 |\n");
+    std::printf("|---|---|---|---|---|---|---|\n");
+    for (size_t e = 0; e < std::size(kEveryMs); ++e) {
+      const Rounds& r = all[e];
+      std::printf("| %lld | %s | %.2f M | %.1f %% | %.0f ms | %.1f / %.1f ms | %.1f / %.1f ms |\n",
+                  static_cast<long long>(dirty), e == 0 ? "off" : (std::to_string(kEveryMs[e]) + " ms").c_str(),
+                  Median(r.rates) / 1e6, 100 * Median(r.rates) / Median(all[0].rates), Median(r.interval_ms),
+                  At(r.durations_ms, 0.5), At(r.durations_ms, 0.99), At(r.pauses_ms, 0.5), At(r.pauses_ms, 0.99));
+    }
+    std::printf("\n");
   }
 }
 
-void Latency(double seconds) {
+void Latency(double seconds, int round_count) {
+  constexpr double kShares[] = {0.5, 0.9};
   Load load;
   load.warm_keys = load.hot_keys = 5000;
   load.batch_rows = 512;
   const Duration every = Duration::Seconds(1);
   std::vector<double> rates;
-  for (int round = 0; round < 3; ++round) {
+  for (int round = 0; round < round_count; ++round) {
     const Directory directory;
     rates.push_back(Measure(load, 0, true, every, 4, directory.path(), std::make_shared<Meter>()).rows_per_second);
+    std::printf("round %d: as many as are taken: %.2f M rows/s\n", round + 1, rates.back() / 1e6);
   }
   const double highest = Median(rates);
   std::printf("highest rate %.2f M rows/s, checkpoints every second, 5,000 keys\n", highest / 1e6);
-  for (const double share : {0.5, 0.9}) {
+  struct Quantiles {
     std::vector<double> p50, p99, p999, achieved;
-    for (int round = 0; round < 3; ++round) {
+  } all[std::size(kShares)];
+  for (int round = 0; round < round_count; ++round)
+    for (size_t s = 0; s < std::size(kShares); ++s) {
       const Directory directory;
       const auto meter = std::make_shared<Meter>();
-      load.rate = highest * share;
-      achieved.push_back(Measure(load, 0, true, every, seconds, directory.path(), meter).rows_per_second / load.rate);
-      p50.push_back(meter->LatencyMs(0.5));
-      p99.push_back(meter->LatencyMs(0.99));
-      p999.push_back(meter->LatencyMs(0.999));
+      load.rate = highest * kShares[s];
+      Quantiles& q = all[s];
+      const Run run = Measure(load, 0, true, every, seconds, directory.path(), meter);
+      q.achieved.push_back(run.rows_per_second / load.rate);
+      q.p50.push_back(meter->LatencyMs(0.5));
+      q.p99.push_back(meter->LatencyMs(0.99));
+      q.p999.push_back(meter->LatencyMs(0.999));
+      std::printf("round %d: at %.0f %%: p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms, %lld checkpoints, longest %.1f ms\n",
+                  round + 1, 100 * kShares[s], q.p50.back(), q.p99.back(), q.p999.back(),
+                  static_cast<long long>(run.checkpoints), At(run.durations_ms, 1));
     }
+  for (size_t s = 0; s < std::size(kShares); ++s)
     std::printf("at %.0f %% (%.2f M rows/s, %.1f %% of the plan kept): p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms\n",
-                share * 100, load.rate / 1e6, Median(achieved) * 100, Median(p50), Median(p99), Median(p999));
-  }
+                100 * kShares[s], highest * kShares[s] / 1e6, Median(all[s].achieved) * 100, Median(all[s].p50),
+                Median(all[s].p99), Median(all[s].p999));
 }
 
 void State(int64_t keys, double seconds) {
@@ -223,13 +256,14 @@ void State(int64_t keys, double seconds) {
 int main(int argc, char** argv) {
   const auto number = [&](int i, double otherwise) { return argc > i ? std::atof(argv[i]) : otherwise; };
   const std::string what = argc > 1 ? argv[1] : "";
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // also into a file or a pipe: each line when it is known
   std::printf("%s\n", FRESHET_BENCH_FLAGS);
   if (what == "hops")
     freshet::bench::Hops(static_cast<int>(number(2, 5)));
   else if (what == "throughput")
-    freshet::bench::Throughput(number(2, 6));
+    freshet::bench::Throughput(number(2, 6), static_cast<int>(number(3, 3)));
   else if (what == "latency")
-    freshet::bench::Latency(number(2, 8));
+    freshet::bench::Latency(number(2, 8), static_cast<int>(number(3, 3)));
   else if (what == "state" && argc > 2)
     freshet::bench::State(static_cast<int64_t>(number(2, 0)), number(3, 15));
   else

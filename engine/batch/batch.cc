@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstring>
 
 namespace freshet {
 namespace {
@@ -14,6 +15,14 @@ BufferRef TakeMeta(const BufferRef& buffer, int32_t offset, const int32_t* indic
   T* to = taken.as<T>();
   for (int32_t i = 0; i < count; ++i) to[i] = from[indices[i]];
   return taken;
+}
+
+/// One meta value per row: from its buffer, or the one that all rows share.
+void FillMeta(int64_t* to, const BufferRef& buffer, int32_t offset, int64_t shared, int32_t count) {
+  if (buffer)
+    std::memcpy(to, buffer.as<int64_t>() + offset, static_cast<size_t>(count) * 8);
+  else
+    std::fill_n(to, count, shared);
 }
 
 }  // namespace
@@ -119,11 +128,12 @@ Batch ConcatBatches(const std::vector<Batch>& batches) {
   for (const Batch& b : batches) {
     if (b.hold()) holds->push_back(b.hold());
     meta.joined = std::min(meta.joined, b.meta().joined);
+    const RowMeta& m = b.meta();
+    FillMeta(meta.watermarks.as<int64_t>() + at, m.watermarks, m.offset, m.watermark.us, b.row_count());
+    if (meta.times) FillMeta(meta.times.as<int64_t>() + at, m.times, m.offset, EventTime::Min().us, b.row_count());
     for (int32_t i = 0; i < b.row_count(); ++i, ++at) {
-      meta.watermarks.as<int64_t>()[at] = b.row_watermark(i).us;
       meta.ordinals.as<uint64_t>()[at] = b.ordinal(i).value;
       meta.positions.as<uint32_t>()[at] = b.position(i);
-      if (meta.times) meta.times.as<int64_t>()[at] = b.time(i).us;
     }
   }
   Batch::Hold hold;

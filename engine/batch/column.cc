@@ -181,7 +181,25 @@ void ColumnBuilder::AppendFrom(const Column& column, int32_t row) {
 }
 
 void ColumnBuilder::AppendSlice(const Column& column, int32_t from, int32_t count) {
-  for (int32_t i = 0; i < count; ++i) AppendFrom(column, from + i);
+  if (type_ == TypeId::kBool || validity_ || column.may_have_nulls()) {
+    for (int32_t i = 0; i < count; ++i) AppendFrom(column, from + i);
+    return;
+  }
+  if (count == 0) return;
+  if (length_ + count > capacity_) Grow(length_ + count);
+  if (offsets_) {
+    const int64_t width = type_ == TypeId::kListFloat64 ? 8 : 1;
+    const int32_t* const offsets = column.offsets() + from;
+    const int64_t bytes = (offsets[count] - offsets[0]) * width;
+    if (bytes > 0) std::memcpy(ReserveBytes(bytes), column.bytes() + offsets[0] * width, static_cast<size_t>(bytes));
+    byte_count_ += bytes;
+    int32_t* const to = offsets_.as<int32_t>() + length_;
+    const int32_t moved = to[0] - offsets[0];
+    for (int32_t i = 1; i <= count; ++i) to[i] = offsets[i] + moved;
+  } else {
+    std::memcpy(values_.as<int64_t>() + length_, column.int64s() + from, static_cast<size_t>(count) * 8);
+  }
+  length_ += count;
 }
 
 void ColumnBuilder::Truncate(int32_t length) {

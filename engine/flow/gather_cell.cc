@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 #include <map>
 
 #include "engine/batch/column_builder.h"
@@ -96,32 +97,59 @@ Result<Progress> GatherCell::Pump() {
   return port_.order == OutputOrder::kInputOrder ? PumpInputOrder() : PumpByTime();
 }
 
+namespace {
+/// Which row of `parts`, end to end, comes next: in the order of their positions, equal ones in the order of the parts.
+/// Positions are small numbers, mostly each there once: then every row has a place of its own and nothing is sorted.
+std::vector<int32_t> OrderByPosition(const std::vector<Batch>& parts) {
+  uint32_t last = 0;
+  size_t count = 0;
+  for (const Batch& part : parts) {
+    for (int32_t row = 0; row < part.row_count(); ++row) last = std::max(last, part.position(row));
+    count += static_cast<size_t>(part.row_count());
+  }
+  std::vector<int32_t> places(size_t{last} + 1, -1);
+  std::vector<int32_t> order;
+  order.reserve(count);
+  int32_t at = 0;
+  bool once = true;
+  for (const Batch& part : parts)
+    for (int32_t row = 0; row < part.row_count(); ++row, ++at)
+      once = std::exchange(places[part.position(row)], at) < 0 && once;
+  if (once) {
+    for (const int32_t place : places)
+      if (place >= 0) order.push_back(place);
+    return order;
+  }
+  std::vector<uint32_t> positions;
+  positions.reserve(count);
+  for (const Batch& part : parts)
+    for (int32_t row = 0; row < part.row_count(); ++row) positions.push_back(part.position(row));
+  for (int32_t i = 0; i < static_cast<int32_t>(count); ++i) order.push_back(i);
+  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+    return positions[static_cast<size_t>(a)] < positions[static_cast<size_t>(b)];
+  });
+  return order;
+}
+}  // namespace
+
 Progress GatherCell::PumpInputOrder() {
   uint64_t complete = UINT64_MAX;
   for (const auto& lane : lanes_) complete = std::min(complete, lane->marked);
   if (IsPlanted(PlantedBug::kGatherBeforeMarks)) complete = lanes_[0]->marked;
   for (; next_sequence_ <= complete; ++next_sequence_) {
-    std::vector<std::pair<uint32_t, std::pair<size_t, int32_t>>> order;
     std::vector<Batch> parts;
     for (const auto& lane : lanes_) {
       const auto found = lane->by_sequence.find(next_sequence_);
       if (found == lane->by_sequence.end()) continue;
-      for (Batch& part : found->second) {
-        for (int32_t row = 0; row < part.row_count(); ++row)
-          order.emplace_back(part.position(row), std::pair(parts.size(), row));
-        parts.push_back(std::move(part));
-      }
+      std::move(found->second.begin(), found->second.end(), std::back_inserter(parts));
       lane->by_sequence.erase(found);
     }
-    if (order.empty()) continue;
-    std::sort(order.begin(), order.end());
+    if (parts.empty()) continue;
+    const std::vector<int32_t> order = OrderByPosition(parts);
     // One concatenation and one permutation: typed copies instead of a value at a time.
-    std::vector<int32_t> first_row(parts.size());
-    for (size_t p = 1; p < parts.size(); ++p) first_row[p] = first_row[p - 1] + parts[p - 1].row_count();
-    std::vector<int32_t> indices;
-    for (const auto& [position, at] : order) indices.push_back(first_row[at.first] + at.second);
-    const Batch all = ConcatBatches(parts);
-    const Batch ordered = all.Take(indices.data(), static_cast<int32_t>(indices.size()));
+    Batch ordered = ConcatBatches(parts);
+    if (!std::is_sorted(order.begin(), order.end()))
+      ordered = ordered.Take(order.data(), static_cast<int32_t>(order.size()));
     RowMeta meta = ordered.meta();
     meta.positions = {};
     outlets_.SendRows(0, 0, ordered.WithMeta(std::move(meta)), 0);
