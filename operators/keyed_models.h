@@ -67,8 +67,11 @@ class KeyedModels {
         sink.PutBytes(bytes);
       encoded_bytes = sink.size() - before;
     }
-    /// A model takes about what its bytes take.
+    /// Of a model that does not know, about what its bytes take.
     int64_t MemoryBytes() const {
+      if constexpr (requires { model->memory_bytes(); }) {
+        if (model) return static_cast<int64_t>(model->memory_bytes());
+      }
       return static_cast<int64_t>(model ? sizeof(Model) + encoded_bytes : bytes.capacity());
     }
     bool Decode(ByteSource& source, uint16_t) {

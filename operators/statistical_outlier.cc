@@ -4,14 +4,13 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
-#include <variant>
 
 #include "operators/binding.h"
 #include "operators/detector_columns.h"
 #include "operators/keyed_models.h"
-#include "operators/outlier/ewma_zscore.h"
-#include "operators/outlier/rolling_mad.h"
 #include "operators/outlier/tail_calibrator.h"
+#include "operators/outlier/value_transform.h"
+#include "operators/outlier_methods.h"
 
 namespace freshet {
 namespace {
@@ -24,7 +23,11 @@ constexpr int kCalibrationHistory = 1000;
 struct OutlierPlan {
   BoundExpr metric;
   std::string metric_name;
-  std::variant<EwmaZScoreOptions, RollingMadOptions> model;
+  std::optional<BoundExpr> of;
+  OutlierModelFactory make_model;
+  bool by_event_time = false;
+  std::optional<ValueTransformOptions> transform;
+  bool calibrate = true;
   std::optional<double> threshold;
   double max_p = 1e-3;
   std::optional<KeyCodec> key;
@@ -38,64 +41,73 @@ TailCalibratorOptions CalibratorOptions() {
   return options;
 }
 
+/// One key's: the method's model, with a transform in front of it and a calibration behind it.
 class Model {
  public:
-  explicit Model(const OutlierPlan& plan) : calibrator_(CalibratorOptions()) {
-    if (const auto* ewma = std::get_if<EwmaZScoreOptions>(&plan.model))
-      detector_.emplace<EwmaZScore>(*ewma);
-    else
-      detector_.emplace<RollingMad>(std::get<RollingMadOptions>(plan.model));
+  explicit Model(const OutlierPlan& plan) : model_(plan.make_model()) {
+    if (plan.transform) transform_ = std::make_unique<ValueTransform>(*plan.transform);
+    if (plan.calibrate) calibrator_ = std::make_unique<TailCalibrator>(CalibratorOptions());
   }
 
-  DetectorColumns::Row ScoreAndLearn(double x, const OutlierPlan& plan) {
-    OutlierVerdict verdict;
-    Visit([&](auto& detector) { verdict = detector.ScoreAndLearn(x); });
-    DetectorColumns::Row row;
-    row.score = verdict.score;
-    row.expected = verdict.expected;
-    row.lower = verdict.lower;
-    row.upper = verdict.upper;
-    if (!verdict.warm()) return row;
-    // The method's own tail until the scores' own past is long enough to speak for itself.
-    const std::optional<double> calibrated = calibrator_.PValueAndLearn(std::abs(verdict.score));
-    row.p_value = calibrated.value_or(verdict.p_value);
-    row.is_anomaly = plan.threshold ? std::abs(verdict.score) > *plan.threshold : *row.p_value < plan.max_p;
-    row.direction = x > verdict.expected ? 1 : x < verdict.expected ? -1 : 0;
-    if (row.is_anomaly || *row.p_value < 1e-2) {
-      char text[128];
-      std::snprintf(text, sizeof text, " %.4g against %.4g expected (%.4g to %.4g)", x, verdict.expected, verdict.lower,
-                    verdict.upper);
-      row.why = plan.metric_name + text;
-    }
+  DetectorColumns::Row ScoreAndLearn(const OutlierInput& in, const OutlierPlan& plan) {
+    OutlierInput scaled = in;
+    if (transform_) scaled.x = transform_->Forward(in.x);
+    const OutlierVerdict verdict = model_->ScoreAndLearn(scaled);
+    DetectorColumns::Row row = Tell(in, verdict, plan);
+    if (transform_) transform_->Learn(in.x);
     return row;
+  }
+
+  size_t memory_bytes() const {
+    return sizeof *this + model_->memory_bytes() + (transform_ ? sizeof *transform_ : 0) +
+           (calibrator_ ? calibrator_->memory_bytes() : 0);
   }
 
   void Encode(ByteSink& sink) const {
     sink.PutU8(kCodec);
-    if (const auto* ewma = std::get_if<EwmaZScore>(&detector_))
-      ewma->Encode(sink);
-    else
-      std::get<RollingMad>(detector_).Encode(sink);
-    calibrator_.Encode(sink);
+    model_->Encode(sink);
+    if (transform_) transform_->Encode(sink);
+    if (calibrator_) calibrator_->Encode(sink);
   }
   Status Decode(ByteSource& source) {
     if (source.GetU8() != kCodec) return Status::DataLoss("the model in the checkpoint has an unknown form");
-    Status status;
-    Visit([&](auto& detector) { status = detector.Decode(source); });
-    FRESHET_RETURN_IF_ERROR(std::move(status));
-    return calibrator_.Decode(source);
+    FRESHET_RETURN_IF_ERROR(model_->Decode(source));
+    if (transform_) FRESHET_RETURN_IF_ERROR(transform_->Decode(source));
+    return calibrator_ ? calibrator_->Decode(source) : Status::Ok();
   }
 
  private:
-  template <class F>
-  void Visit(F&& f) {
-    if (auto* ewma = std::get_if<EwmaZScore>(&detector_))
-      f(*ewma);
-    else
-      f(std::get<RollingMad>(detector_));
+  DetectorColumns::Row Tell(const OutlierInput& in, const OutlierVerdict& verdict, const OutlierPlan& plan) {
+    DetectorColumns::Row row;
+    row.score = verdict.score;
+    row.expected = Back(verdict.expected);
+    row.lower = Back(verdict.lower);
+    row.upper = Back(verdict.upper);
+    if (!verdict.warm()) return row;
+    // The method's own tail until the scores' own past is long enough to speak for itself.
+    if (calibrator_) row.p_value = calibrator_->PValueAndLearn(std::abs(verdict.score));
+    if (!row.p_value && !std::isnan(verdict.p_value)) row.p_value = verdict.p_value;
+    if (!row.p_value) return row;
+    row.is_anomaly = plan.threshold ? std::abs(verdict.score) > *plan.threshold : *row.p_value < plan.max_p;
+    row.direction = in.x > row.expected ? 1 : in.x < row.expected ? -1 : 0;
+    if (row.is_anomaly || *row.p_value < 1e-2) row.why = Why(in, row, plan);
+    return row;
   }
-  std::variant<std::monostate, EwmaZScore, RollingMad> detector_;
-  TailCalibrator calibrator_;
+
+  double Back(double y) const { return transform_ && !std::isnan(y) ? transform_->Back(y) : y; }
+
+  static std::string Why(const OutlierInput& in, const DetectorColumns::Row& row, const OutlierPlan& plan) {
+    char of[32] = "";
+    if (!std::isnan(in.of)) std::snprintf(of, sizeof of, " of %.6g", in.of);
+    char text[160];
+    std::snprintf(text, sizeof text, " %.4g%s against %.4g expected (%.4g to %.4g)", in.x, of, row.expected, row.lower,
+                  row.upper);
+    return plan.metric_name + text;
+  }
+
+  std::unique_ptr<OutlierModel> model_;
+  std::unique_ptr<ValueTransform> transform_;
+  std::unique_ptr<TailCalibrator> calibrator_;
 };
 
 class StatisticalOutlier final : public Operator {
@@ -108,12 +120,18 @@ class StatisticalOutlier final : public Operator {
   }
 
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
+    if (plan_->by_event_time && !in.has_times()) return Status::Internal("`statistical_outlier` got rows without time");
     const Column metric = plan_->metric.Evaluate(in, &counters_->nulled);
+    std::optional<Column> of;
+    if (plan_->of) of = plan_->of->Evaluate(in, &counters_->nulled);
     FRESHET_RETURN_IF_ERROR(models_.StartBatch(in));
     DetectorColumns columns(kColumns, in.row_count());
     for (int32_t row = 0; row < in.row_count(); ++row) {
+      OutlierInput input(NumberAt(metric, row));
+      if (plan_->by_event_time) input.time = in.time(row);
+      if (of) input.of = NumberAt(*of, row);
       FRESHET_ASSIGN_OR_RETURN(Model* const model, models_.At(row));
-      columns.Add(model->ScoreAndLearn(NumberAt(metric, row), *plan_));
+      columns.Add(model->ScoreAndLearn(input, *plan_));
     }
     out.Emit(in.WithAppended(plan_->output, columns.Finish()));
     return Status::Ok();
@@ -127,44 +145,50 @@ class StatisticalOutlier final : public Operator {
   NodeCounters* counters_ = nullptr;
 };
 
+/// Reads `transform` and `kind` into the plan.
+bool ReadTransform(const OptionsNode& options, const BindContext& bind, OutlierPlan* plan) {
+  ValueTransformOptions transform;
+  const std::string name = options.GetString("transform"), kind = options.GetString("kind");
+  for (size_t i = 0; i < std::size(kTransformNames); ++i)
+    if (name == kTransformNames[i]) transform.transform = static_cast<Transform>(i);
+  for (size_t i = 0; i < std::size(kMetricKindNames); ++i)
+    if (kind == kMetricKindNames[i]) transform.kind = static_cast<MetricKind>(i);
+  if (options.Has("kind") && transform.transform != Transform::kAuto) {
+    bind.diagnostics->Error("FR3541", options.span("kind"),
+                            "`kind` says what `transform: auto` is to do; it has no effect here",
+                            "add `transform: auto`");
+    return false;
+  }
+  if (transform.transform != Transform::kNone) plan->transform = transform;
+  return true;
+}
+
 std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext& bind) {
   const Schema* input = CommonInput(bind);
   if (input == nullptr) return std::nullopt;
   auto plan = std::make_shared<OutlierPlan>();
   const auto text = options.FindExpr("metric");
   const auto metric = text ? BindNumber(*text, *input, bind, "FR3505", "`metric`") : std::nullopt;
+  const auto of_text = options.FindExpr("of");
+  if (of_text) plan->of = BindNumber(*of_text, *input, bind, "FR3505", "`of`");
   const auto key = FindKey(*input, options, "key", bind.diagnostics);
   const auto schema = DetectorSchema(options, bind, *input, kColumns);
-  if (!metric || !key || !schema) return std::nullopt;
+  const auto chosen = ChooseOutlierMethod(options, bind);
+  if (!ReadTransform(options, bind, plan.get()) || !metric || (of_text && !plan->of) || !key || !schema || !chosen)
+    return std::nullopt;
+  const OutlierMethod& method = *chosen->method;
   plan->metric = *metric;
   plan->metric_name = metric->ToString();
   plan->output = std::make_shared<const Schema>(*schema);
   plan->max_p = options.GetFloat("max_p");
   plan->threshold = options.FindFloat("threshold");
-  const bool mad = options.GetString("method") == "mad";
-  Status valid;
-  if (mad) {
-    RollingMadOptions o;
-    o.window = static_cast<int>(options.GetInt("window"));
-    if (plan->threshold) o.threshold = *plan->threshold;
-    o.warmup = std::min(o.warmup, o.window);
-    valid = RollingMad::Validate(o);
-    plan->model = o;
-    plan->fingerprint = "mad window " + std::to_string(o.window);
-  } else {
-    EwmaZScoreOptions o;
-    o.alpha = options.GetFloat("alpha");
-    if (plan->threshold) o.threshold = *plan->threshold;
-    valid = EwmaZScore::Validate(o);
-    plan->model = o;
-    char text[48];
-    std::snprintf(text, sizeof text, "ewma_zscore alpha %.6g", o.alpha);
-    plan->fingerprint = text;
-  }
-  if (!valid.ok()) {
-    bind.diagnostics->Error("FR3504", bind.node_span, valid.message());
-    return std::nullopt;
-  }
+  plan->make_model = chosen->bound.make;
+  plan->calibrate = options.Has("calibrate") ? options.GetBool("calibrate") : method.calibrated;
+  plan->by_event_time = method.by_event_time || (plan->transform && plan->transform->transform == Transform::kDiff);
+  plan->fingerprint = chosen->bound.fingerprint;
+  if (plan->transform) plan->fingerprint += " on " + options.GetString("transform") + " " + options.GetString("kind");
+  if (!plan->calibrate) plan->fingerprint += " uncalibrated";
+  if (plan->of) plan->fingerprint += " of " + plan->of->ToString();
   plan->fingerprint += ": " + plan->metric_name;
   BoundOperator bound;
   if (!key->empty()) {
@@ -172,11 +196,39 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
     bound.key = *key;
   }
   bound.outputs = {{"", plan->output, OutputOrder::kInputOrder, {}}};
+  if (plan->by_event_time) {
+    bound.outputs.push_back({"late", LateSchema(*input), OutputOrder::kInputOrder, {}});
+    bound.input_order = InputOrder::kByEventTime;
+  }
   AddColumnsRead(plan->metric, *input, &bound.columns_read);
+  if (plan->of) AddColumnsRead(*plan->of, *input, &bound.columns_read);
   for (const int c : *key) AddName(input->field(c).name, &bound.columns_read);
-  bound.explain = {{"metric", plan->metric_name}, {"method", mad ? "mad" : "ewma_zscore"}};
+  bound.explain = {{"metric", plan->metric_name}, {"method", method.name}};
+  if (plan->of) bound.explain.emplace_back("of", plan->of->ToString());
+  if (plan->transform) bound.explain.emplace_back("transform", options.GetString("transform"));
   bound.instantiate = [plan] { return std::make_unique<StatisticalOutlier>(plan); };
   return bound;
+}
+
+std::string Doc() {
+  std::string doc =
+      "Adds expected, lower, upper, score (signed, in standard deviations or robust ones), p_value, is_anomaly, "
+      "severity, why and direction (up, down).\n"
+      "Each value is scored with the model from before it, then learned; a value beyond the band enters as the band's "
+      "edge, so that a spike does not\n"
+      "widen its own band, until enough of them running show that the level has changed. p_value is the method's own "
+      "tail at first; with `calibrate`\n"
+      "it comes from the key's own scores once there are 200. is_anomaly is p_value < max_p, or |score| > threshold "
+      "where `threshold` is set.\n"
+      "transform brings the metric to a scale where equal steps mean equally much; expected, lower and upper are in "
+      "the "
+      "metric's own unit again.\n"
+      "auto: by `kind`: counts by Anscombe's root, latencies by logarithm, ratios and levels as they are; kind auto "
+      "looks at the first 50 values.\n"
+      "Memory per key: some 250 bytes, 16 for each value of `window`, and with `calibrate` 8 KB.\n"
+      "Methods, and what for:\n";
+  for (const OutlierMethod& m : OutlierMethods()) doc += "  " + std::string(m.name) + ": " + m.summary + "\n";
+  return doc;
 }
 
 }  // namespace
@@ -186,36 +238,29 @@ NodeDescriptor StatisticalOutlierDescriptor() {
   d.type = "statistical_outlier";
   d.kind = NodeKind::kOperator;
   d.summary = "Says how far a number is from what its key has shown before";
-  d.doc =
-      "Adds expected, lower, upper, score (signed, in standard deviations or robust ones), p_value, is_anomaly, "
-      "severity, why and direction (up, down).\n"
-      "Each value is scored with the model from before it, then learned; a value beyond the band enters as the band's "
-      "edge, so that a spike does not\n"
-      "widen its own band. p_value is the method's own tail (Student's t) at first, and calibrated on the key's own "
-      "scores once there are 200.\n"
-      "is_anomaly is p_value < max_p, or |score| > threshold where `threshold` is set.\n"
-      "ewma_zscore: exponentially weighted mean and variance, warm after 3 / alpha values. mad: median and median "
-      "absolute deviation of the last\n"
-      "`window` values, warm after 20; prefer it for heavy tails. Transform counts first, as in `metric: "
-      "log1p(views)`.";
+  d.doc = Doc();
   d.example =
-      "slow:\n  type: statistical_outlier\n  inputs: [per_minute]\n  metric: log1p(latency_ms)\n  method: mad\n  key: "
-      "[host]\n";
+      "slow:\n  type: statistical_outlier\n  inputs: [per_minute]\n  metric: latency_ms\n  method: mad\n  transform: "
+      "log1p\n  key: [host]\n";
   d.inputs_max = 64;
+  d.output_names = {"late"};
   d.options.push_back(DetectorOption("metric", OptionKind::kExpr, "The number to watch."));
   d.options.back().required = true;
   d.options.push_back(DetectorOption("method", OptionKind::kEnum, "How the expectation is made.", "ewma_zscore"));
-  d.options.back().enum_values = {"ewma_zscore", "mad"};
+  for (const OutlierMethod& m : OutlierMethods()) d.options.back().enum_values.push_back(m.name);
+  d.options.push_back(DetectorOption("of", OptionKind::kExpr,
+                                     "beta_binomial: how many each ratio is of. poisson, negbin: the exposure in which "
+                                     "a count was made, such as hours."));
+  for (OptionSpec& spec : OutlierMethodOptions()) d.options.push_back(std::move(spec));
   d.options.push_back(
-      DetectorOption("threshold", OptionKind::kFloat,
-                     "Anomaly when |score| is above this, instead of by max_p; also the band's half width."));
-  d.options.back().min = 1e-6;
-  d.options.push_back(DetectorOption("alpha", OptionKind::kFloat, "ewma_zscore: weight of the newest value.", "0.05"));
-  d.options.back().min = 1e-6;
-  d.options.back().max = 0.5;
-  d.options.push_back(DetectorOption("window", OptionKind::kInt, "mad: values remembered.", "101"));
-  d.options.back().min = 5;
-  d.options.back().max = 65535;
+      DetectorOption("transform", OptionKind::kEnum, "On which scale the method looks at the metric.", "none"));
+  d.options.back().enum_values.assign(std::begin(kTransformNames), std::end(kTransformNames));
+  d.options.push_back(DetectorOption("kind", OptionKind::kEnum, "transform auto: what the metric is.", "auto"));
+  d.options.back().enum_values.assign(std::begin(kMetricKindNames), std::end(kMetricKindNames));
+  d.options.push_back(DetectorOption(
+      "calibrate", OptionKind::kBool,
+      "Take p_value from the key's own scores, 8 KB a key. Default true; for counts and ratios, whose tail is exact, "
+      "false."));
   AddDetectorOptions(&d);
   d.make_operator = Make;
   return d;

@@ -9,8 +9,8 @@ packages=(
   # data flow, state, parsing
   libtbb-dev libconcurrentqueue-dev librocksdb-dev libsimdjson-dev libyaml-cpp-dev libxsimd-dev libfast-float-dev
   libre2-dev libxxhash-dev zlib1g-dev libzstd-dev
-  # time zones, network, program
-  libhowardhinnant-date-dev tzdata libcurl4-openssl-dev ca-certificates libcpp-httplib-dev
+  # time zones, special functions, network, program
+  libhowardhinnant-date-dev tzdata libboost1.74-dev libcurl4-openssl-dev ca-certificates libcpp-httplib-dev
   libspdlog-dev libfmt-dev libcli11-dev
   # tests and benchmarks
   doctest-dev libbenchmark-dev

@@ -4,7 +4,7 @@
 #include <map>
 
 #include "engine/base/bytes.h"
-#include "operators/anomaly/metric_kind.h"
+#include "operators/outlier/metric_kind.h"
 #include "operators/outlier/sorted_window.h"
 
 namespace freshet {

@@ -8,9 +8,9 @@
 #include "engine/base/bytes.h"
 #include "engine/base/status.h"
 #include "engine/base/time.h"
-#include "operators/anomaly/metric_kind.h"
 #include "operators/anomaly/nearest_gap.h"
 #include "operators/anomaly/pattern_distance.h"
+#include "operators/outlier/metric_kind.h"
 #include "operators/outlier/tail_calibrator.h"
 
 namespace freshet {

@@ -23,7 +23,8 @@ double EwmaZScore::Stddev() const {
   return std::max({std::sqrt(variance_), options_.stddev_floor, kRelativeFloor * std::abs(mean_), kAbsoluteFloor});
 }
 
-OutlierVerdict EwmaZScore::Score(double x) const {
+OutlierVerdict EwmaZScore::Score(const OutlierInput& in) const {
+  const double x = in.x;
   OutlierVerdict verdict;
   if (!ready() || std::isnan(x)) return verdict;
   const double stddev = Stddev();
@@ -37,23 +38,9 @@ OutlierVerdict EwmaZScore::Score(double x) const {
   return verdict;
 }
 
-void EwmaZScore::Learn(double x) {
-  if (!std::isfinite(x)) return;
-  double d = x - mean_;
-  if (ready()) {
-    const double edge = options_.threshold * Stddev();
-    if (std::abs(d) <= edge) {
-      outside_run_ = 0;
-    } else {
-      const int side = d > 0 ? 1 : -1;
-      outside_run_ = outside_run_ * side > 0 ? outside_run_ + side : side;
-      if (std::abs(outside_run_) <= 1 / options_.alpha) {
-        d = side * edge;
-      } else {
-        outside_run_ = side * static_cast<int32_t>(1 / options_.alpha);  // stays open, cannot overflow
-      }
-    }
-  }
+void EwmaZScore::Learn(const OutlierInput& in, const OutlierVerdict& before) {
+  if (!std::isfinite(in.x)) return;
+  const double d = outside_.Admit(in.x, before, static_cast<int32_t>(1 / options_.alpha)) - mean_;
   ++count_;
   const double a = std::max(options_.alpha, 1 / static_cast<double>(count_));
   mean_ += a * d;
@@ -65,7 +52,7 @@ void EwmaZScore::Encode(ByteSink& sink) const {
   sink.PutI64(count_);
   sink.PutF64(mean_);
   sink.PutF64(variance_);
-  sink.PutU32(static_cast<uint32_t>(outside_run_));
+  sink.PutU32(outside_.Encoded());
 }
 
 Status EwmaZScore::Decode(ByteSource& source) {
@@ -73,7 +60,7 @@ Status EwmaZScore::Decode(ByteSource& source) {
   count_ = source.GetI64();
   mean_ = source.GetF64();
   variance_ = source.GetF64();
-  outside_run_ = static_cast<int32_t>(source.GetU32());
+  outside_.SetEncoded(source.GetU32());
   return source.ok() ? Status::Ok() : Status::DataLoss("ewma_zscore: the snapshot is torn");
 }
 

@@ -2,9 +2,8 @@
 
 #include <cstdint>
 
-#include "engine/base/bytes.h"
-#include "engine/base/status.h"
-#include "operators/outlier/outlier_verdict.h"
+#include "operators/outlier/outlier_model.h"
+#include "operators/outlier/outside_run.h"
 
 namespace freshet {
 
@@ -24,25 +23,20 @@ struct EwmaZScoreOptions {
 /// p_value is Student's t tail with the model's effective sample size, (2 - alpha) / alpha, as degrees of freedom: a
 /// normal tail would alarm three times too often at 1e-4. It needs no history, so it exists as soon as the score does;
 /// for noise that is not normal feed |score| to a TailCalibrator and prefer its p-value once it is warm.
-/// NaN is missing: no verdict, nothing learned. An infinity scores kOutlierScoreMax and is not learned.
-/// A plain value of 48 bytes of state; not thread-safe.
-class EwmaZScore {
+/// Memory: 64 bytes a key.
+class EwmaZScore final : public OutlierModel {
  public:
   static Status Validate(const EwmaZScoreOptions& options);
   /// REQUIRES: Validate(options).ok().
   explicit EwmaZScore(const EwmaZScoreOptions& options = {}) : options_(options) {}
 
   bool ready() const { return static_cast<double>(count_) >= 3 / options_.alpha; }
-  OutlierVerdict Score(double x) const;
-  void Learn(double x);
-  OutlierVerdict ScoreAndLearn(double x) {
-    const OutlierVerdict verdict = Score(x);
-    Learn(x);
-    return verdict;
-  }
-
-  void Encode(ByteSink& sink) const;
-  Status Decode(ByteSource& source);
+  using OutlierModel::Learn;
+  OutlierVerdict Score(const OutlierInput& in) const override;
+  void Learn(const OutlierInput& in, const OutlierVerdict& before) override;
+  size_t memory_bytes() const override { return sizeof *this; }
+  void Encode(ByteSink& sink) const override;
+  Status Decode(ByteSource& source) override;
 
  private:
   double Stddev() const;
@@ -51,7 +45,7 @@ class EwmaZScore {
   int64_t count_ = 0;
   double mean_ = 0;
   double variance_ = 0;
-  int32_t outside_run_ = 0;  // signed by side
+  OutsideRun outside_;
 };
 
 }  // namespace freshet

@@ -10,7 +10,7 @@ namespace freshet {
 struct OutlierVerdict {
   static constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
   double score = kNone;    ///< signed, in the method's own unit (standard deviations); at most kOutlierScoreMax
-  double p_value = kNone;  ///< two-sided, under the method's own model of noise
+  double p_value = kNone;  ///< two-sided, under the method's own model of noise; NaN where it has none
   double expected = kNone;
   double lower = kNone;  ///< expected - threshold units
   double upper = kNone;  ///< expected + threshold units

@@ -21,6 +21,7 @@ class SortedWindow {
   explicit SortedWindow(size_t size_max) : size_max_(size_max) {}
 
   size_t size() const { return sorted_.size(); }
+  size_t size_max() const { return size_max_; }
   bool full() const { return size() == size_max_; }
   /// i-th smallest.
   T operator[](size_t i) const { return sorted_[i]; }

@@ -24,12 +24,20 @@ struct Variant {
   const char* name;
   NodeDescriptor (*descriptor)();
   const char* yaml;
+  size_t warm = 60;  ///< rows with a value before the first verdict
 };
 const Variant kVariants[] = {
     {"rolling", IsolationForestDescriptor, "features: [a, b]\ntrees: 16\nwindow: 256\n"},
     {"online", IsolationForestDescriptor, "features: [a, b]\nvariant: online\ntrees: 8\nwindow: 256\n"},
     {"ewma", StatisticalOutlierDescriptor, "metric: a\n"},
-    {"mad", StatisticalOutlierDescriptor, "metric: a\nmethod: mad\n"},
+    {"mad", StatisticalOutlierDescriptor, "metric: a\nmethod: mad\n", 20},
+    {"hampel", StatisticalOutlierDescriptor, "metric: a\nmethod: hampel\n", 10},
+    {"iqr", StatisticalOutlierDescriptor, "metric: a\nmethod: iqr\nadjust_skew: true\n", 20},
+    {"poisson", StatisticalOutlierDescriptor, "metric: round(a)\nmethod: poisson\n", 10},
+    {"negbin", StatisticalOutlierDescriptor, "metric: round(a)\nmethod: negbin\n", 50},
+    {"ratio", StatisticalOutlierDescriptor, "metric: a / 1000\nof: 1000\nmethod: beta_binomial\n", 20},
+    {"auto mad", StatisticalOutlierDescriptor, "metric: a\nmethod: mad\ntransform: auto\n"},
+    {"diff", StatisticalOutlierDescriptor, "metric: a\ntransform: diff\n"},
     {"anomaly", AnomalyDescriptor, "metric: a\nseason: none\n"},
     {"anomaly of two", AnomalyDescriptor, "metric: [a, b]\nseason: none\n"},
 };
@@ -177,7 +185,7 @@ TEST_CASE("Detector_UntilWarm_NothingIsSaid") {
   for (const Variant& v : kVariants) {
     INFO(std::string(v.name));
     const std::vector<std::string> out = Run(BoundNode(v.descriptor(), v.yaml, kSchema), rows, 120);
-    for (size_t i = 0; i < (v.name == std::string("mad") ? 20 : 60); ++i) {
+    for (size_t i = 0; i < v.warm; ++i) {
       CAPTURE(i);
       for (const char* name : {"score", "p_value", "severity", "why"}) CHECK(Cell(out[i], name) == "null");
       CHECK(Cell(out[i], "is_anomaly") == "false");
@@ -215,10 +223,12 @@ TEST_CASE("Detector_Oddities_AreFoundAndExplained") {
         CHECK((why.find("a = 4") != std::string::npos || why.find("a = 5") != std::string::npos));
         CHECK(why.find("%)") != std::string::npos);
       } else {
-        CHECK((why.find("a 4") == 0 || why.find("a 5") == 0 || why.find("b 900") == 0));
+        const std::string value = why.substr(0, why.find(" against"));
+        CHECK((value.find(" 4") != std::string::npos || value.find(" 5") != std::string::npos || value == "b 900" ||
+               value.starts_with("a / 1000 0.0")));
         CHECK(why.find(" expected (") != std::string::npos);
         CHECK(Cell(out[i], "direction") == "up");
-        CHECK(std::stod(Cell(out[i], "upper")) < *a);
+        CHECK(std::stod(Cell(out[i], "upper")) < (v.name == std::string("ratio") ? *a / 1000 : *a));
         CHECK(std::stod(Cell(out[i], "lower")) < std::stod(Cell(out[i], "expected")));
       }
     }
@@ -305,6 +315,36 @@ TEST_CASE("Outlier_MetricIsAnExpression_IsNamedInWhy") {
   CHECK(Cell(out.back(), "direction") == "up");
 }
 
+TEST_CASE("Outlier_Transform_BandsComeInTheMetricsOwnUnit") {
+  std::vector<TestRow> rows = Noise(12, 400, 1);
+  rows.back().cells[1] = 10.0;
+  for (const char* transform : {"none", "log1p", "anscombe"}) {
+    INFO(std::string(transform));
+    const std::vector<std::string> out =
+        Run(BoundNode(StatisticalOutlierDescriptor(),
+                      std::string("metric: a\nmethod: mad\ncalibrate: false\ntransform: ") + transform, kSchema),
+            rows, 400);
+    CHECK(std::stod(Cell(out.back(), "expected")) == doctest::Approx(10).epsilon(0.05));
+    CHECK(std::stod(Cell(out.back(), "lower")) == doctest::Approx(6.5).epsilon(0.2));
+    CHECK(std::stod(Cell(out.back(), "upper")) == doctest::Approx(13.5).epsilon(0.2));
+  }
+}
+
+TEST_CASE("Outlier_Calibrate_DecidesWherePComesFromAndWhatAKeyCosts") {
+  const std::vector<TestRow> rows = Noise(13, 3000, 1);
+  size_t bytes[2] = {};
+  for (const bool calibrate : {false, true}) {
+    const BoundNode node(StatisticalOutlierDescriptor(),
+                         std::string("metric: a\nkey: [host]\ncalibrate: ") + (calibrate ? "true" : "false"), kSchema);
+    HarnessCheckpoint checkpoint;
+    Run(node, rows, 3000, false, &checkpoint);
+    REQUIRE(checkpoint.rows.size() == 1);
+    bytes[calibrate ? 1 : 0] = checkpoint.rows.begin()->second.value.size();
+  }
+  CHECK(bytes[0] < 64);
+  CHECK(bytes[1] > 4000);
+}
+
 TEST_CASE("Detector_As_PrefixesAllColumns") {
   for (const Variant& v : kVariants) {
     INFO(std::string(v.name));
@@ -352,6 +392,16 @@ TEST_CASE("Detector_Mistakes_AreReported") {
   CHECK(Faults(StatisticalOutlierDescriptor(), "metric: host\n").find("FR3505") != std::string::npos);
   CHECK(Faults(StatisticalOutlierDescriptor(), "method: mad\n").find("FR2006") != std::string::npos);
   CHECK(Faults(StatisticalOutlierDescriptor(), "metric: a\nalpha: 0.9\n").find("FR2004") != std::string::npos);
+  const auto fault = [](const char* yaml) { return Faults(StatisticalOutlierDescriptor(), yaml); };
+  CHECK(fault("metric: a\nmethod: mad\nalpha: 0.1\n").find("FR3541") != std::string::npos);
+  CHECK(fault("metric: a\nmethod: mad\nalpha: 0.1\n").find("ewma_zscore, poisson") != std::string::npos);
+  CHECK(fault("metric: a\nof: b\n").find("FR3541") != std::string::npos);
+  CHECK(fault("metric: a\nmethod: poisson\ntransform: log1p\n").find("FR3541") != std::string::npos);
+  CHECK(fault("metric: a\nkind: count\n").find("FR3541") != std::string::npos);
+  CHECK(fault("metric: a\nmethod: beta_binomial\n").find("FR3542") != std::string::npos);
+  CHECK(fault("metric: a\nmethod: beta_binomial\nof: host\n").find("FR3505") != std::string::npos);
+  CHECK(fault("metric: a\nmethod: hampel\nwindow: 4\n").find("FR2004") != std::string::npos);
+  CHECK(fault("metric: a\nmethod: iqr\nwindow: 6\n").find("FR3504") != std::string::npos);
   CHECK(Faults(StatisticalOutlierDescriptor(), "metric: a\nkey: [hots]\n").find("FR3202") != std::string::npos);
 }
 

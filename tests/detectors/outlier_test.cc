@@ -12,29 +12,15 @@
 #include "operators/outlier/severity.h"
 #include "operators/outlier/sorted_window.h"
 #include "operators/outlier/tail_calibrator.h"
+#include "tests/detectors/outlier_support.h"
 
 namespace freshet {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-/// Kolmogorov–Smirnov distance to uniform.
-double DistanceToUniform(std::vector<double> p) {
-  std::sort(p.begin(), p.end());
-  double distance = 0;
-  for (size_t i = 0; i < p.size(); ++i) {
-    const double n = static_cast<double>(p.size());
-    distance = std::max(
-        {distance, std::abs(p[i] - static_cast<double>(i) / n), std::abs(p[i] - static_cast<double>(i + 1) / n)});
-  }
-  return distance;
-}
-
-double ShareBelow(const std::vector<double>& p, double bound) {
-  return static_cast<double>(std::count_if(p.begin(), p.end(), [&](double v) { return v < bound; })) /
-         static_cast<double>(p.size());
-}
+using testing::DistanceToUniform;
+using testing::kInfinity;
+using testing::kNan;
+using testing::ShareBelow;
 
 double Median(std::vector<double> v) {
   std::sort(v.begin(), v.end());

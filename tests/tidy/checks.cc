@@ -81,6 +81,7 @@ const std::vector<Library>& Libraries() {
       {"fast_float/", {"engine/base/", "engine/batch/", "engine/expr/", "connectors/format/"}},
       {"re2/", {"engine/expr/"}, true},
       {"CLI/", {"engine/cli/"}, true},
+      {"boost/math/", {"operators/outlier/"}, true},
   };
   return libraries;
 }
