@@ -195,7 +195,7 @@ class Binder {
                               "`" + name.value + "` revises its results, and `" + node->id + "` " +
                                   (by_time ? "takes none that comes late: revisions go to its `late` output"
                                            : "takes each revision for one more row"),
-                              "leave `allowed_lateness` at 0s where the results are made");
+                              "leave `allowed_lateness` and `emit_every` out where the results are made");
       } else if (!port.schema->Find("revision") || !port.schema->Find("op")) {
         diagnostics_->Error(
             "FR2115", name.span,

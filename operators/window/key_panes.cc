@@ -6,10 +6,10 @@
 
 namespace freshet {
 
-CellPool::CellPool(const AggregatePlan& plan, const SliceAssigner& assigner, Duration allowed_lateness)
+CellPool::CellPool(const AggregatePlan& plan, const SliceAssigner& assigner, const RevisionPlan& revisions)
     : plan_(plan),
       assigner_(assigner),
-      allowed_lateness_(allowed_lateness.us),
+      revisions_(revisions),
       stride_((plan.cell_bytes + kCellAlignment - 1) / kCellAlignment * kCellAlignment) {}
 
 CellPool::~CellPool() {
@@ -153,7 +153,7 @@ int64_t KeyPanes::NextMoment(bool expire) const {
   int64_t moment = kNone;
   for (const SliceCell* c = cells; c != nullptr; c = c->next) moment = std::min(moment, MomentOf(*c));
   if (left == nullptr) return moment;
-  if (expire) moment = std::min(moment, left->windows.front().end + pool->allowed_lateness() - 1);
+  if (expire) moment = std::min(moment, left->windows.front().end + pool->revisions().keep_us - 1);
   for (const LeftWindow& w : left->windows)
     if (w.reopened) moment = std::min(moment, w.end - 1);
   return moment;
@@ -164,7 +164,8 @@ void KeyPanes::WindowsAt(int64_t moment, std::vector<int64_t>* ends) const {
   ends->clear();
   for (const SliceCell* c = cells; c != nullptr; c = c->next) {
     if (c->pending() && c->since <= moment) {
-      const int64_t last = std::min(c->last_end, moment);
+      // Late rows for windows that are over; with early results any row for all its windows.
+      const int64_t last = pool->revisions().early_us > 0 ? c->last_end : std::min(c->last_end, moment);
       for (int64_t end = gone_end >= c->first_end ? gone_end + slide : c->first_end; end <= last; end += slide)
         ends->push_back(end);
     }
@@ -178,9 +179,10 @@ void KeyPanes::WindowsAt(int64_t moment, std::vector<int64_t>* ends) const {
   ends->erase(std::unique(ends->begin(), ends->end()), ends->end());
 }
 
-int64_t KeyPanes::Leave(int64_t end, bool keep) {
+int64_t KeyPanes::Leave(int64_t end, int64_t moment, bool keep) {
+  const bool early = moment < end - 1;
   if (LeftWindow* w = FindLeft(end)) {
-    w->reopened = false;
+    w->reopened = early;
     return ++w->revision;
   }
   if (!keep) {
@@ -190,22 +192,22 @@ int64_t KeyPanes::Leave(int64_t end, bool keep) {
   if (left == nullptr) left = std::make_unique<Tail>();
   const auto at = std::lower_bound(left->windows.begin(), left->windows.end(), end,
                                    [](const LeftWindow& w, int64_t e) { return w.end < e; });
-  left->windows.insert(at, {end, 0, false});
+  left->windows.insert(at, {end, 0, early});
   return 0;
 }
 
 void KeyPanes::Settle(int64_t moment, bool expire) {
-  const int64_t allowed = pool->allowed_lateness();
+  const int64_t keep_us = pool->revisions().keep_us;
   if (left != nullptr && expire) {
     auto& windows = left->windows;
     size_t over = 0;
-    while (over < windows.size() && windows[over].end + allowed - 1 <= moment) ++over;
+    while (over < windows.size() && windows[over].end + keep_us - 1 <= moment) ++over;
     if (over > 0) gone_end = std::max(gone_end, windows[over - 1].end);
     windows.erase(windows.begin(), windows.begin() + static_cast<std::ptrdiff_t>(over));
     if (windows.empty()) left.reset();
   }
   // Without revisions, what has left by the end of the input needs no cells any more.
-  const int64_t needless = allowed == 0 ? std::max(gone_end, moment + 1) : gone_end;
+  const int64_t needless = !pool->revisions().revises ? std::max(gone_end, moment + 1) : gone_end;
   std::vector<SliceCell*> settled;
   for (SliceCell** at = &cells; *at != nullptr;) {
     SliceCell* cell = *at;

@@ -20,6 +20,8 @@ namespace freshet {
 /// With `allowed_lateness`, rows that come after a window's end by their own watermark wait in a cell per row watermark
 /// (`since`) until the results up to that moment have left; then the cell is settled, that is merged with the others
 /// of its slice.
+///
+/// With early results every row waits like that, until the next of their moments.
 struct SliceCell {
   static constexpr int64_t kSettled = std::numeric_limits<int64_t>::min();
 
@@ -34,10 +36,17 @@ struct SliceCell {
   const std::byte* bytes() const { return reinterpret_cast<const std::byte*>(this); }
 };
 
+/// Whether the windows of a node give more than one result, and when.
+struct RevisionPlan {
+  bool revises = false;  ///< results carry `revision` and `op`
+  int64_t early_us = 0;  ///< results before a window's end leave at multiples of this; 0: none
+  int64_t keep_us = 0;   ///< how long after its end a window is kept: its allowed lateness, up to the next such moment
+};
+
 /// Memory of the cells of one operator: slabs, recycled, nothing allocated per row. Owns all cells. One thread.
 class CellPool {
  public:
-  CellPool(const AggregatePlan& plan, const SliceAssigner& assigner, Duration allowed_lateness);
+  CellPool(const AggregatePlan& plan, const SliceAssigner& assigner, const RevisionPlan& revisions = {});
   ~CellPool();
   CellPool(const CellPool&) = delete;
   CellPool& operator=(const CellPool&) = delete;
@@ -49,7 +58,7 @@ class CellPool {
   void EncodeStates(const SliceCell* cell, ByteSink& sink) const;
   bool DecodeStates(SliceCell* cell, ByteSource& source) const;
   const SliceAssigner& assigner() const { return assigner_; }
-  int64_t allowed_lateness() const { return allowed_lateness_; }
+  const RevisionPlan& revisions() const { return revisions_; }
   /// Of the cells in use.
   int64_t live_bytes() const { return live_count_ * static_cast<int64_t>(stride_); }
 
@@ -58,26 +67,28 @@ class CellPool {
   static constexpr size_t kCellAlignment = 64;
   const AggregatePlan& plan_;
   const SliceAssigner assigner_;
-  const int64_t allowed_lateness_;
+  const RevisionPlan revisions_;
   size_t stride_;
   std::vector<std::byte*> slabs_;
   SliceCell* free_ = nullptr;
   int64_t live_count_ = 0;
 };
 
-/// A window of one key whose result has left and which may still be heard of: until its allowed lateness has passed,
-/// or because it was the end of the input that closed it, not time (SEMANTICS.md §3.2).
+/// A window of one key of which a result has left and which may still be heard of: until its allowed lateness has
+/// passed, because it was the end of the input that closed it, not time (SEMANTICS.md §3.2), or because the result was
+/// an early one.
 struct LeftWindow {
   int64_t end = 0;
   int64_t revision = 0;   ///< of the last result
-  bool reopened = false;  ///< rows on time for it came after the end of the input that closed it
+  bool reopened = false;  ///< its end gives one more: so far results were early, or made by the end of the input
 };
 
 /// All panes of one key that are not over for good: the value of the window's table. Cells are listed newest slice
 /// first.
 ///
 /// Results leave at *moments*: the first one of a window at `end` - 1 µs; a revision at the row watermark of the late
-/// rows it is for. A moment is due when the watermark has passed it.
+/// rows it is for; with early results all but a window's last at multiples of their step, - 1 µs. A moment is due when
+/// the watermark has passed it.
 struct KeyPanes {
   static constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
 
@@ -107,8 +118,8 @@ struct KeyPanes {
   int64_t MomentOf(const SliceCell& cell) const;
   /// Ends of the windows that have a result at `moment`, ascending.
   void WindowsAt(int64_t moment, std::vector<int64_t>* ends) const;
-  /// Notes that a result left. Returns its revision. `keep`: the window may be heard of again.
-  int64_t Leave(int64_t end, bool keep);
+  /// Notes that a result left at `moment`. Returns its revision. `keep`: the window may be heard of again.
+  int64_t Leave(int64_t end, int64_t moment, bool keep);
   /// Settles cells up to `moment`, forgets windows whose lateness has passed by then (with `expire`) and frees cells
   /// that no later result needs.
   void Settle(int64_t moment, bool expire);

@@ -49,7 +49,7 @@ bool OrderedPanes::Load() {
 }
 
 OrderedWindow::OrderedWindow(OrderedWindowPlan plan)
-    : plan_(std::move(plan)), pool_(plan_.window->aggregates, plan_.window->assigner, Duration{}) {}
+    : plan_(std::move(plan)), pool_(plan_.window->aggregates, plan_.window->assigner) {}
 
 Status OrderedWindow::Open(OpenContext& ctx) {
   counters_ = &ctx.counters();

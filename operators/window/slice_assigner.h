@@ -12,6 +12,8 @@ namespace freshet {
 /// counted from 1970; slices end only where a window starts or ends, so there are at most two per slide (the paired
 /// windows of Krishnamurthy et al., SIGMOD 2006), fewer than the greatest common divisor of size and slide would give.
 /// All times in microseconds. Times beyond 73,000 years from 1970 are taken as that. A pure value.
+///
+/// The global window is one slice of all time; it ends with the year 9999.
 class SliceAssigner {
  public:
   struct Slice {
@@ -32,7 +34,14 @@ class SliceAssigner {
     return assigner;
   }
 
+  static SliceAssigner Global() {
+    SliceAssigner assigner(Duration{kLimit}, Duration{kLimit});
+    assigner.global_ = true;
+    return assigner;
+  }
+
   Slice SliceOf(int64_t time_us) const {
+    if (global_) return {-kLimit, kGlobalEnd, kGlobalEnd, kGlobalEnd};
     const int64_t time = Clamp(time_us);
     const int64_t base = Floor(time, slide_);
     if (cumulates_) return {base, base + slide_, base + slide_, Floor(base, size_) + size_};
@@ -43,18 +52,27 @@ class SliceAssigner {
     return slice;
   }
   /// The least window end that is greater than `time_us`.
-  int64_t FirstEndAfter(int64_t time_us) const { return Floor(Clamp(time_us) - size_, slide_) + slide_ + size_; }
-  int64_t StartOf(int64_t end) const { return cumulates_ ? Floor(end - 1, size_) : end - size_; }
+  int64_t FirstEndAfter(int64_t time_us) const {
+    if (global_) return time_us < kGlobalEnd ? kGlobalEnd : kGlobalEnd + slide_;
+    return Floor(Clamp(time_us) - size_, slide_) + slide_ + size_;
+  }
+  int64_t StartOf(int64_t end) const {
+    if (global_) return -kLimit;
+    return cumulates_ ? Floor(end - 1, size_) : end - size_;
+  }
+  /// The least multiple of `step` that is greater than `time_us`.
+  static int64_t NextTick(int64_t time_us, int64_t step) { return Floor(Clamp(time_us), step) + step; }
 
   int64_t size() const { return size_; }
   int64_t slide() const { return slide_; }
   bool cumulates() const { return cumulates_; }
+  bool global() const { return global_; }
 
  private:
-  static int64_t Clamp(int64_t time_us) {
-    constexpr int64_t kLimit = int64_t{1} << 61;
-    return std::clamp(time_us, -kLimit, kLimit);
-  }
+  static constexpr int64_t kLimit = int64_t{1} << 61;
+  static constexpr int64_t kGlobalEnd = 253402300800000000;  ///< 10000-01-01 00:00 UTC
+
+  static int64_t Clamp(int64_t time_us) { return std::clamp(time_us, -kLimit, kLimit); }
   static int64_t Floor(int64_t t, int64_t unit) {
     int64_t rest = t % unit;
     if (rest < 0) rest += unit;
@@ -65,6 +83,7 @@ class SliceAssigner {
   int64_t slide_ = 1;
   int64_t rest_ = 0;
   bool cumulates_ = false;
+  bool global_ = false;
 };
 
 }  // namespace freshet

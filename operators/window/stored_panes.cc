@@ -48,7 +48,7 @@ Result<bool> WindowOperator::Wake(uint32_t hash, int64_t through, KeyPanes* pane
   through = std::max(through, closed_through_->at(KeyGroupOf(hash)));
   for (int64_t moment = panes->NextMoment(true); moment < through; moment = panes->NextMoment(true)) {
     panes->WindowsAt(moment, &ends_);
-    for (const int64_t end : ends_) (void)panes->Leave(end, plan_->revises());
+    for (const int64_t end : ends_) (void)panes->Leave(end, moment, plan_->revises());
     panes->Settle(moment, true);
   }
   return !panes->empty();

@@ -7,14 +7,15 @@
 #include "operators/binding.h"
 #include "operators/window/ordered_window.h"
 #include "operators/window/processing_time.h"
+#include "operators/window/sliding_window.h"
 
 namespace freshet {
 namespace {
 
 constexpr Duration kSizeMax = Duration::Seconds(int64_t{100} * 366 * 86400);
 constexpr const char* kShapes =
-    "write one of {tumbling: 10s}, {hopping: 1h, every: 1m}, {cumulate: 1d, every: 1h}, {session: 30m}, {count: 100, "
-    "every: 10}";
+    "write one of {tumbling: 10s}, {hopping: 1h, every: 1m}, {sliding: 1h}, {cumulate: 1d, every: 1h}, {session: 30m}, "
+    "{count: 100, every: 10}, {global: true}";
 constexpr int64_t kCountMax = 1000000;
 
 struct Shape {
@@ -22,8 +23,10 @@ struct Shape {
   int64_t gap_us = 0;  ///< sessions
   int64_t count = 0;   ///< count windows
   int64_t every = 0;
+  int64_t trailing_us = 0;  ///< sliding windows
   std::string text;
-  bool ordered() const { return gap_us > 0 || count > 0; }
+  /// Follows from the rows of a key in order of event time.
+  bool ordered() const { return gap_us > 0 || count > 0 || trailing_us > 0; }
 };
 
 class ShapeReader {
@@ -31,17 +34,15 @@ class ShapeReader {
   ShapeReader(const OptionsNode& window, Diagnostics* diagnostics) : window_(window), diagnostics_(diagnostics) {}
 
   std::optional<Shape> Read() {
-    for (const char* later : {"sliding", "global"})
-      if (window_.Has(later))
-        return Fail("FR3251", later, std::string("`") + later + "` windows are not available yet", kShapes);
     std::vector<const char*> kinds;
-    for (const char* kind : {"tumbling", "hopping", "cumulate", "session", "count"})
+    for (const char* kind : {"tumbling", "hopping", "sliding", "cumulate", "session", "count", "global"})
       if (window_.Has(kind)) kinds.push_back(kind);
     if (kinds.size() != 1)
       return Fail("FR3252", kinds.empty() ? "" : kinds[1],
-                  "a window is either tumbling, hopping, cumulate, session or count", kShapes);
+                  "a window is either tumbling, hopping, sliding, cumulate, session, count or global", kShapes);
     const std::string kind = kinds[0];
     if (kind == "count") return Count();
+    if (kind == "global") return Global();
     const auto size = window_.FindDuration(kind);
     if (!size) return std::nullopt;
     if (kind == "hopping" || kind == "cumulate") return Stepped(kind, *size);
@@ -51,6 +52,8 @@ class ShapeReader {
     shape.text = kind + " " + FormatDuration(*size);
     if (kind == "session")
       shape.gap_us = size->us;
+    else if (kind == "sliding")
+      shape.trailing_us = size->us;
     else
       shape.assigner = SliceAssigner(*size, *size);
     return shape;
@@ -80,6 +83,17 @@ class ShapeReader {
     Shape shape;
     shape.assigner = kind == "cumulate" ? SliceAssigner::Cumulate(size, *every) : SliceAssigner(size, *every);
     shape.text = kind + " " + FormatDuration(size) + " every " + FormatDuration(*every);
+    return shape;
+  }
+
+  std::optional<Shape> Global() {
+    if (!window_.GetBool("global")) return Fail("FR3252", "global", "`global: false` is no window", kShapes);
+    if (window_.Has("every"))
+      return Fail("FR3252", "every", "a global window has no `every`",
+                  "`emit_every`, beside `window`, gives results before the end of the input");
+    Shape shape;
+    shape.assigner = SliceAssigner::Global();
+    shape.text = "global";
     return shape;
   }
 
@@ -125,8 +139,11 @@ SchemaRef OutputSchema(const Schema& input, const std::vector<int>& key, const A
   for (size_t i = 0; i < lines.size(); ++i)
     add({aggregates.outputs[i].name, aggregates.outputs[i].type}, lines[i].first.span);
   if (revises) {
-    add({"revision", TypeId::kInt64}, options.span("allowed_lateness"));
-    add({"op", TypeId::kString}, options.span("allowed_lateness"));
+    const char* const reason = options.Has("emit_every")         ? "emit_every"
+                               : options.Has("allowed_lateness") ? "allowed_lateness"
+                                                                 : "window";
+    add({"revision", TypeId::kInt64}, options.span(reason));
+    add({"op", TypeId::kString}, options.span(reason));
   }
   return ok ? std::make_shared<const Schema>(std::move(schema)) : nullptr;
 }
@@ -135,6 +152,7 @@ std::string Fingerprint(const WindowPlan& plan, const Shape& shape, bool process
   std::string text =
       "size " + std::to_string(plan.assigner.size()) + "; slide " + std::to_string(plan.assigner.slide()) + "; key";
   if (plan.assigner.cumulates()) text = "cumulate; " + text;
+  if (plan.assigner.global()) text = "global; key";
   if (processing) text = "by the clock; " + text;
   if (shape.ordered()) text = shape.text + "; key";
   for (TypeId type : plan.key.types()) text += std::string(" ") + TypeName(type);
@@ -152,19 +170,63 @@ void FillPlanner(const Schema& input, const std::vector<int>& key, const Shape& 
   }
   for (const BoundExpr& e : plan.aggregates.arguments) AddColumnsRead(e, input, &bound->columns_read);
   for (const BoundExpr& e : plan.aggregates.filters) AddColumnsRead(e, input, &bound->columns_read);
-  bound->outputs = {{"", plan.output, OutputOrder::kByTime, std::move(output_key)},
+  const bool row_wise = shape.trailing_us > 0;
+  bound->outputs = {{"", plan.output, row_wise ? OutputOrder::kInputOrder : OutputOrder::kByTime, {}},
                     {"late", plan.late, OutputOrder::kInputOrder, {}}};
+  if (!row_wise) bound->outputs[0].key_columns = std::move(output_key);
   bound->outputs[0].revises = plan.revises();
-  bound->node_class = NodeClass::kStateful;
+  bound->node_class = row_wise ? NodeClass::kRowWise : NodeClass::kStateful;
   bound->passes_input_columns = false;
   if (!key.empty() && !bound->wants_clock) bound->key = key;
   bound->explain = {{"window", shape.text}};
   if (bound->wants_clock) bound->explain.emplace_back("time", "the wall clock, in one lane");
-  if (plan.revises())
+  if (plan.revisions.early_us > 0)
+    bound->explain.emplace_back("early", "every " + FormatDuration(Duration{plan.revisions.early_us}) + " of " +
+                                             (bound->wants_clock ? "the clock" : "event time") +
+                                             "; columns revision, op");
+  if (plan.assigner.global()) bound->explain.emplace_back("result", "at the end of the input; columns revision, op");
+  if (plan.allowed_lateness > Duration{})
     bound->explain.emplace_back("revised", "for rows up to " + FormatDuration(plan.allowed_lateness) +
                                                " after the window's end; columns revision, op");
   if (!key.empty()) bound->explain.emplace_back("key", names);
   for (const auto& [name, text] : lines) bound->explain.emplace_back(name.value, text.value);
+}
+
+/// What goes with which shape. FR3252, FR3255.
+std::optional<RevisionPlan> ReadRevisions(const OptionsNode& options, const Shape& shape, Diagnostics* diagnostics) {
+  RevisionPlan plan;
+  bool ok = true;
+  const auto fail = [&](const char* code, const char* option, std::string message, std::string suggestion) {
+    diagnostics->Error(code, options.span(option), std::move(message), std::move(suggestion));
+    ok = false;
+  };
+  const Duration allowed = options.GetDuration("allowed_lateness");
+  const bool processing = options.GetString("time") == "processing";
+  if (allowed > Duration{} && shape.ordered())
+    fail("FR3255", "allowed_lateness",
+         "sliding, session and count windows take rows by event time: they have no late rows to be revised for",
+         "raise `time: {lateness: …}` of the source, or connect the `late` output");
+  if (allowed > Duration{} && shape.assigner.global())
+    fail("FR3255", "allowed_lateness", "no row is late for a global window", "leave `allowed_lateness` out");
+  if (processing && (shape.ordered() || allowed > Duration{}))
+    fail("FR3255", "time",
+         "`time: processing` goes with tumbling, hopping, cumulate and global windows, without `allowed_lateness`",
+         "by the wall clock no row is late");
+  if (options.Has("emit_every")) {
+    const int64_t every = options.GetDuration("emit_every").us;
+    if (shape.ordered())
+      fail("FR3255", "emit_every", "sliding, session and count windows have no early results",
+           shape.trailing_us > 0 ? "a sliding window has a result for each row" : "use a tumbling or hopping window");
+    else if (!shape.assigner.global() && (shape.assigner.size() % every != 0 || shape.assigner.slide() % every != 0))
+      fail("FR3252", "emit_every", "`emit_every` does not divide the window's size and its `every`",
+           "windows must begin and end where early results leave, which is at multiples of `emit_every`");
+    plan.early_us = every;
+  }
+  if (!ok) return std::nullopt;
+  plan.revises = allowed > Duration{} || plan.early_us > 0 || shape.assigner.global();
+  plan.keep_us = allowed.us;
+  if (plan.early_us > 0) plan.keep_us = (allowed.us + plan.early_us - 1) / plan.early_us * plan.early_us;
+  return plan;
 }
 
 std::optional<BoundOperator> MakeWindow(const OptionsNode& options, const BindContext& bind) {
@@ -176,37 +238,17 @@ std::optional<BoundOperator> MakeWindow(const OptionsNode& options, const BindCo
   const auto key = FindKey(*input, options, "key", bind.diagnostics);
   const auto lines = options.GetMap("aggregates");
   auto aggregates = BindAggregates(lines, *input, bind.diagnostics);
-  const Duration allowed_lateness = options.GetDuration("allowed_lateness");
-  bool ok = true;
-  if (shape && shape->ordered() && allowed_lateness > Duration{}) {
-    bind.diagnostics->Error(
-        "FR3255", options.span("allowed_lateness"),
-        "session and count windows take rows by event time: they have no late rows to be revised for",
-        "raise `time: {lateness: …}` of the source, or connect the `late` output");
-    ok = false;
-  }
-  if (processing && ((shape && shape->ordered()) || allowed_lateness > Duration{})) {
-    bind.diagnostics->Error(
-        "FR3255", options.span("time"),
-        "`time: processing` goes with tumbling, hopping and cumulate windows, without `allowed_lateness`",
-        "by the wall clock no row is late");
-    ok = false;
-  }
-  if (options.Has("emit_every")) {
-    bind.diagnostics->Error("FR3251", options.span("emit_every"), "`emit_every` is not available yet",
-                            "use {hopping: …, every: …} for frequent results");
-    ok = false;
-  }
+  const auto revisions = shape ? ReadRevisions(options, *shape, bind.diagnostics) : std::nullopt;
   if (lines.empty() && options.Has("aggregates"))
     bind.diagnostics->Error("FR3254", options.span("aggregates"), "`aggregates` is empty",
                             "write `name: sum(x)` lines");
-  if (!ok || !shape || !key || !aggregates || lines.empty()) return std::nullopt;
+  if (!revisions || !key || !aggregates || lines.empty()) return std::nullopt;
   auto plan = std::make_shared<WindowPlan>();
-  plan->output =
-      OutputSchema(*input, *key, *aggregates, lines, options, allowed_lateness > Duration{}, bind.diagnostics);
+  plan->output = OutputSchema(*input, *key, *aggregates, lines, options, revisions->revises, bind.diagnostics);
   if (plan->output == nullptr) return std::nullopt;
   plan->assigner = shape->assigner;
-  plan->allowed_lateness = allowed_lateness;
+  plan->allowed_lateness = options.GetDuration("allowed_lateness");
+  plan->revisions = *revisions;
   plan->key = KeyCodec(*input, *key);
   plan->aggregates = std::move(*aggregates);
   plan->aggregates.LayOut(sizeof(SliceCell));
@@ -218,6 +260,7 @@ std::optional<BoundOperator> MakeWindow(const OptionsNode& options, const BindCo
   FillPlanner(*input, *key, *shape, *plan, lines, &bound);
   bound.instantiate = [plan = std::shared_ptr<const WindowPlan>(plan), shape = *shape,
                        processing]() -> std::unique_ptr<Operator> {
+    if (shape.trailing_us > 0) return std::make_unique<SlidingWindow>(plan, shape.trailing_us);
     if (shape.ordered())
       return std::make_unique<OrderedWindow>(OrderedWindowPlan{plan, shape.gap_us, shape.count, shape.every});
     if (processing) return std::make_unique<ProcessingTimeWindow>(plan);
@@ -248,7 +291,8 @@ std::vector<OptionSpec> Options() {
       "1d, "
       "every: 1h}` for windows that start together every day and end one hour after the other; `{session: 30m}` for "
       "rows "
-      "with less than 30m between them; `{count: 100, every: 10}` for the last 100 rows of a key, every 10 rows.";
+      "with less than 30m between them; `{count: 100, every: 10}` for the last 100 rows of a key, every 10 rows; "
+      "`{sliding: 1h}` for the hour that ends with each row; `{global: true}` for all there is.";
   OptionSpec count;
   count.name = "count";
   count.kind = OptionKind::kInt;
@@ -261,19 +305,19 @@ std::vector<OptionSpec> Options() {
   every.kind = OptionKind::kString;
   every.state = StateEffect::kBreaking;
   every.doc = "Hopping and cumulate: the time from one window to the next. Count: rows, by default as many as `count`.";
+  OptionSpec global;
+  global.name = "global";
+  global.kind = OptionKind::kBool;
+  global.state = StateEffect::kBreaking;
+  global.doc = "One window over the whole input.";
   window.fields = {DurationOption("tumbling", "Size of windows that follow each other."),
                    DurationOption("hopping", "Size of windows that overlap."),
+                   DurationOption("sliding", "How far back each row looks."),
                    DurationOption("cumulate", "Size of the last of the windows that start together."),
                    DurationOption("session", "How long nothing must come for a session to end."),
                    count,
-                   every};
-  for (const char* later : {"sliding", "global"}) {
-    OptionSpec o;
-    o.name = later;
-    o.kind = OptionKind::kAny;
-    o.doc = "Not available yet.";
-    window.fields.push_back(o);
-  }
+                   every,
+                   global};
   OptionSpec key;
   key.name = "key";
   key.kind = OptionKind::kNameList;
@@ -308,7 +352,13 @@ std::vector<OptionSpec> Options() {
   OptionSpec emit_every;
   emit_every.name = "emit_every";
   emit_every.kind = OptionKind::kDuration;
-  emit_every.doc = "Not available yet.";
+  emit_every.min = 1;
+  emit_every.max = static_cast<double>(kSizeMax.us);
+  emit_every.doc =
+      "Results before a window's end: at each multiple of this time, of event time or, with `time: processing`, of the "
+      "clock, for the windows that got rows since their last result. It divides the window's size and `every`. Results "
+      "have the columns `revision` (0, 1, 2, …) and `op` (`insert`, then `update`); the last one, at the window's end, "
+      "always leaves.";
   return {window, key, aggregates, time, allowed_lateness, emit_every};
 }
 
@@ -345,6 +395,21 @@ NodeDescriptor WindowDescriptor() {
       "both\n"
       "columns; a reader takes the highest revision of a window and key.\n"
       "\n"
+      "With `emit_every` open windows give early results, at multiples of that time: over the rows whose time and "
+      "whose "
+      "own watermark lie before it. An early result has that moment - 1 µs as event time, so it is on time for whoever "
+      "reads it; the last one has the window's. Rows for `allowed_lateness` then also wait for the next such moment.\n"
+      "\n"
+      "`{sliding: 1h}` gives one result for each row, in order of event time: over the rows of its key up to it, rows "
+      "of "
+      "one time one after the other, and no more than 1h back. window_end is the row's time + 1 µs. The end of the "
+      "input "
+      "ends no such window.\n"
+      "\n"
+      "`{global: true}` is one window over everything. Its result leaves at the end of the input, with the last moment "
+      "of the year 9999 as event time and without window_start and window_end, and again, revised, when the input has "
+      "grown since.\n"
+      "\n"
       "Aggregates: count(*), count(x), sum, avg, min, max, var, stddev (of the sample), first, last (by event time),\n"
       "count_distinct (exact up to 1,024 values, then HyperLogLog with 1.6 % standard error); each takes\n"
       "`filter (where …)`. Nulls are skipped; without values a result is null, a count 0. Sums of float64 do not "
@@ -353,7 +418,9 @@ NodeDescriptor WindowDescriptor() {
       "\n"
       "Memory grows with keys times open slices (one per `every`, two if it does not divide the size). Count windows "
       "keep "
-      "`count` / `every` partial results of each key for ever.";
+      "`count` / `every` partial results of each key for ever; sliding windows one of each row within them, global "
+      "windows "
+      "one of each key for ever.";
   d.example =
       "per_minute:\n  type: window\n  inputs: [events]\n  window: {tumbling: 1m}\n  key: [channel]\n  aggregates:\n    "
       "edits: count(*)\n"

@@ -6,8 +6,6 @@
 
 #include "engine/flow/descriptor.h"
 
-#include "engine/flow/descriptor.h"
-
 namespace freshet {
 
 /// 2: cells may be pending, and windows that have left are listed.
@@ -20,7 +18,7 @@ struct WindowOperator::Rows : WindowRows {
 };
 
 WindowOperator::WindowOperator(std::shared_ptr<const WindowPlan> plan)
-    : plan_(std::move(plan)), pool_(plan_->aggregates, plan_->assigner, plan_->allowed_lateness) {}
+    : plan_(std::move(plan)), pool_(plan_->aggregates, plan_->assigner, plan_->revisions) {}
 
 Status WindowOperator::Open(OpenContext& ctx) {
   counters_ = &ctx.counters();
@@ -65,6 +63,7 @@ Status WindowOperator::AssignCells(const Batch& in) {
   late_ends_.clear();
   late_reasons_.clear();
   const SliceAssigner& assigner = plan_->assigner;
+  const int64_t early_us = plan_->revisions.early_us;
   SliceAssigner::Slice slice;
   // Thousands of keys do not fit the inner caches: ask for each row's slot, entry and cell some rows before they are
   // needed.
@@ -83,6 +82,8 @@ Status WindowOperator::AssignCells(const Batch& in) {
     if (first_end <= std::max(in.row_watermark(row), closed_).us) [[unlikely]] {
       if (!Judge(in, row, slice, &first_end, &since)) continue;
     }
+    if (early_us > 0)
+      since = SliceAssigner::NextTick(std::max({time, in.row_watermark(row).us, closed_.us}), early_us) - 1;
     KeyPanes& panes = table_->FindOrCreate(keys_.hash(row), keys_.key(row));
     SliceCell* cell = panes.cells;
     if (cell == nullptr || cell->slice_begin != slice.begin || cell->first_end != first_end || cell->since != since ||
@@ -114,7 +115,7 @@ bool WindowOperator::Judge(const Batch& in, int32_t row, const SliceAssigner::Sl
 
 SliceCell* WindowOperator::OpenCell(KeyPanes& panes, int32_t row, const SliceAssigner::Slice& slice, int64_t first_end,
                                     int64_t since) {
-  if (panes.left != nullptr && first_end <= panes.left->guard_end && since == SliceCell::kSettled &&
+  if (panes.left != nullptr && first_end <= panes.left->guard_end && since < first_end &&
       !MeetLeftWindows(panes, row, slice, first_end))
     return nullptr;
   if (panes.gone_end >= slice.last_window_end) {
@@ -205,8 +206,11 @@ Result<bool> WindowOperator::NextDue(EventTime now) {
   for (const DueKey& due : due_now->second)
     if (due.panes->next_due == moment_) ListFirings(due);
   due_.erase(due_now);
-  const auto in_order = [](const Firing& a, const Firing& b) {
-    return a.end != b.end ? a.end < b.end : *a.due.key < *b.due.key;
+  const auto in_order = [this](const Firing& a, const Firing& b) {
+    const int64_t a_time = TimeOf(a.end), b_time = TimeOf(b.end);
+    if (a_time != b_time) return a_time < b_time;
+    const int by_key = a.due.key->compare(*b.due.key);
+    return by_key != 0 ? by_key < 0 : a.end < b.end;
   };
   // Keys of a hopping window were scheduled in order by the window before.
   if (!std::is_sorted(firing_.begin(), firing_.end(), in_order)) std::sort(firing_.begin(), firing_.end(), in_order);
@@ -256,7 +260,7 @@ Result<Progress> WindowOperator::OnWatermark(EventTime now, Emitter& out) {
 
 void WindowOperator::AppendResult(const Firing& firing, std::unique_ptr<Rows>* rows, int32_t* count) {
   if (*rows == nullptr) *rows = std::make_unique<Rows>(*plan_, row_count_max_);
-  (*rows)->times.as<int64_t>()[*count] = firing.end - 1;
+  (*rows)->times.as<int64_t>()[*count] = TimeOf(firing.end);
   (*rows)->watermarks.as<int64_t>()[(*count)++] = moment_;
   EmitPane(firing, **rows);
 }
@@ -280,14 +284,19 @@ void WindowOperator::EmitPane(const Firing& firing, Rows& rows) {
     }
     pool_.Merge(merged, c);
   }
-  rows.starts.AppendInt64(start);
-  rows.ends.AppendInt64(end);
+  if (plan_->assigner.global()) {
+    rows.starts.AppendNull();
+    rows.ends.AppendNull();
+  } else {
+    rows.starts.AppendInt64(start);
+    rows.ends.AppendInt64(end);
+  }
   plan_->key.Decode(*firing.due.key, rows.keys);
   const std::byte* states = (merged != nullptr ? merged : only)->bytes();
   rows.AppendAggregates(plan_->aggregates, states, &counters_->nulled);
   if (merged != nullptr) pool_.Delete(merged);
   const bool first = panes.FindLeft(end) == nullptr;
-  const int64_t revision = panes.Leave(end, plan_->revises() || (ending_ && !table_->has_evicted()));
+  const int64_t revision = panes.Leave(end, moment_, plan_->revises() || (ending_ && !table_->has_evicted()));
   counters_->panes_emitted += first;
   counters_->panes_open -= first;
   if (!rows.revision) return;

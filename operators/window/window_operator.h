@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <bitset>
 #include <map>
 #include <memory>
@@ -19,12 +20,13 @@ namespace freshet {
 struct WindowPlan {
   SliceAssigner assigner;
   Duration allowed_lateness;
+  RevisionPlan revisions;
   KeyCodec key;  ///< over the input; may be empty
   AggregatePlan aggregates;
   SchemaRef output;  ///< window_start, window_end, key columns, aggregates; then revision, op if results are revised
   SchemaRef late;
   std::string fingerprint;  ///< of the table
-  bool revises() const { return allowed_lateness > Duration{}; }
+  bool revises() const { return revisions.revises; }
 };
 
 /// The operator behind `window`; see window.h for what it means.
@@ -39,6 +41,7 @@ struct WindowPlan {
 ///
 /// What leaves, and in which order, is a function of the rows alone: results of one moment go by (window end, key), and
 /// a moment is over when the watermark has passed it, since all rows whose own watermark it is have come by then.
+/// Early results have their moment as event time; of one moment they go with the windows that end there, by key.
 class WindowOperator final : public Operator {
  public:
   explicit WindowOperator(std::shared_ptr<const WindowPlan> plan);
@@ -76,6 +79,8 @@ class WindowOperator final : public Operator {
   Result<bool> NextDue(EventTime now);
   /// KeyPanes::kNone: nothing.
   int64_t NextMoment() const;
+  /// Event time of a result of `moment_`.
+  int64_t TimeOf(int64_t end) const { return std::min(end - 1, moment_); }
   void AppendResult(const Firing& firing, std::unique_ptr<Rows>* rows, int32_t* count);
   void ListFirings(const DueKey& due);
   void EmitPane(const Firing& firing, Rows& rows);

@@ -24,8 +24,7 @@ void WindowRows::AppendAggregates(const AggregatePlan& plan, const std::byte* st
   }
 }
 
-Batch WindowRows::Finish(const SchemaRef& schema) {
-  const int32_t count = starts.length();
+std::vector<Column> WindowRows::TakeColumns() {
   std::vector<Column> columns;
   columns.push_back(starts.Finish());
   columns.push_back(ends.Finish());
@@ -33,10 +32,15 @@ Batch WindowRows::Finish(const SchemaRef& schema) {
   for (ColumnBuilder& b : results) columns.push_back(b.Finish());
   if (revision) columns.push_back(revision->Finish());
   if (op) columns.push_back(op->Finish());
+  return columns;
+}
+
+Batch WindowRows::Finish(const SchemaRef& schema) {
+  const int32_t count = starts.length();
   RowMeta meta;
   meta.times = times;
   meta.watermarks = watermarks;
-  return Batch(schema, std::move(columns), count, std::move(meta));
+  return Batch(schema, TakeColumns(), count, std::move(meta));
 }
 
 }  // namespace freshet

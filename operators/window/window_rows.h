@@ -16,6 +16,8 @@ struct WindowRows {
   WindowRows(const WindowPlan& plan, int32_t expected);
   /// The aggregates of one result. `nulled` counts those lost to overflow.
   void AppendAggregates(const AggregatePlan& plan, const std::byte* states, int64_t* nulled);
+  /// In the order of the output's schema.
+  std::vector<Column> TakeColumns();
   Batch Finish(const SchemaRef& schema);
 
   ColumnBuilder starts;

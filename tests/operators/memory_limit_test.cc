@@ -117,6 +117,15 @@ TEST_CASE("MemoryLimit_WindowWithRevisions_EqualsTheUnlimitedRun") {
   CheckNode(node, ManyKeys(), false);
 }
 
+TEST_CASE("MemoryLimit_WindowWithEarlyResults_EqualsTheUnlimitedRun") {
+  for (const char* options : {"window: {hopping: 20s, every: 10s}\nallowed_lateness: 2s", "window: {tumbling: 20s}"}) {
+    const BoundNode node(WindowDescriptor(),
+                         std::string(options) + "\nkey: k\naggregates: {n: count(*), s: sum(v)}\nemit_every: 5s\n",
+                         *NumbersSchema());
+    CheckNode(node, ManyKeys(), std::string_view(options).ends_with("{tumbling: 20s}"));
+  }
+}
+
 TEST_CASE("MemoryLimit_RestartsWithOtherLanesAndLimits_EqualTheUndisturbedRun") {
   const BoundNode node(WindowDescriptor(),
                        "window: {hopping: 20s, every: 10s}\nkey: k\naggregates: {n: count(*), s: sum(v)}\n",

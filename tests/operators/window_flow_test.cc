@@ -49,12 +49,15 @@ Outputs Simulate(const NumbersOptions& numbers, const BoundOperator& window, uin
 }
 
 TEST_CASE("WindowFlow_RevisionsInLanesBatchesAndCrashes_AreTheSameLines") {
-  for (const char* shape : {"{tumbling: 2s}", "{hopping: 4s, every: 1s}"}) {
+  for (const char* shape :
+       {"{tumbling: 2s}\nallowed_lateness: 500ms", "{hopping: 4s, every: 1s}\nallowed_lateness: 500ms",
+        "{tumbling: 2s}\nemit_every: 250ms", "{hopping: 4s, every: 1s}\nemit_every: 500ms\nallowed_lateness: 700ms",
+        "{global: true}\nemit_every: 1s", "{global: true}"}) {
     CAPTURE(shape);
-    const BoundNode window(WindowDescriptor(),
-                           std::string("window: ") + shape +
-                               "\nkey: k\naggregates: {n: count(*), s: sum(v), l: last(v)}\nallowed_lateness: 500ms\n",
-                           *NumbersSchema());
+    const BoundNode window(
+        WindowDescriptor(),
+        std::string("window: ") + shape + "\nkey: k\naggregates: {n: count(*), s: sum(v), l: last(v)}\n",
+        *NumbersSchema());
     REQUIRE_MESSAGE(window, window.diagnostics());
     NumbersOptions numbers;
     numbers.partitions = 3;
@@ -62,10 +65,11 @@ TEST_CASE("WindowFlow_RevisionsInLanesBatchesAndCrashes_AreTheSameLines") {
     numbers.jitter_us = 6000000;
     numbers.lateness = Duration::Seconds(1);
     const Outputs expected = Simulate(numbers, window.bound(), 1, 1, 4096, 0);
-    CHECK(!expected.late->lines.empty());
+    const bool global = std::string_view(shape).starts_with("{global");
+    CHECK(expected.late->lines.empty() == global);
     int64_t revisions = 0;
     for (const std::string& line : expected.results->lines) revisions += line.ends_with("|update");
-    CHECK(revisions > 50);
+    CHECK(revisions > 50 * (std::string_view(shape) != "{global: true}") - 1);
     uint64_t seed = 2;
     for (const int lanes : {1, 2, 4}) {
       for (const int32_t batch_rows : {1, 7, 4096}) {
@@ -80,8 +84,9 @@ TEST_CASE("WindowFlow_RevisionsInLanesBatchesAndCrashes_AreTheSameLines") {
   }
 }
 
-TEST_CASE("WindowFlow_SessionsAndCountsInLanesBatchesAndCrashes_AreTheSameLines") {
-  for (const char* shape : {"{session: 300ms}", "{count: 12, every: 4}", "{cumulate: 4s, every: 1s}"}) {
+TEST_CASE("WindowFlow_ByRowsOfAKeyInLanesBatchesAndCrashes_AreTheSameLines") {
+  for (const char* shape :
+       {"{session: 300ms}", "{count: 12, every: 4}", "{cumulate: 4s, every: 1s}", "{sliding: 2s}"}) {
     CAPTURE(shape);
     const BoundNode window(
         WindowDescriptor(),

@@ -169,6 +169,37 @@ TEST_CASE("Window_InputGrowsAfterItsEnd_AllowedLatenessRevises") {
   CHECK(ConservationFault(grown.second->counters(), NodeClass::kStateful) == "");
 }
 
+TEST_CASE("Window_InputGrowsAfterItsEnd_EarlyAndGlobalResultsGoOnBeingRevised") {
+  const std::string rest = "\nkey: k\naggregates: {s: sum(x)}\nemit_every: 5s\n";
+  for (const bool global : {false, true}) {
+    CAPTURE(global);
+    const std::string shape = global ? "window: {global: true}" : "window: {tumbling: 10s}";
+    const BoundNode node(WindowDescriptor(), shape + rest, kSchema);
+    REQUIRE_MESSAGE(node, node.diagnostics());
+    Grown grown(node, {Row(1, 0, "a", 1), Row(6, 0, "a", 2)});
+    const std::string ends = global ? " window_start=null window_end=null" : " window_start=0 window_end=10000000";
+    const std::string last = global ? "@253402300799999999 wm 253402300799999999" : "@9999999 wm 9999999";
+    // The tumbling window has its last early result at its end, which is that of the end.
+    Texts told = {"@4999999 wm 4999999" + ends + " k='a' s=1 revision=0 op='insert'",
+                  "@9999999 wm 9999999" + ends + " k='a' s=3 revision=1 op='update'"};
+    if (global) told.push_back(last + ends + " k='a' s=3 revision=2 op='update'");
+    CHECK(grown.told == told);
+    Listener results(*grown.second), late(*grown.second, 1);
+    grown.second->Feed(MakeRows(kSchema, {Row(2, 1, "a", 10), Row(7, 1, "a", 100)}));
+    grown.second->Watermark({7 * kSecond});
+    const int64_t first = global ? 3 : 2;
+    CHECK(results.News() ==
+          Texts{"@4999999 wm 4999999" + ends + " k='a' s=13 revision=" + std::to_string(first) + " op='update'"});
+    grown.second->End();
+    told = {"@9999999 wm 9999999" + ends + " k='a' s=113 revision=" + std::to_string(first + 1) + " op='update'"};
+    if (global) told.push_back(last + ends + " k='a' s=113 revision=5 op='update'");
+    CHECK(results.News() == told);
+    CHECK(late.News().empty());
+    CHECK(grown.second->counters().panes_opened == 1);
+    CHECK(ConservationFault(grown.second->counters(), NodeClass::kStateful) == "");
+  }
+}
+
 TEST_CASE("Window_RowBehindTheMergedWatermark_IsLateAfterIdle") {
   for (const char* allowed : {"0s", "5s"}) {
     CAPTURE(allowed);

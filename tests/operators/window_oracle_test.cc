@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
+#include <map>
 #include <tuple>
 
 #include "engine/base/rng.h"
@@ -257,6 +258,7 @@ struct Shape {
   int64_t size_us;
   int64_t slide_us;
   bool cumulate = false;
+  int64_t early_us = 0;
 };
 constexpr Shape kShapes[] = {
     {"{tumbling: 10s}", 10 * kSecond, 10 * kSecond},
@@ -267,17 +269,28 @@ constexpr Shape kShapes[] = {
     {"{cumulate: 12s, every: 3s}", 12 * kSecond, 3 * kSecond, true},
     {"{cumulate: 1m, every: 1m}", 60 * kSecond, 60 * kSecond, true},
 };
+constexpr Shape kEarlyShapes[] = {
+    {"{tumbling: 10s}\nemit_every: 2s", 10 * kSecond, 10 * kSecond, false, 2 * kSecond},
+    {"{hopping: 10s, every: 2s}\nemit_every: 1s", 10 * kSecond, 2 * kSecond, false, kSecond},
+    {"{hopping: 9s, every: 6s}\nemit_every: 3s", 9 * kSecond, 6 * kSecond, false, 3 * kSecond},
+    {"{cumulate: 12s, every: 4s}\nemit_every: 2s", 12 * kSecond, 4 * kSecond, true, 2 * kSecond},
+    {"{tumbling: 5s}\nemit_every: 5s", 5 * kSecond, 5 * kSecond, false, 5 * kSecond},
+    {"{global: true}\nemit_every: 7s", 0, 0, false, 7 * kSecond},
+    {"{global: true}", 0, 0},
+};
 constexpr int64_t kAllowed[] = {0, 1, 3 * kSecond, 40 * kSecond};
 constexpr const char* kKeys[] = {"", "key: k\n", "key: [k, s]\n"};
 
-TEST_CASE("Window_RandomStreams_EqualTheOracleInEveryCut") {
-  NodeCounters total;
+/// Runs random streams through the given shapes. Returns the number of revisions.
+int64_t CheckShapes(const Shape* shapes, size_t shape_count, NodeCounters* all) {
+  NodeCounters& total = *all;
   int64_t revisions = 0;
   for (uint64_t seed = 1; seed <= 40; ++seed) {
     const Stream stream = RandomStream(seed, 700);
-    const Shape& shape = kShapes[seed % std::size(kShapes)];
+    const Shape& shape = shapes[seed % shape_count];
     const int key_columns = static_cast<int>(seed % 3);
-    const int64_t allowed = kAllowed[seed % std::size(kAllowed)];
+    const bool global = shape.size_us == 0;
+    const int64_t allowed = global ? 0 : kAllowed[seed % std::size(kAllowed)];
     CAPTURE(seed);
     CAPTURE(shape.yaml);
     CAPTURE(key_columns);
@@ -288,14 +301,15 @@ TEST_CASE("Window_RandomStreams_EqualTheOracleInEveryCut") {
                          kSchema);
     REQUIRE_MESSAGE(node, node.diagnostics());
     const WindowExpectation expected =
-        WindowOracle(stream.rows, shape.size_us, shape.slide_us, key_columns, allowed, shape.cumulate);
+        WindowOracle(stream.rows, shape.size_us, shape.slide_us, key_columns, allowed, shape.cumulate, shape.early_us);
     Outcome first;
     for (const size_t batch_rows : {size_t{1}, size_t{7}, size_t{4096}}) {
       for (const bool crashes : {false, true}) {
         CAPTURE(batch_rows);
         CAPTURE(crashes);
-        Outcome got = Run(node.bound(), stream, batch_rows, seed * 100 + batch_rows, crashes).Finish();
-        revisions += CheckAgainstOracle(got, expected, stream.rows.size(), allowed > 0);
+        Outcome got = Run(node.bound(), stream, batch_rows, seed * 100 + batch_rows, crashes, global).Finish();
+        const bool revised = allowed > 0 || shape.early_us > 0 || global;
+        revisions += CheckAgainstOracle(got, expected, stream.rows.size(), revised);
         total.late += got.counters.late;
         total.late_panes += got.counters.late_panes;
         total.nulled += got.counters.nulled;
@@ -309,11 +323,24 @@ TEST_CASE("Window_RandomStreams_EqualTheOracleInEveryCut") {
       }
     }
   }
+  return revisions;
+}
+
+TEST_CASE("Window_RandomStreams_EqualTheOracleInEveryCut") {
+  NodeCounters total;
+  const int64_t revisions = CheckShapes(kShapes, std::size(kShapes), &total);
   // The streams have what they are meant to have.
   CHECK(total.late > 0);
   CHECK(total.late_panes > 0);
   CHECK(total.nulled > 0);
   CHECK(revisions > 1000);
+}
+
+TEST_CASE("Window_EarlyResultsAndGlobal_EqualTheOracleInEveryCut") {
+  NodeCounters total;
+  CHECK(CheckShapes(kEarlyShapes, std::size(kEarlyShapes), &total) > 10000);
+  CHECK(total.late > 0);
+  CHECK(total.late_panes > 0);
 }
 
 /// As the cell's sorter hands them over: on time, by event time, before the watermark that lets them go.
@@ -368,6 +395,99 @@ TEST_CASE("Window_SessionsAndCounts_EqualTheOracleInEveryCut") {
     }
   }
   CHECK(results > 1000);
+}
+
+/// What a run of a row-wise operator gave, in input order.
+struct RowWiseOutcome {
+  std::vector<std::string> rows;
+  int64_t keys = 0;  ///< once time has passed all rows
+};
+
+RowWiseOutcome RunSliding(const BoundOperator& bound, const Stream& stream, size_t batch_rows, uint64_t seed,
+                          bool crashes) {
+  Rng rng(seed);
+  const auto schema = std::make_shared<const Schema>(kSchema);
+  const std::vector<TestRow> rows = ToTestRows(stream.rows);
+  std::unique_ptr<OperatorHarness> harness;
+  HarnessCheckpoint checkpoint;
+  int lanes = 1;
+  std::map<std::pair<int64_t, uint64_t>, std::string> by_row;
+  const auto open = [&](const HarnessCheckpoint* from) {
+    lanes = crashes && bound.key ? std::array{1, 3, 2, 5}[rng.Below(4)] : 1;
+    harness = std::make_unique<OperatorHarness>(
+        bound, OperatorHarness::Options{lanes, static_cast<int32_t>(batch_rows), from});
+    REQUIRE_MESSAGE(harness->status().ok(), harness->status().ToString());
+  };
+  const auto collect = [&] {
+    for (int lane = 0; lane < lanes; ++lane)
+      for (const Batch& batch : harness->output(lane, 0)) {
+        const std::vector<std::string> texts = RowTexts(batch);
+        for (int32_t row = 0; row < batch.row_count(); ++row)
+          by_row[{batch.time(row).us, batch.ordinal(row).value}] = texts[static_cast<size_t>(row)];
+      }
+  };
+  open(nullptr);
+  for (size_t at = 0; at < rows.size();) {
+    if (crashes && rng.Below(6) == 0) {
+      harness->Snapshot(&checkpoint);
+      collect();
+      if (rng.Below(2) == 0) harness->Feed(MakeRows(schema, rows, at, std::min(batch_rows, rows.size() - at)));
+      open(&checkpoint);
+    }
+    const size_t count = std::min(batch_rows, rows.size() - at);
+    harness->Feed(MakeRows(schema, rows, at, count));
+    at += count;
+    if (rng.Below(3) != 0) harness->Watermark({stream.merged_us[at - 1]});
+  }
+  harness->End();
+  collect();
+  REQUIRE_MESSAGE(harness->status().ok(), harness->status().ToString());
+  CHECK(ConservationFault(harness->counters(), NodeClass::kRowWise) == "");
+  RowWiseOutcome outcome;
+  for (auto& [place, text] : by_row) outcome.rows.push_back(std::move(text));
+  harness->Snapshot(&checkpoint);
+  open(&checkpoint);
+  CHECK(harness->state_keys() > 0);  // the end of the input is no time
+  harness->Watermark({int64_t{1} << 50});
+  outcome.keys = harness->state_keys();
+  return outcome;
+}
+
+TEST_CASE("Window_Sliding_EqualsTheOracleInEveryCut") {
+  constexpr int64_t kSizes[] = {1, 500000, 3 * kSecond, 100 * kSecond};
+  for (uint64_t seed = 1; seed <= 12; ++seed) {
+    const int64_t size_us = kSizes[seed % std::size(kSizes)];
+    const int key_columns = static_cast<int>(seed % 3);
+    CAPTURE(seed);
+    CAPTURE(size_us);
+    const Stream stream = InOrder(RandomStream(seed, 400));
+    const BoundNode node(
+        WindowDescriptor(),
+        "window: {sliding: " + std::to_string(size_us) + "us}\n" + kKeys[key_columns] + kOracleAggregates, kSchema);
+    REQUIRE_MESSAGE(node, node.diagnostics());
+    CHECK(node->input_order == InputOrder::kByEventTime);
+    CHECK(node->outputs[0].order == OutputOrder::kInputOrder);
+    const WindowExpectation expected = SlidingWindowOracle(stream.rows, size_us, key_columns);
+    RowWiseOutcome first;
+    for (const size_t batch_rows : {size_t{1}, size_t{7}, size_t{4096}}) {
+      for (const bool crashes : {false, true}) {
+        CAPTURE(batch_rows);
+        CAPTURE(crashes);
+        RowWiseOutcome got = RunSliding(node.bound(), stream, batch_rows, seed * 100 + batch_rows, crashes);
+        REQUIRE(got.rows.size() == expected.results.size());
+        for (size_t i = 0; i < got.rows.size(); ++i) {
+          CHECK(got.rows[i].substr(0, got.rows[i].find(" sd=")) == expected.results[i].text);
+          CheckClose(NumberAfter(got.rows[i], "sd"), expected.results[i].stddev_f);
+          CheckClose(NumberAfter(got.rows[i], "vx"), expected.results[i].var_x);
+        }
+        CHECK(got.keys == 0);
+        if (first.rows.empty())
+          first = std::move(got);
+        else
+          CHECK(got.rows == first.rows);  // to the bit
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -56,16 +56,19 @@ TEST_CASE("Window_Schema_IsBoundsKeyAggregates") {
   CHECK_FALSE(node->passes_input_columns);
 }
 
-TEST_CASE("Window_KindsToCome_AreNamedAsSuch") {
+TEST_CASE("Window_OptionsThatDoNotGoTogether_AreReported") {
   const std::string aggregates = "\naggregates: {n: count(*)}";
-  for (const char* shape : {"{sliding: 1h}", "{global: true}"}) {
-    CAPTURE(shape);
-    const std::string text = Problems(std::string("window: ") + shape + aggregates);
-    CHECK(Has(text, "not available yet"));
-    CHECK(Has(text, "write one of {tumbling: 10s}, {hopping: 1h, every: 1m}, {cumulate: 1d, every: 1h}"));
-    CHECK(Has(text, "test.yaml:1:"));
-  }
-  CHECK(Has(Problems("window: {tumbling: 10s}\nemit_every: 5s" + aggregates), "not available yet"));
+  const auto problems = [&](const std::string& options) { return Problems("window: " + options + aggregates); };
+  CHECK(Has(problems("{tumbling: 10s}\nemit_every: 3s"), "does not divide the window's size"));
+  CHECK(Has(problems("{hopping: 10s, every: 2s}\nemit_every: 5s"), "does not divide the window's size"));
+  CHECK(Has(problems("{session: 10s}\nemit_every: 5s"), "have no early results"));
+  CHECK(Has(problems("{sliding: 10s}\nemit_every: 5s"), "a sliding window has a result for each row"));
+  CHECK(Has(problems("{sliding: 10s}\nallowed_lateness: 5s"), "take rows by event time"));
+  CHECK(Has(problems("{global: true}\nallowed_lateness: 5s"), "no row is late for a global window"));
+  CHECK(Has(problems("{sliding: 10s}\ntime: processing"), "goes with tumbling, hopping, cumulate and global"));
+  CHECK(Has(problems("{global: false}"), "is no window"));
+  CHECK(Has(problems("{global: true, every: 5s}"), "has no `every`"));
+  CHECK(Has(problems("{global: true, sliding: 5s}"), "either tumbling, hopping, sliding"));
 }
 
 TEST_CASE("Window_BadShapes_AreReported") {
@@ -79,8 +82,7 @@ TEST_CASE("Window_BadShapes_AreReported") {
   CHECK(Has(Problems("window: {session: 10s}\nallowed_lateness: 5s" + aggregates), "no late rows to be revised for"));
   CHECK(Has(Problems("window: {session: 10s}\ntime: processing" + aggregates), "goes with tumbling"));
   CHECK(Has(Problems("window: {hopping: 1m, every: 2m}" + aggregates), "`every` is longer than the window"));
-  CHECK(Has(Problems("window: {tumbling: 1m, hopping: 2m}" + aggregates),
-            "either tumbling, hopping, cumulate, session or count"));
+  CHECK(Has(Problems("window: {tumbling: 1m, hopping: 2m}" + aggregates), "either tumbling, hopping, sliding"));
   CHECK(Has(Problems("window: {tumbling: 1m, every: 2m}" + aggregates), "no `every`"));
   CHECK(Has(Problems("window: {tumbling: 0s}" + aggregates), "error"));
   CHECK(Has(Problems("window: {tumblng: 10s}" + aggregates), "tumbling"));

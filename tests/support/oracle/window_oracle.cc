@@ -16,6 +16,8 @@ __extension__ using Wide = __int128;
 using Key = std::pair<std::optional<int64_t>, std::optional<std::string>>;
 using Rows = std::vector<const WindowRow*>;
 
+constexpr int64_t kGlobalEnd = 253402300800000000;  // 10000-01-01
+
 std::string Text(const std::optional<int64_t>& v) { return v ? std::to_string(*v) : "null"; }
 std::string Text(const std::optional<std::string>& v) { return v ? "'" + *v + "'" : "null"; }
 std::string Text(const std::optional<double>& v) {
@@ -54,8 +56,9 @@ std::optional<double> Variance(const Rows& rows, Value value) {
 }
 
 WindowResult Aggregate(int64_t start, int64_t end, int64_t moment, const Key& key, int key_columns, Rows rows) {
-  std::string text = "@" + std::to_string(end - 1) + " wm " + std::to_string(moment) +
-                     " window_start=" + std::to_string(start) + " window_end=" + std::to_string(end);
+  std::string text = "@" + std::to_string(std::min(end - 1, moment)) + " wm " + std::to_string(moment);
+  text += end == kGlobalEnd ? " window_start=null window_end=null"
+                            : " window_start=" + std::to_string(start) + " window_end=" + std::to_string(end);
   if (key_columns > 0) text += " k=" + Text(key.first);
   if (key_columns > 1) text += " s=" + Text(key.second);
   int64_t nx = 0, nf = 0;
@@ -95,6 +98,7 @@ int64_t FloorTo(int64_t t, int64_t unit) {
 /// Ends of the windows that hold a moment.
 std::vector<int64_t> EndsOf(int64_t t, int64_t size_us, int64_t slide_us, bool cumulate) {
   std::vector<int64_t> ends;
+  if (size_us == 0) return {kGlobalEnd};
   if (cumulate) {
     const int64_t start = FloorTo(t, size_us);
     for (int64_t end = start + slide_us; end <= start + size_us; end += slide_us)
@@ -114,7 +118,7 @@ const char* const kOracleAggregates =
     "var(x)\n";
 
 WindowExpectation WindowOracle(const std::vector<WindowRow>& rows, int64_t size_us, int64_t slide_us, int key_columns,
-                               int64_t allowed_us, bool cumulate) {
+                               int64_t allowed_us, bool cumulate, int64_t early_us) {
   WindowExpectation expected;
   std::map<std::pair<int64_t, Key>, std::vector<std::pair<int64_t, const WindowRow*>>> windows;  // by moment
   for (const WindowRow& row : rows) {
@@ -127,7 +131,10 @@ WindowExpectation WindowOracle(const std::vector<WindowRow>& rows, int64_t size_
       }
       ++counted;
       const Key key{key_columns > 0 ? row.k : std::nullopt, key_columns > 1 ? row.s : std::nullopt};
-      windows[{end, key}].emplace_back(std::max(end - 1, row.watermark_us), &row);
+      const int64_t seen = std::max(row.time_us, row.watermark_us);
+      const int64_t moment =
+          early_us > 0 ? FloorTo(seen, early_us) + early_us - 1 : std::max(end - 1, row.watermark_us);
+      windows[{end, key}].emplace_back(moment, &row);
     }
     if (counted == 0) {
       expected.late.push_back(row.ordinal);
@@ -136,10 +143,13 @@ WindowExpectation WindowOracle(const std::vector<WindowRow>& rows, int64_t size_
       expected.late_panes += missed;
     }
   }
-  std::map<std::tuple<int64_t, int64_t, Key>, WindowResult> results;
+  std::map<std::tuple<int64_t, int64_t, Key, int64_t>, WindowResult> results;
   for (const auto& [id, members] : windows) {
     std::set<int64_t> moments;
-    for (const auto& [moment, row] : members) moments.insert(moment);
+    for (const auto& [moment, row] : members) {
+      moments.insert(moment);
+      if (moment < id.first) moments.insert(id.first - 1);
+    }
     int64_t revision = 0;
     for (const int64_t at : moments) {
       Rows so_far;
@@ -148,7 +158,7 @@ WindowExpectation WindowOracle(const std::vector<WindowRow>& rows, int64_t size_
       const int64_t start = cumulate ? FloorTo(id.first - 1, size_us) : id.first - size_us;
       WindowResult result = Aggregate(start, id.first, at, id.second, key_columns, std::move(so_far));
       result.revision = revision++;
-      results.emplace(std::tuple(at, id.first, id.second), std::move(result));
+      results.emplace(std::tuple(at, std::min(id.first, at + 1), id.second, id.first), std::move(result));
     }
   }
   expected.windows = static_cast<int64_t>(windows.size());
@@ -189,6 +199,28 @@ WindowExpectation OrderedWindowOracle(std::vector<WindowRow> rows, int64_t gap_u
   WindowExpectation expected;
   expected.windows = static_cast<int64_t>(results.size());
   for (auto& [place, result] : results) expected.results.push_back(std::move(result));
+  return expected;
+}
+
+WindowExpectation SlidingWindowOracle(std::vector<WindowRow> rows, int64_t size_us, int key_columns) {
+  std::stable_sort(rows.begin(), rows.end(), [](const WindowRow& a, const WindowRow& b) {
+    return std::tie(a.time_us, a.ordinal) < std::tie(b.time_us, b.ordinal);
+  });
+  WindowExpectation expected;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const WindowRow& row = rows[i];
+    Rows members;
+    for (size_t j = 0; j <= i; ++j)
+      if (rows[j].time_us > row.time_us - size_us && (key_columns < 1 || rows[j].k == row.k) &&
+          (key_columns < 2 || rows[j].s == row.s))
+        members.push_back(&rows[j]);
+    const int64_t end = row.time_us + 1;
+    WindowResult result = Aggregate(end - size_us, end, row.time_us, {row.k, row.s}, key_columns, std::move(members));
+    // The row's own watermark passes on.
+    result.text.replace(result.text.find(" wm ") + 4, std::to_string(row.time_us).size(),
+                        std::to_string(row.watermark_us));
+    expected.results.push_back(std::move(result));
+  }
   return expected;
 }
 

@@ -42,13 +42,17 @@ extern const char* const kOracleAggregates;
 /// (k, s). Sums are taken in 113 bits, exact for values of similar size.
 ///
 /// With `cumulate`, windows start together every `size_us` and end `slide_us` after each other.
-/// With `allowed_us`, a window that has ended by a row's own watermark takes the row for so long still; all such rows of
-/// one row watermark make one more result, which has that row watermark.
+/// With `allowed_us`, a window that has ended by a row's own watermark takes the row for so long still; all such rows
+/// of one row watermark make one more result, which has that row watermark. With `early_us`, open windows have results
+/// at its multiples as well, and late rows wait for the next of them. `size_us` 0: one window over everything.
 WindowExpectation WindowOracle(const std::vector<WindowRow>& rows, int64_t size_us, int64_t slide_us, int key_columns,
-                               int64_t allowed_us = 0, bool cumulate = false);
+                               int64_t allowed_us = 0, bool cumulate = false, int64_t early_us = 0);
 
 /// The same for sessions (`gap_us` > 0), or the last `count` rows every `every` rows. All rows are on time.
 WindowExpectation OrderedWindowOracle(std::vector<WindowRow> rows, int64_t gap_us, int64_t count, int64_t every,
                                       int key_columns);
+
+/// Each row's result over the `size_us` that end with it. All rows are on time.
+WindowExpectation SlidingWindowOracle(std::vector<WindowRow> rows, int64_t size_us, int key_columns);
 
 }  // namespace freshet::testing
