@@ -209,6 +209,8 @@ class Cell {
   ActivityMeter& meter(size_t element) { return meters_[element]; }
   /// The barrier being completed; its epoch is 0 at the end of input.
   Epoch snapshot_epoch() const { return barrier_open_ ? barrier_.epoch : Epoch{}; }
+  /// What the barrier being completed orders; null: nothing.
+  const CommandList* commands() const { return barrier_open_ ? barrier_.commands.get() : nullptr; }
   EventTime merged_watermark() const { return merged_; }
   EventTime input_watermark(InputIndex i) const { return inputs_[static_cast<size_t>(i)].watermark; }
   bool input_ended(InputIndex i) const { return inputs_[static_cast<size_t>(i)].ended; }

@@ -141,6 +141,7 @@ Status Job::Open() {
   if (environment_.store != nullptr)
     FRESHET_RETURN_IF_ERROR(WarnOfLeftovers(spec_, environment_.store->outbox(), &totals_.warnings));
   committed_ = environment_.restored;
+  committed_tables_ = restored_manifest_.tables;
   next_epoch_ = {environment_.restored.number + 1};
   plan_ = PlanGraph(spec_, options_.lane_count);
   environment_.plan = &plan_;
@@ -269,9 +270,10 @@ std::vector<int> Job::BeginEpoch(bool final_one) {
   for (const auto& driver : drivers_) any_source = any_source || !ended_[static_cast<size_t>(driver->cell().id())];
   if (!any_source) return nudged;
   StartEpoch();
+  const std::shared_ptr<const CommandList> commands = commands_.TakeForBarrier();
   for (const auto& driver : drivers_) {
     if (ended_[static_cast<size_t>(driver->cell().id())]) continue;
-    driver->cell().RequestBarrier({epoch_, final_one});
+    driver->cell().RequestBarrier({epoch_, final_one, commands});
     nudged.push_back(driver->cell().id());
   }
   return nudged;
@@ -501,6 +503,26 @@ Status Job::CommitReady() {
   return Status::Ok();
 }
 
+void Job::Submit(std::shared_ptr<Command> command) {
+  commands_.Add(std::move(command));
+  OnCheckpointWanted();
+}
+
+Status Job::ScanTable(const std::string& node_id, const std::string& table, const TableRowVisitor& visit) const {
+  if (environment_.store == nullptr) return Status::Unsupported("this pipeline keeps no state");
+  std::vector<Manifest::Table> tables;
+  {
+    const std::lock_guard lock(mutex_);
+    tables = committed_tables_;
+  }
+  for (const Manifest::Table& t : tables)
+    if (t.node_id == node_id && t.name == table)
+      return environment_.store->Scan(
+          t.id, 0, kKeyGroupCount - 1,
+          [&](uint16_t, std::string_view key, std::string_view value) { return visit(key, value, t.codec); });
+  return Status::Ok();
+}
+
 Status Job::CopyStateTo(const std::string& directory) {
   if (environment_.store == nullptr) return Status::Unsupported("this pipeline keeps no state");
   FRESHET_RETURN_IF_ERROR(options_.env->MakeDirectories(DirectoryOf(directory)));
@@ -524,7 +546,9 @@ void Job::KeepCopy() {
 
 void Job::EpochCommitted(const Manifest& manifest) {
   committed_ = manifest.epoch;
+  committed_tables_ = manifest.tables;
   for (OperatorCell* cell : stateful_) cell->PostCommit(manifest.epoch);
+  commands_.OnCommitted();
   ++totals_.checkpoint_count;
   totals_.checkpoint_last_us = options_.env->SteadyMicros() - began_us_;
   totals_.checkpoint_last_wall_us = options_.env->WallMicros();
@@ -694,6 +718,7 @@ void Job::DetachAndClose() {
     driver->Close();
   }
   for (auto& cell : cells_) cell->Close();
+  commands_.OnOver();
 }
 
 }  // namespace freshet

@@ -154,6 +154,12 @@ class Job final : public CellListener {
   Status last_failure() const;
   /// Makes a copy of the newest committed epoch; see CheckpointStore::CopyTo. Any thread.
   Status CopyStateTo(const std::string& directory);
+  /// A command for one of the nodes: it goes with the next barrier, and a checkpoint is asked for. Its outcome is
+  /// settled by that epoch's commit, or by the end of the job. Any thread.
+  void Submit(std::shared_ptr<Command> command);
+  /// The committed rows of a node's table, of the newest epoch; none if there is no such table. Any thread.
+  using TableRowVisitor = std::function<Status(std::string_view key, std::string_view value, uint16_t codec)>;
+  Status ScanTable(const std::string& node_id, const std::string& table, const TableRowVisitor& visit) const;
   /// Gives the epoch under way up if it has taken longer than `checkpoint_timeout`.
   void GiveUpSlowEpoch();
   /// Rows wait for an epoch before they may leave; true until the next one begins.
@@ -216,6 +222,7 @@ class Job final : public CellListener {
   std::vector<int> cells_to_nudge_;
   std::vector<OperatorCell*> stateful_;
   MemoryBudget memory_;
+  CommandQueue commands_;
 
   mutable std::mutex mutex_;
   Epoch next_epoch_{1};
@@ -233,6 +240,7 @@ class Job final : public CellListener {
   std::vector<std::vector<std::pair<int, NodeCounters>>> next_cell_counters_;  ///< of cells ended since
   int64_t began_us_ = 0;
   Epoch committed_;
+  std::vector<Manifest::Table> committed_tables_;
   std::vector<int64_t> rows_before_;  ///< per node: rows its inputs had sent when it was not there yet to take them
   Status given_up_;                   ///< why the epoch under way will not be committed; OK: it will
   std::set<int> took_part_;           ///< cells whose state is in rows_

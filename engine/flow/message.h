@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <variant>
 
 #include "engine/base/time.h"
 #include "engine/batch/batch.h"
+#include "engine/flow/command.h"
 
 namespace freshet {
 
@@ -17,7 +19,8 @@ struct Idle {};
 /// The border between what belongs to an epoch and what does not (aligned checkpoints).
 struct Barrier {
   Epoch epoch;
-  bool final_one = false;  ///< sources stop after it: a signal was received (SEMANTICS.md §3.1)
+  bool final_one = false;                       ///< sources stop after it: a signal was received (SEMANTICS.md §3.1)
+  std::shared_ptr<const CommandList> commands;  ///< obeyed in front of the snapshot; null: none
 };
 /// Nothing follows on this edge.
 struct End {};

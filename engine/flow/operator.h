@@ -40,6 +40,8 @@ struct NodeCounters {
   int64_t nulled = 0;   ///< values that became null: overflow, counter_fell, dt <= 0 (shown, not part of the law)
 };
 
+class Command;
+
 using InputIndex = int;
 using PortIndex = int;
 
@@ -70,7 +72,8 @@ enum class Progress : uint8_t { kDone, kMore };
 
 /// One instance of a processing step. Calls come one at a time from the owning cell, never concurrently, in this order:
 /// Open, (ProcessBatch | OnWatermark)*, OnEnd, Close. After a non-OK status only Close follows. Barriers never reach an
-/// operator: the cell aligns inputs, drains the declared tables, then calls SnapshotExtra.
+/// operator: the cell aligns inputs, hands over the barrier's commands, drains the declared tables, then calls
+/// SnapshotExtra.
 ///
 /// Determinism: what an operator emits may depend on the rows (values, times, row watermarks, ordinals) and on
 /// watermark values, never on how rows are cut into batches, on time, or on threads.
@@ -106,6 +109,9 @@ class Operator {
     (void)out;
     return Progress::kDone;
   }
+  /// An order for this node (command.h), at a barrier: the snapshot follows. Emits nothing; what it causes shows from
+  /// the next watermark on. Each lane is asked; who has something to do answers.
+  virtual void OnCommand(Command& command) { (void)command; }
   /// Bytes of state not held in tables (models), with a codec version inside. Called at each barrier.
   virtual Status SnapshotExtra(ByteSink& sink) {
     (void)sink;

@@ -52,6 +52,7 @@ class OperatorCell : public Cell {
   Status EmitFrom(size_t element, PortIndex port, Batch batch);
   const NodeSpec& node_of(size_t element) const;
   Status RestoreCounters(Element& element);
+  void ObeyCommands();
 
   std::vector<Element> elements_;
   uint64_t exchange_sequence_ = 0;

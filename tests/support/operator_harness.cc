@@ -236,6 +236,10 @@ void OperatorHarness::Snapshot(HarnessCheckpoint* checkpoint) {
   checkpoint->counters = counters();
 }
 
+void OperatorHarness::Obey(Command& command) {
+  for (auto& lane : lanes_) lane->op->OnCommand(command);
+}
+
 const std::vector<Batch>& OperatorHarness::output(int lane, PortIndex port) const {
   return lanes_[static_cast<size_t>(lane)]->outputs[static_cast<size_t>(port)];
 }

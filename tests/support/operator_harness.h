@@ -71,6 +71,8 @@ class OperatorHarness {
   /// Watermark Max, then OnEnd.
   void End();
   void Snapshot(HarnessCheckpoint* checkpoint);
+  /// Hands a command to every lane, as a barrier does in front of its snapshot.
+  void Obey(Command& command);
 
   const Status& status() const { return status_; }
   /// Rows emitted so far on a port, all lanes, in lane order.

@@ -15,9 +15,9 @@ using Names = std::vector<std::string_view>;
 
 // What operators and connectors may see of the flow: contracts, never the runtime.
 const Names kFlowContracts = {
-    "engine/flow/message.h",  "engine/flow/operator.h", "engine/flow/source.h",
-    "engine/flow/decoder.h",  "engine/flow/sink.h",     "engine/flow/descriptor.h",
-    "engine/flow/registry.h", "engine/flow/context.h",  "engine/flow/network_sink.h",
+    "engine/flow/message.h",      "engine/flow/operator.h",   "engine/flow/source.h",   "engine/flow/decoder.h",
+    "engine/flow/sink.h",         "engine/flow/descriptor.h", "engine/flow/registry.h", "engine/flow/context.h",
+    "engine/flow/network_sink.h", "engine/flow/command.h",
 };
 
 struct Room {
