@@ -71,13 +71,6 @@ struct TimeSpec {
 
 int64_t FloorDivide(int64_t x, int64_t y) { return x / y - (x % y != 0 && (x ^ y) < 0 ? 1 : 0); }
 
-/// A wall-clock time of a zone as a moment: the earlier one when the clock was put back, the change itself when it
-/// skips.
-int64_t FromLocal(const date::time_zone* zone, int64_t local_us) {
-  if (zone == nullptr) return local_us;
-  return zone->to_sys(LocalMicros(microseconds(local_us)), date::choose::earliest).time_since_epoch().count();
-}
-
 const date::time_zone* FindZone(const EvalRef& arg, size_t index, PrepareProblem* problem) {
   const Value* value = arg->constant();
   if (value == nullptr || value->null) {
@@ -238,7 +231,7 @@ Outcome DateTrunc(RowState& state, int64_t& out, View, int64_t t) {
     default:
       break;
   }
-  out = FromLocal(spec.zone, first_day * kDay);
+  out = TimeOfZoneClock(spec.zone, first_day * kDay);
   return Outcome::kValue;
 }
 Outcome DateTruncZone(RowState& state, int64_t& out, View unit, int64_t t, View) {
@@ -305,7 +298,7 @@ Outcome Strptime(RowState& state, int64_t& out, View text, View pattern) {
   int64_t offset = 0;
   bool has_offset = false;
   if (ParseLocal(text, pattern, &local, &offset, &has_offset) != Outcome::kValue) return Outcome::kFailed;
-  out = has_offset ? local - offset : FromLocal(SpecOf(state).zone, local);
+  out = has_offset ? local - offset : TimeOfZoneClock(SpecOf(state).zone, local);
   return Outcome::kValue;
 }
 Outcome StrptimeZone(RowState& state, int64_t& out, View text, View pattern, View) {

@@ -32,4 +32,10 @@ int64_t TimeZoneOffsetAt(const date::time_zone* zone, int64_t us) {
   return last.offset;
 }
 
+int64_t TimeOfZoneClock(const date::time_zone* zone, int64_t local_us) {
+  if (zone == nullptr) return local_us;
+  const date::local_time<std::chrono::microseconds> local{std::chrono::microseconds(local_us)};
+  return zone->to_sys(local, date::choose::earliest).time_since_epoch().count();
+}
+
 }  // namespace freshet

@@ -184,7 +184,8 @@ TEST_CASE("Alert_NullKey_IsOneGroup") {
 }
 
 TEST_CASE("Alert_KeysThatAreOver_AreForgotten") {
-  const BoundNode node(AlertDescriptor(), "when: odd\nkey: [video]\nfor: 10us\nkeep_firing_for: 5us\ncooldown: 100us\n",
+  const BoundNode node(AlertDescriptor(),
+                       "when: odd\nkey: [video]\nfor: 10us\nkeep_firing_for: 5us\ncooldown: 100us\nremember: 200us\n",
                        kSchema);
   REQUIRE_MESSAGE(node, node.diagnostics());
   OperatorHarness harness(node.bound(), {});
@@ -195,6 +196,8 @@ TEST_CASE("Alert_KeysThatAreOver_AreForgotten") {
   harness.Feed(MakeRows(kSchema, rows));
   CHECK(harness.state_keys() == 100);
   harness.Watermark({131});
+  CHECK(harness.state_keys() == 100);  // those that fired are remembered
+  harness.Watermark({231});
   CHECK(harness.state_keys() == 0);
   CHECK(Rows(harness).size() == 200);
 }

@@ -1,0 +1,165 @@
+#include "operators/alert/alert_cell.h"
+
+#include <algorithm>
+
+namespace freshet {
+namespace {
+
+int64_t After(int64_t at_us, int64_t duration_us) {
+  int64_t sum = 0;
+  return __builtin_add_overflow(at_us, duration_us, &sum) ? INT64_MAX : sum;
+}
+
+void EncodePast(const PastAlert& p, ByteSink& sink) {
+  sink.PutU64(p.id);
+  sink.PutI64(p.started_us);
+  sink.PutI64(p.ended_us);
+  sink.PutI64(p.peaked_us);
+  sink.PutF64(p.peak);
+  sink.PutU8(static_cast<uint8_t>((p.has_peak ? 1 : 0) | (p.told ? 2 : 0)));
+  sink.PutU8(p.severity);
+  sink.PutU8(static_cast<uint8_t>(p.label));
+  sink.PutI64(p.acknowledged_us);
+  sink.PutString(p.message);
+}
+
+bool DecodeLabel(ByteSource& source, AlertLabel* label) {
+  const uint8_t byte = source.GetU8();
+  *label = static_cast<AlertLabel>(byte);
+  return byte <= static_cast<uint8_t>(AlertLabel::kNoise);
+}
+
+bool DecodePast(ByteSource& source, PastAlert* p) {
+  p->id = source.GetU64();
+  p->started_us = source.GetI64();
+  p->ended_us = source.GetI64();
+  p->peaked_us = source.GetI64();
+  p->peak = source.GetF64();
+  const uint8_t flags = source.GetU8();
+  p->has_peak = (flags & 1) != 0;
+  p->told = (flags & 2) != 0;
+  p->severity = source.GetU8();
+  const bool good = DecodeLabel(source, &p->label);
+  p->acknowledged_us = source.GetI64();
+  p->message = source.GetString();
+  return source.ok() && good && p->severity <= 4;
+}
+
+}  // namespace
+
+int64_t AlertCell::QuietUntil(int64_t at_us, const AlertRules& rules, int64_t rule_silenced_until_us) const {
+  return std::max({rules.maintenance.QuietUntil(at_us), silenced_until_us, rule_silenced_until_us, at_us});
+}
+
+std::optional<EpisodeEvent> AlertCell::Tell(const std::optional<EpisodeEvent>& event, const AlertRules& rules,
+                                            int64_t rule_silenced_until_us) {
+  if (!event) return std::nullopt;
+  if (!event->firing) {
+    Remember(rules);
+    return told ? event : std::nullopt;
+  }
+  held_until_us = QuietUntil(event->time_us, rules, rule_silenced_until_us);
+  told = held_until_us == event->time_us;
+  return told ? event : std::nullopt;
+}
+
+void AlertCell::Remember(const AlertRules& rules) {
+  if (rules.remember_us == 0) return;
+  PastAlert p;
+  p.id = id;
+  p.started_us = episode.started_us();
+  p.ended_us = episode.ended_us();
+  p.peaked_us = episode.peaked_us();
+  p.peak = episode.peak();
+  p.has_peak = episode.has_peak();
+  p.told = told;
+  p.severity = episode.severity();
+  p.label = label;
+  p.acknowledged_us = acknowledged_us;
+  p.message = message;
+  past.push_back(std::move(p));
+  if (past.size() > kPastCountMax) past.pop_front();
+}
+
+std::optional<int64_t> AlertCell::Deadline(const AlertRules& rules) const {
+  std::optional<int64_t> next = episode.Deadline(rules.episode);
+  const auto also = [&](int64_t at) { next = next ? std::min(*next, at) : at; };
+  if (held() && held_until_us < INT64_MAX) also(held_until_us);
+  if (!past.empty() && rules.remember_us < INT64_MAX) also(After(past.front().ended_us, rules.remember_us));
+  if (silenced_until_us > INT64_MIN && silenced_until_us < INT64_MAX) also(silenced_until_us);
+  return next;
+}
+
+std::optional<EpisodeEvent> AlertCell::OnTime(int64_t now_us, const AlertRules& rules, int64_t rule_silenced_until_us,
+                                              bool* started) {
+  *started = false;
+  const std::optional<int64_t> deadline = Deadline(rules);
+  if (!deadline || *deadline > now_us) return std::nullopt;
+  if (!past.empty() && rules.remember_us < INT64_MAX && After(past.front().ended_us, rules.remember_us) == *deadline) {
+    past.pop_front();
+    return std::nullopt;
+  }
+  // The episode's own time comes first: what is over at the end of a silence is not told.
+  if (episode.Deadline(rules.episode) == deadline)
+    return Tell(episode.OnTime(*deadline, rules.episode, started), rules, rule_silenced_until_us);
+  if (silenced_until_us == *deadline) {
+    silenced_until_us = INT64_MIN;
+    return std::nullopt;
+  }
+  held_until_us = QuietUntil(*deadline, rules, rule_silenced_until_us);
+  told = held_until_us == *deadline;
+  return told ? std::optional(EpisodeEvent{true, *deadline}) : std::nullopt;
+}
+
+std::optional<EpisodeEvent> AlertCell::OnRow(const EpisodeInput& row, const AlertRules& rules,
+                                             int64_t rule_silenced_until_us, bool* started) {
+  const auto event = episode.OnRow(row, rules.episode, started);
+  return Tell(event, rules, rule_silenced_until_us);
+}
+
+bool AlertCell::Forgettable(int64_t now_us, const AlertRules& rules) const {
+  return episode.Forgettable(now_us, rules.episode) && past.empty() && feedback.empty() && silenced_until_us <= now_us;
+}
+
+void AlertCell::Encode(ByteSink& sink) const {
+  episode.Encode(sink);
+  sink.PutString(message);
+  sink.PutString(row_bytes);
+  feedback.Encode(sink);
+  sink.PutU64(id);
+  sink.PutBool(told);
+  sink.PutI64(held_until_us);
+  sink.PutI64(silenced_until_us);
+  sink.PutU8(static_cast<uint8_t>(label));
+  sink.PutI64(acknowledged_us);
+  sink.PutString(key_text);
+  sink.PutString(last_bytes);
+  sink.PutVarint(past.size());
+  for (const PastAlert& p : past) EncodePast(p, sink);
+}
+
+bool AlertCell::Decode(ByteSource& source, uint16_t codec) {
+  if (!episode.Decode(source, codec)) return false;
+  message = source.GetString();
+  row_bytes = source.GetString();
+  if (codec < 2) {
+    told = episode.phase() == Episode::Phase::kFiring;
+    return source.ok();
+  }
+  bool good = feedback.Decode(source);
+  id = source.GetU64();
+  told = source.GetBool();
+  held_until_us = source.GetI64();
+  silenced_until_us = source.GetI64();
+  good = DecodeLabel(source, &label) && good;
+  acknowledged_us = source.GetI64();
+  key_text = source.GetString();
+  last_bytes = source.GetString();
+  const uint64_t count = source.GetVarint();
+  if (!good || !source.ok() || count > kPastCountMax) return false;
+  for (uint64_t i = 0; i < count; ++i)
+    if (!DecodePast(source, &past.emplace_back())) return false;
+  return source.ok();
+}
+
+}  // namespace freshet

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+
+#include "engine/base/bytes.h"
+#include "operators/alert/calendar.h"
+#include "operators/alert/episode.h"
+#include "operators/alert/feedback.h"
+
+namespace freshet {
+
+/// What holds for every key of one alert.
+struct AlertRules {
+  EpisodeOptions episode;
+  Calendar maintenance;
+  int64_t remember_us = 0;  ///< how long an alert that is over stays known
+};
+
+/// An alert that is over, as long as it is remembered.
+struct PastAlert {
+  uint64_t id = 0;
+  int64_t started_us = 0;
+  int64_t ended_us = 0;
+  int64_t peaked_us = 0;
+  double peak = 0;
+  bool has_peak = false;
+  bool told = false;  ///< else it was over before its silence or maintenance was
+  uint8_t severity = 0;
+  AlertLabel label = AlertLabel::kNone;
+  int64_t acknowledged_us = 0;  ///< wall clock; 0: never
+  std::string message;
+};
+
+/// One key of an alert: its episode; whether people were told of it; what they said to that; the row that started it.
+/// A plain value, the table's row, that knows no runtime type.
+///
+/// An episode that begins to fire during maintenance, or while its key or rule is silenced, is held: it is told when
+/// that is over and it still fires; if it resolves before, nobody hears of it. An episode that was told is told as
+/// resolved whenever that happens.
+///
+/// REQUIRES: as Episode: rows in time order, OnTime before OnRow, and again while Deadline says so.
+struct AlertCell {
+  static constexpr uint16_t kCodec = 2;
+  static constexpr size_t kPastCountMax = 8;  ///< per key; the oldest are forgotten first
+
+  Episode episode;
+  Feedback feedback;
+  uint64_t id = 0;            ///< of the episode; 0: none is on
+  bool told = false;          ///< its firing row has left
+  int64_t held_until_us = 0;  ///< firing and not told: when to look again
+  int64_t silenced_until_us = INT64_MIN;
+  AlertLabel label = AlertLabel::kNone;  ///< of the episode
+  int64_t acknowledged_us = 0;           ///< of the episode, wall clock; 0: not
+  std::string key_text;                  ///< for people: "channel=ZDF, edge=3"
+  std::string message;
+  std::string row_bytes;       ///< the row that started the episode, one row of the input, encoded
+  std::string last_bytes;      ///< the key's last row, kept where silence can start an episode
+  std::deque<PastAlert> past;  ///< oldest first
+
+  /// As Episode::OnTime; the event is one that people are told of. `rule_silenced_until_us`: for all keys.
+  std::optional<EpisodeEvent> OnTime(int64_t now_us, const AlertRules& rules, int64_t rule_silenced_until_us,
+                                     bool* started);
+  std::optional<EpisodeEvent> OnRow(const EpisodeInput& row, const AlertRules& rules, int64_t rule_silenced_until_us,
+                                    bool* started);
+  std::optional<int64_t> Deadline(const AlertRules& rules) const;
+  bool Forgettable(int64_t now_us, const AlertRules& rules) const;
+  bool held() const { return episode.phase() == Episode::Phase::kFiring && !told; }
+
+  void Encode(ByteSink& sink) const;
+  /// Codec 1 had the episode, the message and the row that started it.
+  bool Decode(ByteSource& source, uint16_t codec);
+
+ private:
+  int64_t QuietUntil(int64_t at_us, const AlertRules& rules, int64_t rule_silenced_until_us) const;
+  std::optional<EpisodeEvent> Tell(const std::optional<EpisodeEvent>& event, const AlertRules& rules,
+                                   int64_t rule_silenced_until_us);
+  void Remember(const AlertRules& rules);
+};
+
+}  // namespace freshet

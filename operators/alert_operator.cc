@@ -1,0 +1,340 @@
+#include "operators/alert_operator.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "engine/base/units.h"
+#include "engine/batch/batch_codec.h"
+#include "engine/batch/column_builder.h"
+#include "engine/flow/command.h"
+#include "engine/state/table_numbers.h"
+#include "operators/alert/alert_command.h"
+
+namespace freshet {
+namespace {
+
+uint8_t SeverityRank(std::string_view name) {
+  for (const Severity s : {Severity::kLow, Severity::kMedium, Severity::kHigh, Severity::kCritical})
+    if (name == SeverityName(s)) return static_cast<uint8_t>(s);
+  return 0;
+}
+
+std::optional<double> NumberAt(const Column& column, int32_t row) {
+  if (column.length() == 0 || column.IsNull(row)) return std::nullopt;
+  return column.type() == TypeId::kInt64 ? static_cast<double>(column.int64s()[row]) : column.float64s()[row];
+}
+
+/// The plan's expressions over one batch.
+struct Evaluated {
+  Column when, clear, value, severity, peak;
+
+  Evaluated(const AlertPlan& plan, const Batch& in, int64_t* nulled) {
+    if (plan.when) when = plan.when.Evaluate(in, nulled);
+    if (plan.clear_when) clear = plan.clear_when.Evaluate(in);
+    if (plan.value) value = plan.value.Evaluate(in);
+    if (plan.severity) severity = plan.severity.Evaluate(in);
+    if (plan.peak) peak = plan.peak.Evaluate(in);
+  }
+
+  /// What a row says; `factor` makes the thresholds harder.
+  EpisodeInput At(const AlertPlan& plan, const Batch& in, int32_t row, double factor) const {
+    EpisodeInput out;
+    out.time_us = in.time(row).us;
+    out.condition = (!plan.when || (when.IsValid(row) && when.BoolAt(row))) && RightWay(plan, in, row);
+    const std::optional<double> number = plan.threshold ? NumberAt(value, row) : std::nullopt;
+    if (plan.threshold) out.condition = out.condition && plan.Beyond(number, *plan.threshold, factor);
+    if (!out.condition && (plan.clear_when || plan.clear_threshold)) {
+      const bool cleared = (plan.clear_when && clear.IsValid(row) && clear.BoolAt(row)) ||
+                           (plan.clear_threshold && !plan.Beyond(number, *plan.clear_threshold, factor));
+      out.lingers = !cleared;
+    }
+    if (!out.condition && !out.lingers) return out;
+    out.severity = static_cast<uint8_t>(plan.fixed_severity);
+    if (plan.severity && severity.IsValid(row))
+      out.severity = std::max<uint8_t>(SeverityRank(severity.StringAt(row)), 1);
+    if (plan.peak) out.value = NumberAt(peak, row);
+    return out;
+  }
+
+ private:
+  static bool RightWay(const AlertPlan& plan, const Batch& in, int32_t row) {
+    if (plan.direction_column < 0) return true;
+    const Column& column = in.column(plan.direction_column);
+    return column.IsValid(row) && column.StringAt(row) == (plan.direction == AlertDirection::kUp ? "up" : "down");
+  }
+};
+
+class AlertOperator final : public Operator {
+ public:
+  explicit AlertOperator(std::shared_ptr<const AlertPlan> plan)
+      : plan_(std::move(plan)), rules_(&plan_->rules), end_rules_(plan_->rules) {
+    end_rules_.remember_us = INT64_MAX;
+  }
+
+  Status Open(OpenContext& ctx) override {
+    counters_ = &ctx.counters();
+    row_count_max_ = ctx.batch_row_count_max();
+    FRESHET_ASSIGN_OR_RETURN(cells_,
+                             ctx.state().OpenKeyed<AlertCell>("episodes", {AlertCell::kCodec, plan_->fingerprint}));
+    FRESHET_ASSIGN_OR_RETURN(silenced_, ctx.state().OpenNumbers("silenced"));
+    cells_->ForEach([&](std::string_view key, AlertCell& cell) {
+      if (cell.id == 0 && cell.episode.phase() != Episode::Phase::kIdle)
+        cell.id = plan_->AlertId(key, cell.episode.started_us());
+      Schedule(std::string(key), cell);
+    });
+    return Status::Ok();
+  }
+
+  Status ProcessBatch(InputIndex, const Batch& in, Emitter&) override {
+    keys_.Encode(plan_->key, in);
+    const Evaluated evaluated(*plan_, in, &counters_->nulled);
+    counters_->absorbed += in.row_count();
+    const bool all = plan_->rules.episode.no_data == NoData::kFire;
+    for (int32_t row = 0; row < in.row_count(); ++row) {
+      AlertCell* cell = cells_->Find(keys_.hash(row), keys_.key(row));
+      const EpisodeInput input = evaluated.At(*plan_, in, row, cell != nullptr ? cell->feedback.factor() : 1);
+      if (cell == nullptr && !input.condition && !all) continue;
+      Step(in, row, input);
+    }
+    return Status::Ok();
+  }
+
+  Result<Progress> OnWatermark(EventTime now, Emitter& out) override {
+    if (now == EventTime::Max()) rules_ = &end_rules_;
+    // Deadlines before `now` only: a row at `now` itself may still come, and deadlines of its time go first then.
+    while (!deadlines_.empty() && deadlines_.begin()->first < now.us) {
+      const auto [at, key] = *deadlines_.begin();
+      AlertCell& cell = cells_->FindOrCreate(HashKey(key), key);
+      Advance(key, cell, at);
+      Settle(key, cell, at);
+    }
+    now_us_ = std::max(now_us_, now.us);
+    return Flush(out);
+  }
+
+  void OnCommand(Command& command) override {
+    const std::optional<AlertCommand> order = AlertCommand::Decode(command.text);
+    if (!order) return;
+    if (order->alert_id == 0) {
+      silenced_->Reset();
+      silenced_->Raise(order->until_us);
+      command.Answer(plan_->rule);
+    }
+    std::vector<std::string> touched;
+    cells_->ForEach([&](std::string_view key, AlertCell& cell) {
+      if (order->alert_id == 0 ? cell.held() : order->Obey(&cell)) touched.emplace_back(key);
+    });
+    if (order->alert_id != 0 && !touched.empty()) command.Answer(plan_->rule);
+    for (const std::string& key : touched) {
+      AlertCell& cell = cells_->FindOrCreate(HashKey(key), key);
+      // A silence that is over shows at the next watermark, not before the last one.
+      if (cell.held() && now_us_ > INT64_MIN) cell.held_until_us = now_us_;
+      Schedule(key, cell);
+    }
+  }
+
+ private:
+  struct Pending {
+    int64_t time_us;
+    std::string key;
+    bool firing;
+    Episode episode;
+    uint64_t id;
+    std::string row_bytes;
+    std::string message;
+  };
+
+  int64_t RuleSilencedUntil() const { return silenced_->lowest(); }
+
+  void Step(const Batch& in, int32_t row, const EpisodeInput& input) {
+    const std::string key(keys_.key(row));
+    AlertCell& cell = cells_->FindOrCreate(keys_.hash(row), key);
+    Advance(key, cell, input.time_us);
+    bool started = false;
+    const auto event = cell.OnRow(input, *rules_, RuleSilencedUntil(), &started);
+    if (started || plan_->rules.episode.no_data == NoData::kFire) {
+      ByteSink sink;
+      EncodeBatch(in.Slice(row, 1), sink);
+      if (plan_->rules.episode.no_data == NoData::kFire) cell.last_bytes.assign(sink.bytes());
+      if (started) cell.row_bytes = sink.Take();
+    }
+    if (cell.key_text.empty()) cell.key_text = KeyText(in, row);
+    if (started) Begin(key, &cell, plan_->message ? plan_->message->Render(in, row) : std::string());
+    if (event) Note(key, cell, *event);
+    Settle(key, cell, input.time_us);
+  }
+
+  /// All deadlines of the key up to `now_us`.
+  void Advance(const std::string& key, AlertCell& cell, int64_t now_us) {
+    for (auto next = cell.Deadline(*rules_); next && *next <= now_us && *next < INT64_MAX;
+         next = cell.Deadline(*rules_)) {
+      bool started = false;
+      const auto event = cell.OnTime(*next, *rules_, RuleSilencedUntil(), &started);
+      if (started) {
+        cell.row_bytes = cell.last_bytes;
+        Begin(key, &cell,
+              "no data for " + FormatDuration(Duration{plan_->rules.episode.no_data_after_us}) + ", last at " +
+                  FormatTime({cell.episode.last_row_us()}) + (cell.key_text.empty() ? "" : ": " + cell.key_text));
+      }
+      if (event) Note(key, cell, *event);
+    }
+  }
+
+  void Begin(const std::string& key, AlertCell* cell, std::string message) {
+    cell->id = plan_->AlertId(key, cell->episode.started_us());
+    cell->label = AlertLabel::kNone;
+    cell->acknowledged_us = 0;
+    cell->message = std::move(message);
+  }
+
+  std::string KeyText(const Batch& in, int32_t row) const {
+    std::string text;
+    for (const int c : plan_->key.columns())
+      text += (text.empty() ? "" : ", ") + in.schema()->field(c).name + "=" + ValueText(in.column(c), row);
+    return text;
+  }
+
+  /// After a change of a cell: its next deadline, or nothing to remember.
+  void Settle(const std::string& key, AlertCell& cell, int64_t now_us) {
+    if (cell.Forgettable(now_us, *rules_)) {
+      Unschedule(key);
+      cells_->Erase(HashKey(key), key);
+      return;
+    }
+    if (cell.episode.phase() == Episode::Phase::kIdle) {
+      cell.row_bytes.clear();
+      cell.message.clear();
+      cell.id = 0;
+      cell.told = false;
+    }
+    Schedule(key, cell);
+  }
+  void Schedule(const std::string& key, const AlertCell& cell) {
+    Unschedule(key);
+    if (const auto deadline = cell.Deadline(*rules_)) {
+      deadlines_.emplace(*deadline, key);
+      scheduled_[key] = *deadline;
+    }
+  }
+  void Unschedule(const std::string& key) {
+    const auto at = scheduled_.find(key);
+    if (at == scheduled_.end()) return;
+    deadlines_.erase({at->second, key});
+    scheduled_.erase(at);
+  }
+
+  void Note(const std::string& key, const AlertCell& cell, const EpisodeEvent& event) {
+    pending_.push_back({event.time_us, key, event.firing, cell.episode, cell.id, cell.row_bytes, cell.message});
+  }
+
+  Result<Progress> Flush(Emitter& out) {
+    if (pending_.empty()) return Progress::kDone;
+    std::stable_sort(pending_.begin(), pending_.end(), [](const Pending& a, const Pending& b) {
+      return std::tie(a.time_us, a.key) < std::tie(b.time_us, b.key);
+    });
+    const auto count = static_cast<int32_t>(std::min<size_t>(pending_.size(), static_cast<size_t>(row_count_max_)));
+    FRESHET_ASSIGN_OR_RETURN(Batch batch, Rows(count));
+    pending_.erase(pending_.begin(), pending_.begin() + count);
+    out.Emit(std::move(batch));
+    return pending_.empty() ? Progress::kDone : Progress::kMore;
+  }
+
+  Result<Batch> Rows(int32_t count) {
+    const Schema& schema = *plan_->output;
+    std::vector<ColumnBuilder> columns;
+    for (const Field& f : schema.fields()) columns.emplace_back(f.type, count);
+    RowMeta meta;
+    meta.times = AllocateBuffer(int64_t{8} * count);
+    for (int32_t i = 0; i < count; ++i) {
+      const Pending& p = pending_[static_cast<size_t>(i)];
+      Batch start;
+      ByteSource source(p.row_bytes);
+      if (!DecodeBatch(source, plan_->input, &start) || start.empty())
+        return Status::DataLoss("the row that started an alert cannot be read");
+      AppendRow(p, start, columns);
+      meta.times.as<int64_t>()[i] = p.time_us;
+    }
+    meta.watermarks = meta.times;
+    std::vector<Column> finished;
+    for (ColumnBuilder& b : columns) finished.push_back(b.Finish());
+    return Batch(plan_->output, std::move(finished), count, std::move(meta));
+  }
+
+  void AppendRow(const Pending& p, const Batch& start, std::vector<ColumnBuilder>& columns) const {
+    size_t c = 0;
+    columns[c++].AppendString(AlertIdText(p.id));
+    columns[c++].AppendString(plan_->rule);
+    for (const int k : plan_->key.columns()) columns[c++].AppendFrom(start.column(k), 0);
+    columns[c++].AppendString(p.firing ? "firing" : "resolved");
+    columns[c++].AppendString(SeverityWord(p.episode));
+    columns[c++].AppendInt64(p.episode.started_us());
+    columns[c++].AppendInt64(p.episode.peaked_us());
+    AppendPeak(p.episode, &columns[c++]);
+    if (p.firing)
+      columns[c].AppendNull();
+    else
+      columns[c].AppendInt64(p.episode.ended_us());
+    ++c;
+    columns[c++].AppendString(p.firing || !plan_->resolved_message ? p.message : ResolvedMessage(p, start));
+    for (const int k : plan_->carried) columns[c++].AppendFrom(start.column(k), 0);
+    if (plan_->dedupe_key) columns[c++].AppendString(plan_->dedupe_key->Render(start, 0));
+    for (const auto& [name, value] : plan_->constants) columns[c++].AppendString(value);
+  }
+
+  static const char* SeverityWord(const Episode& episode) {
+    return SeverityName(static_cast<Severity>(std::max<uint8_t>(episode.severity(), 1)));
+  }
+  static void AppendPeak(const Episode& episode, ColumnBuilder* column) {
+    if (episode.has_peak())
+      column->AppendFloat64(episode.peak());
+    else
+      column->AppendNull();
+  }
+
+  /// The columns are those of AlertPlan::resolved_row.
+  std::string ResolvedMessage(const Pending& p, const Batch& start) const {
+    std::vector<Column> more;
+    const auto time = [&](int64_t us) {
+      ColumnBuilder column(TypeId::kTimestamp, 1);
+      column.AppendInt64(us);
+      more.push_back(column.Finish());
+    };
+    const auto text = [&](const std::string& value) {
+      ColumnBuilder column(TypeId::kString, 1);
+      column.AppendString(value);
+      more.push_back(column.Finish());
+    };
+    time(p.episode.started_us());
+    time(p.episode.ended_us());
+    text(FormatDuration(Duration{p.episode.ended_us() - p.episode.started_us()}));
+    time(p.episode.peaked_us());
+    ColumnBuilder peak(TypeId::kFloat64, 1);
+    AppendPeak(p.episode, &peak);
+    more.push_back(peak.Finish());
+    text(SeverityWord(p.episode));
+    return plan_->resolved_message->Render(start.WithAppended(plan_->resolved_row, std::move(more)), 0);
+  }
+
+  const std::shared_ptr<const AlertPlan> plan_;
+  const AlertRules* rules_;
+  AlertRules end_rules_;  ///< once the input has ended: the end lets no alert be forgotten
+  KeyedTable<AlertCell>* cells_ = nullptr;
+  KeyGroupNumbers* silenced_ = nullptr;  ///< until when the whole rule is
+  EncodedKeys keys_;
+  std::set<std::pair<int64_t, std::string>> deadlines_;
+  std::map<std::string, int64_t> scheduled_;
+  std::vector<Pending> pending_;
+  int64_t now_us_ = INT64_MIN;  ///< the last watermark
+  NodeCounters* counters_ = nullptr;
+  int32_t row_count_max_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Operator> NewAlertOperator(std::shared_ptr<const AlertPlan> plan) {
+  return std::make_unique<AlertOperator>(std::move(plan));
+}
+
+}  // namespace freshet
