@@ -139,7 +139,7 @@ OptionSpec RulesOption() {
       Setting("rules", OptionKind::kObject,
               "Bounds that hold whatever is usual: performance_drop, engagement_drop, error_rate. A row at "
               "which one is broken is an anomaly, of high severity at least, and the column `rule` names "
-              "it. They hold from the first row on; drops need an expectation. `{error_rate: {}}` is "
+              "it. error_rate holds from the first row on, drops once the metric is warm. `{error_rate: {}}` is "
               "more than 5 % over 5 minutes with 200 requests or more (of `of`, else rows).");
   for (const RuleDefaults& d : kRules) {
     OptionSpec rule = Setting(HardRuleName(d.kind), OptionKind::kObject, d.doc);

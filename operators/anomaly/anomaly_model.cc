@@ -11,6 +11,7 @@ namespace {
 constexpr uint8_t kCodec = 2;  // 1 ended with stray_run_
 constexpr int64_t kNever = std::numeric_limits<int64_t>::min();
 constexpr double kScoreMax = 8;
+constexpr double kOddAlone = 2;
 constexpr double kResidualMax = 50;  // in robust standard deviations
 // A row this unlikely is no usual row, nor are those whose last values it is still among.
 constexpr double kStrayBelow = 1e-6;
@@ -36,6 +37,7 @@ Status AnomalyModel::Validate(const AnomalyOptions& options) {
 
 AnomalyModel::AnomalyModel(const AnomalyOptions& options)
     : options_(options),
+      kind_(options.series.kind),
       curves_(options.by_age ? static_cast<size_t>(options.metrics) : 0, AgeCurve(options.series.kind)),
       expected_(static_cast<size_t>(options.metrics), SeriesVerdict::kNone),
       tail_(TailCalibratorOptions{}),
@@ -132,7 +134,9 @@ bool AnomalyModel::ApplyRules(const AnomalyInput& row, const std::vector<SeriesV
                               AnomalyVerdict* verdict) {
   for (HardRule& rule : rules_) {
     const auto m = static_cast<size_t>(rule.options().metric);
-    const double sd = (verdicts[m].upper - verdicts[m].lower) / 6;
+    // What a first day shows is no expectation yet.
+    const bool warm = series_[m].warm();
+    const double sd = warm ? (verdicts[m].upper - verdicts[m].lower) / 6 : SeriesVerdict::kNone;
     const HardRuleVerdict said =
         rule.Add(row.time, row.x[m], row.n == nullptr ? 1 : row.n[m], verdicts[m].expected, sd);
     if (!said.broken || (verdict->rule != nullptr && verdict->rule->severity >= rule.options().severity)) continue;
@@ -173,7 +177,8 @@ AnomalyVerdict AnomalyModel::ScoreAndLearn(const AnomalyInput& row) {
     if (std::isnan(score)) return;
     total += std::pow(10.0, score);
     ++kinds;
-    if (score <= best) return;
+    // The combination leads only where no metric is odd by itself.
+    if (score <= best || (metric < 0 && best >= kOddAlone)) return;
     best = score;
     verdict.metric = metric;
   };
@@ -199,6 +204,10 @@ AnomalyVerdict AnomalyModel::ScoreAndLearn(const AnomalyInput& row) {
   const double alarm = std::isnan(loud) ? 0 : budget_ ? budget_->Pass(row.time, loud) : gate_.Pass(loud);
   if (heard || rule_begins) verdict.alarm_score = alarm;
   if (budget_) verdict.alarm_rate = budget_->rate();
+  if (kind_ == MetricKind::kCount || kind_ == MetricKind::kRatio || kind_ == MetricKind::kLatency)
+    verdict.lead.lower = std::max(verdict.lead.lower, std::min(0.0, verdict.lead.expected));
+  if (kind_ == MetricKind::kRatio)
+    verdict.lead.upper = std::min(verdict.lead.upper, std::max(1.0, verdict.lead.expected));
   Track(row, &verdict);
   return verdict;
 }

@@ -55,10 +55,10 @@ struct AnomalyVerdict {
   std::optional<double> p_value;        ///< P(a usual row scores as high), from the scores' own past
   bool is_anomaly = false;              ///< unusual often enough, or a rule is broken
   Severity severity = Severity::kNone;
-  double alarm_score = 0;                 ///< non-zero only where an alarm starts
-  std::optional<double> alarm_rate;       ///< AlarmBudget::rate
-  int metric = 0;                         ///< the one with the strongest evidence; -1: their combination
-  SeriesVerdict lead;                     ///< of that metric (of the first one for a combination)
+  double alarm_score = 0;            ///< non-zero only where an alarm starts
+  std::optional<double> alarm_rate;  ///< AlarmBudget::rate
+  int metric = 0;      ///< the one with the strongest evidence; -1: their combination, where no one is odd alone
+  SeriesVerdict lead;  ///< of that metric (of the first one for a combination)
   std::optional<int64_t> since_us;        ///< when the present run of rows that are unusual or beyond the band began
   const HardRuleOptions* rule = nullptr;  ///< the (worst) one that is broken; of the model's options
   HardRuleVerdict rule_verdict;
@@ -71,10 +71,10 @@ struct AnomalyVerdict {
 /// and teaches nothing.
 ///
 /// Severity is that of the p-value, a step lower where the row stands for less than `kImpactSmall` of the whole, a step
-/// higher (if there is one at all) from `kImpactLarge` on, and at least that of a broken rule. Rules speak from the
-/// first row on; one that begins to be broken passes for the highest score where alarms start.
-/// With the first row after a break the metric's past (scorer, age curve, rules, the forest) is forgotten; it says
-/// nothing until it is warm again. What was learned of alarms and of usual scores stays.
+/// higher (if there is one at all) from `kImpactLarge` on, and at least that of a broken rule. error_rate
+/// speaks from the first row on, drops once their metric is warm; one that begins to be broken passes for the highest
+/// score where alarms start. With the first row after a break the metric's past (scorer, age curve, rules, the forest)
+/// is forgotten; it says nothing until it is warm again. What was learned of alarms and of usual scores stays.
 /// Deterministic, a plain value, not thread-safe.
 class AnomalyModel {
  public:
@@ -105,6 +105,7 @@ class AnomalyModel {
   void Track(const AnomalyInput& row, AnomalyVerdict* verdict);
 
   AnomalyOptions options_;
+  MetricKind kind_;
   std::vector<SeriesScorer> series_;
   std::vector<AgeCurve> curves_;  // one a metric by age, else none
   std::vector<double> expected_;  // of the row before, for ratios
