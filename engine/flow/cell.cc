@@ -177,16 +177,37 @@ bool Outlets::connected(int element, PortIndex port) const {
   return false;
 }
 
+std::optional<Outlets::OnlyExchange> Outlets::only_exchange(int element, PortIndex port) const {
+  std::optional<OnlyExchange> found;
+  for (size_t l = 0; l < plan_->links.size(); ++l) {
+    const LinkPlan& link = plan_->links[l];
+    if (link.element != element || link.port != port) continue;
+    if (found || !link.exchanged) return std::nullopt;
+    found = {&link, &exchanges_[l]->codec};
+  }
+  return found;
+}
+
+void Outlets::SendParts(const OnlyExchange& to, std::vector<Batch> parts) {
+  Exchange& exchange = *exchanges_[static_cast<size_t>(to.link - plan_->links.data())];
+  const uint64_t sequence = ++exchange.sequence;
+  for (size_t lane = 0; lane < parts.size(); ++lane) {
+    rows_sent_ += parts[lane].row_count();
+    Send(to.link->edges[lane], std::move(parts[lane]), sequence);
+  }
+}
+
 void Outlets::SendRows(int element, PortIndex port, const Batch& batch, uint64_t exchange_sequence) {
   if (batch.empty()) return;
   for (size_t l = 0; l < plan_->links.size(); ++l) {
     const LinkPlan& link = plan_->links[l];
     if (link.element != element || link.port != port) continue;
-    rows_sent_ += batch.row_count();
-    if (link.exchanged)
+    if (link.exchanged) {
       SendExchanged(link, *exchanges_[l], batch.Dense());
-    else
-      Send(link.edges[0], batch.Dense(), exchange_sequence);
+      continue;
+    }
+    rows_sent_ += batch.row_count();
+    Send(link.edges[0], batch.Dense(), exchange_sequence);
   }
 }
 
@@ -197,19 +218,19 @@ void Outlets::SendExchanged(const LinkPlan& link, Exchange& exchange, const Batc
   for (auto& rows : lane_rows_) rows.clear();
   for (int32_t row = 0; row < batch.row_count(); ++row)
     lane_rows_[static_cast<size_t>(LaneOfKeyGroup(KeyGroupOf(exchange.keys.hash(row)), lane_count))].push_back(row);
-  const uint64_t sequence = ++exchange.sequence;
-  for (int lane = 0; lane < lane_count; ++lane) {
-    const auto& rows = lane_rows_[static_cast<size_t>(lane)];
-    Batch part;
+  std::vector<Batch> parts(static_cast<size_t>(lane_count));
+  for (size_t lane = 0; lane < parts.size(); ++lane) {
+    const auto& rows = lane_rows_[lane];
     if (!rows.empty()) {
+      Batch& part = parts[lane];
       part = batch.Take(rows.data(), static_cast<int32_t>(rows.size()));
       RowMeta meta = part.meta();
       meta.positions = AllocateBuffer(int64_t{4} * static_cast<int64_t>(rows.size()));
       for (size_t i = 0; i < rows.size(); ++i) meta.positions.as<uint32_t>()[i] = static_cast<uint32_t>(rows[i]);
       part = part.WithMeta(std::move(meta));
     }
-    Send(link.edges[static_cast<size_t>(lane)], std::move(part), sequence);
   }
+  SendParts({&link, &exchange.codec}, std::move(parts));
 }
 
 void Outlets::SendAll(const Message& message) {

@@ -4,6 +4,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -115,6 +116,16 @@ class Outlets {
   /// Rows of one port of one chain element, to every link of it.
   void SendRows(int element, PortIndex port, const Batch& batch, uint64_t exchange_sequence);
   bool connected(int element, PortIndex port) const;
+  /// Where rows of this port go if they are divided over lanes and nobody else reads them; else null.
+  struct OnlyExchange {
+    const LinkPlan* link;
+    const KeyCodec* codec;
+    int lane_count() const { return static_cast<int>(link->edges.size()); }
+  };
+  std::optional<OnlyExchange> only_exchange(int element, PortIndex port) const;
+  /// What SendRows would make of a batch there, made elsewhere: one part per lane, those with rows with their
+  /// positions.
+  void SendParts(const OnlyExchange& exchange, std::vector<Batch> parts);
   /// Watermark, idle, barrier, end: on every edge.
   void SendAll(const Message& message);
   void SendMarks(uint64_t exchange_sequence);

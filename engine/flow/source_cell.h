@@ -23,6 +23,13 @@ struct SourceItem {
     std::vector<int32_t> passed;  ///< rows that passed each of the leading filters
     Selection kept;               ///< which rows passed them all; no indices: every row
     std::vector<Column> columns;  ///< of the kept rows
+    /// Where rows are divided over lanes right behind the filters: what goes to each. `columns` is empty then.
+    struct Part {
+      std::vector<int32_t> rows;       ///< of the block
+      std::vector<int32_t> positions;  ///< among the kept rows
+      std::vector<Column> columns;
+    };
+    std::vector<Part> parts;
   };
   enum class Kind : uint8_t { kBlock, kIdle, kEnd, kStopped };
   uint64_t ticket = 0;
@@ -45,8 +52,9 @@ class SourceCell final : public OperatorCell {
   /// Partitions as of the restored epoch, for the source's Open.
   const std::vector<PartitionPosition>& restored_partitions() const { return partitions_; }
   /// Any thread, right after a block was decoded: works out ahead what does not depend on other blocks, the rows' times
-  /// and the filters fused behind the source, and keeps only the rows that pass. Does nothing where rows have to be
-  /// looked at one by one (limits of time, rows without one). Then the operators see them; results are the same.
+  /// and the filters fused behind the source, keeps only the rows that pass, and divides them over the lanes if these
+  /// come next. Does nothing where rows have to be looked at one by one (limits of time, rows without one). Then the
+  /// operators see them; results are the same.
   void Prepare(SourceItem* item) const;
   /// Any thread. The runtime then nudges the cell.
   void Push(SourceItem item) { items_.Push(std::move(item)); }
@@ -80,6 +88,11 @@ class SourceCell final : public OperatorCell {
   Status HandleBlock(SourceItem& item);
   Status HandleRows(SourceItem& item, uint64_t first_record, int64_t first_line);
   Status HandlePrepared(SourceItem& item, uint64_t first_record, int64_t first_line);
+  void SendPrepared(SourceItem& item, Ordinal first);
+  /// Time, own watermark and ordinal of `count` rows of a prepared block: those in `rows`, or the first ones.
+  RowMeta PreparedMeta(const SourceItem& item, Ordinal first, const int32_t* rows, int32_t count) const;
+  /// Divides the kept rows over the lanes.
+  void Divide(const Outlets::OnlyExchange& exchange, int32_t kept_count, SourceItem::Prepared* prepared) const;
   Status JudgeRows(SourceItem& item, const Batch& rows, uint64_t first_record, int64_t first_line);
   /// As output of element `element`.
   Status EmitRows(const Batch& rows, size_t element = 0);
@@ -105,7 +118,8 @@ class SourceCell final : public OperatorCell {
   };
 
   const SourceNode& source_;
-  size_t filter_count_ = 0;  ///< elements 1 to filter_count_ are filters
+  size_t filter_count_ = 0;                        ///< elements 1 to filter_count_ are filters
+  std::optional<Outlets::OnlyExchange> exchange_;  ///< right behind the last filter
   std::vector<int64_t> watermarks_;
   TimeStage time_;
   MpmcQueue<SourceItem> items_;

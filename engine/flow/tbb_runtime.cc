@@ -10,6 +10,7 @@
 
 #include "engine/base/cpu.h"
 #include "engine/base/event.h"
+#include "engine/base/hand_over.h"
 #include "engine/base/log.h"
 #include "engine/base/queue.h"
 #include "engine/base/units.h"
@@ -41,11 +42,18 @@ class CellNodeOf final : public CellNode {
  public:
   using Node = flow::multifunction_node<Envelope, Envelopes<N>, flow::queueing>;
   CellNodeOf(flow::graph& graph, Body body)
-      : node_(graph, flow::serial, [body](const Envelope& e, typename Node::output_ports_type&) noexcept { body(e); }) {
+      : node_(graph, flow::serial, [this, body](const Envelope& e, typename Node::output_ports_type&) noexcept {
+          TakenOver(this);
+          body(e);
+          HandOver(this);  // to the next body, and to whoever waits for the graph
+        }) {
     std::apply([&](auto&... ports) { ports_ = {&ports...}; }, node_.output_ports());
   }
   flow::receiver<Envelope>& input() override { return node_; }
-  bool Put(Envelope envelope) override { return node_.try_put(envelope); }
+  bool Put(Envelope envelope) override {
+    HandOver(this);
+    return node_.try_put(envelope);
+  }
   void Connect(size_t port, flow::receiver<Envelope>& to) override { flow::make_edge(*ports_[port], to); }
   void Emit(size_t port, Envelope envelope) override { ports_[port]->try_put(envelope); }
 
@@ -145,10 +153,13 @@ class TbbRuntime::Impl final : public Carrier {
     const auto edge = static_cast<size_t>(envelope.edge);
     const EdgePlan& plan = job_->plan().edges[edge];
     under_way_[static_cast<size_t>(plan.to)].fetch_add(1, std::memory_order_relaxed);
-    if (port_of_edge_[edge] == kDirect)
-      nodes_[static_cast<size_t>(plan.to)]->Put(std::move(envelope));
-    else
+    CellNode& to = *nodes_[static_cast<size_t>(plan.to)];
+    if (port_of_edge_[edge] == kDirect) {
+      to.Put(std::move(envelope));
+    } else {
+      HandOver(&to);
       nodes_[static_cast<size_t>(plan.from)]->Emit(port_of_edge_[edge], std::move(envelope));
+    }
   }
   void Nudge(int cell) override {
     if (dead_) return;
@@ -196,6 +207,8 @@ class TbbRuntime::Impl final : public Carrier {
       // Everything that was sent is taken: bodies of this graph have run when this returns.
       graph_->release_wait();
       arena_.execute([&] { graph_->wait_for_all(); });
+      for (const auto& node : nodes_) TakenOver(node.get());
+      for (const auto& decoding : decoding_) TakenOver(decoding.get());
       dead_ = true;
       // The nudge for the last commit may have come after its thread had stopped.
       for (auto& thread : sink_threads_)
@@ -335,12 +348,15 @@ class TbbRuntime::Impl final : public Carrier {
     Decoding* d = decoding.get();
     decoding_.push_back(std::move(decoding));
     auto node = std::make_unique<DecodeNode>(*graph_, flow::unlimited, [this, d](Token) noexcept {
+      TakenOver(d);
       SourceItem item;
       if (d->chunks.TryPop(item)) {
         d->chunk_count.fetch_sub(1, std::memory_order_relaxed);
         DecodeItem(*d, item);
         d->driver->cell().Push(std::move(item));
       }
+      HandOver(d);
+      HandOver(nodes_[static_cast<size_t>(d->driver->cell().id())].get());
       return Envelope();
     });
     flow::make_edge(*node, nodes_[static_cast<size_t>(driver.cell().id())]->input());
@@ -379,6 +395,7 @@ class TbbRuntime::Impl final : public Carrier {
     }
     decoding.chunk_count.fetch_add(1, std::memory_order_relaxed);
     decoding.chunks.Push(std::move(item));
+    HandOver(&decoding);
     decode_nodes_[index]->try_put(0);
   }
 
@@ -561,7 +578,8 @@ class TbbRuntime::Impl final : public Carrier {
         }
         continue;
       }
-      if (!job_->epoch_under_way() && job_->memory().wants_checkpoint()) next_us = std::min(next_us, std::max(now, early_us));
+      if (!job_->epoch_under_way() && job_->memory().wants_checkpoint())
+        next_us = std::min(next_us, std::max(now, early_us));
       if (!job_->epoch_under_way() && now >= retry_us) {
         if (stop_requested_ && job_->sources_at_rest() && !final_begun) {
           final_begun = true;

@@ -73,6 +73,7 @@ const std::vector<Library>& Libraries() {
       {"xsimd/", {"*/kernels/"}},
       {"httplib.h", {"engine/serve/"}, true},
       {"concurrentqueue/", {"engine/base/"}},
+      {"sanitizer/", {"engine/base/"}},
       {"readerwriterqueue/", {"engine/base/"}},
       {"spdlog/", {"engine/base/"}, true},
       {"fmt/", {"engine/base/"}, true},
