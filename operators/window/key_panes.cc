@@ -4,6 +4,8 @@
 #include <new>
 #include <tuple>
 
+#include "operators/window/running_window.h"
+
 namespace freshet {
 
 CellPool::CellPool(const AggregatePlan& plan, const SliceAssigner& assigner, const RevisionPlan& revisions)
@@ -71,6 +73,11 @@ bool Before(const SliceCell& a, const SliceCell& b) {
 }
 }  // namespace
 
+KeyPanes::KeyPanes() = default;
+KeyPanes::KeyPanes(KeyPanes&&) noexcept = default;
+KeyPanes& KeyPanes::operator=(KeyPanes&&) noexcept = default;
+KeyPanes::~KeyPanes() = default;
+
 SliceCell* KeyPanes::Find(int64_t slice_begin, int64_t first_end, int64_t since) const {
   for (SliceCell* c = cells; c != nullptr && c->slice_begin >= slice_begin; c = c->next)
     if (c->slice_begin == slice_begin && c->first_end == first_end && c->since == since) return c;
@@ -78,16 +85,32 @@ SliceCell* KeyPanes::Find(int64_t slice_begin, int64_t first_end, int64_t since)
 }
 
 SliceCell* KeyPanes::Link(SliceCell* cell) {
-  SliceCell** at = &cells;
-  while (*at != nullptr && Before(**at, *cell)) at = &(*at)->next;
-  cell->next = *at;
-  *at = cell;
+  SliceCell* newer = nullptr;
+  SliceCell* older = cells;
+  for (; older != nullptr && Before(*older, *cell); older = older->next) newer = older;
+  cell->next = older;
+  cell->prev = newer;
+  (newer != nullptr ? newer->next : cells) = cell;
+  (older != nullptr ? older->prev : oldest) = cell;
+  cell->plain = !cell->pending() && cell->first_end == pool->assigner().SliceOf(cell->slice_begin).first_window_end;
+  plain = plain && cell->plain;
   return cell;
+}
+
+void KeyPanes::Unlink(SliceCell* cell) {
+  (cell->prev != nullptr ? cell->prev->next : cells) = cell->next;
+  (cell->next != nullptr ? cell->next->prev : oldest) = cell->prev;
 }
 
 SliceCell* KeyPanes::Add(const SliceAssigner::Slice& slice, int64_t first_end, int64_t since, int64_t* opened) {
   const int64_t slide = pool->assigner().slide();
   *opened = 0;
+  if (left == nullptr && (cells == nullptr || (cells->plain && first_end >= cells->first_end))) {
+    // The newest cell is in all windows from the first of this one to its own last.
+    const int64_t first = FirstFresh(cells == nullptr ? first_end : std::max(first_end, cells->last_end + slide));
+    if (first <= slice.last_window_end) *opened = (slice.last_window_end - first) / slide + 1;
+    return Create(slice, first_end, since);
+  }
   for (int64_t end = FirstFresh(first_end); end <= slice.last_window_end; end = FirstFresh(end + slide))
     if (!IsCovered(end)) ++*opened;
   return Create(slice, first_end, since);
@@ -150,6 +173,7 @@ int64_t KeyPanes::MomentOf(const SliceCell& cell) const {
 }
 
 int64_t KeyPanes::NextMoment(bool expire) const {
+  if (plain && left == nullptr) return oldest == nullptr ? kNone : MomentOf(*oldest);
   int64_t moment = kNone;
   for (const SliceCell* c = cells; c != nullptr; c = c->next) moment = std::min(moment, MomentOf(*c));
   if (left == nullptr) return moment;
@@ -208,38 +232,78 @@ void KeyPanes::Settle(int64_t moment, bool expire) {
   }
   // Without revisions, what has left by the end of the input needs no cells any more.
   const int64_t needless = !pool->revisions().revises ? std::max(gone_end, moment + 1) : gone_end;
+  while (oldest != nullptr && oldest->last_end <= needless) {
+    SliceCell* const done = oldest;
+    Unlink(done);
+    pool->Delete(done);
+  }
+  if (!plain) SettlePending(moment);
+}
+
+void KeyPanes::SettlePending(int64_t moment) {
   std::vector<SliceCell*> settled;
-  for (SliceCell** at = &cells; *at != nullptr;) {
-    SliceCell* cell = *at;
-    const bool done = cell->last_end <= needless;
-    const bool settles = !done && cell->pending() && cell->since <= moment;
-    if (!done && !settles) {
-      at = &cell->next;
-      continue;
-    }
-    *at = cell->next;
-    if (settles)
+  plain = true;
+  for (SliceCell* cell = cells; cell != nullptr;) {
+    SliceCell* const next = cell->next;
+    if (cell->pending() && cell->since <= moment) {
+      Unlink(cell);
       settled.push_back(cell);
-    else
-      pool->Delete(cell);
+    } else {
+      plain = plain && cell->plain;
+    }
+    cell = next;
   }
   for (SliceCell* cell : settled) {
-    if (SliceCell* other = Find(cell->slice_begin, cell->first_end, SliceCell::kSettled)) {
-      pool->Merge(other, cell);
-      pool->Delete(cell);
-    } else {
-      cell->since = SliceCell::kSettled;
-      Link(cell);
-    }
+    SliceCell* const other = Find(cell->slice_begin, cell->first_end, SliceCell::kSettled);
+    cell->since = SliceCell::kSettled;
+    if (other == nullptr) Link(cell);
+    if (running != nullptr && (other == nullptr ? cell : other)->plain) running->Add(*pool, *cell);
+    if (other == nullptr) continue;
+    pool->Merge(other, cell);
+    pool->Delete(cell);
   }
 }
 
+const SliceCell* KeyPanes::MergeOver(int64_t start, int64_t end, int64_t moment, bool newest, SliceCell** made) {
+  // Below that many merges there is nothing to win.
+  constexpr int kMergesMax = 6;
+  *made = nullptr;
+  const SliceCell* merged = nullptr;
+  int merges = 0;
+  const auto add = [&](const SliceCell* c) {
+    if (merged == nullptr) {
+      merged = c;
+      return;
+    }
+    if (*made == nullptr) {
+      *made = pool->New();
+      pool->Merge(*made, merged);
+      merged = *made;
+    }
+    pool->Merge(*made, c);
+    ++merges;
+  };
+  const bool runs = newest && running != nullptr;
+  if (runs) merged = running->Over(*pool, cells, start, end, made);
+  if (runs && plain) return merged;
+  for (const SliceCell* c = cells; c != nullptr && c->slice_begin >= start; c = c->next) {
+    if (c->slice_begin >= end || c->first_end > end || c->since > moment || (runs && c->plain)) continue;
+    add(c);
+  }
+  if (newest && !runs && merges > kMergesMax) running = std::make_unique<RunningWindow>();
+  return merged;
+}
+
 void KeyPanes::Free() {
+  if (running != nullptr) running->Clear(*pool);
+  running.reset();
   while (cells != nullptr) {
     SliceCell* const next = cells->next;
     pool->Delete(cells);
     cells = next;
   }
+  oldest = nullptr;
+  plain = true;
   left.reset();
   restored.reset();
   next_due = kNone;

@@ -28,9 +28,11 @@ struct SliceCell {
   int64_t slice_begin = 0;
   int64_t first_end = 0;  ///< the first and the last end of the windows that count this cell
   int64_t last_end = 0;
-  int64_t since = kSettled;  ///< counts in results of this moment and later; windows up to it are revised then
-  SliceCell* next = nullptr;
+  int64_t since = kSettled;   ///< counts in results of this moment and later; windows up to it are revised then
+  SliceCell* next = nullptr;  ///< older
+  SliceCell* prev = nullptr;  ///< newer
   bool live = false;
+  bool plain = true;  ///< settled, and in all windows of its slice
   bool pending() const { return since != kSettled; }
   std::byte* bytes() { return reinterpret_cast<std::byte*>(this); }
   const std::byte* bytes() const { return reinterpret_cast<const std::byte*>(this); }
@@ -42,6 +44,8 @@ struct RevisionPlan {
   int64_t early_us = 0;  ///< results before a window's end leave at multiples of this; 0: none
   int64_t keep_us = 0;   ///< how long after its end a window is kept: its allowed lateness, up to the next such moment
 };
+
+class RunningWindow;
 
 /// Memory of the cells of one operator: slabs, recycled, nothing allocated per row. Owns all cells. One thread.
 class CellPool {
@@ -92,6 +96,11 @@ struct LeftWindow {
 struct KeyPanes {
   static constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
 
+  KeyPanes();
+  KeyPanes(KeyPanes&&) noexcept;
+  KeyPanes& operator=(KeyPanes&&) noexcept;
+  ~KeyPanes();
+
   /// Rarely there, so kept apart.
   struct Tail {
     std::vector<LeftWindow> windows;  ///< by end, ascending
@@ -101,10 +110,13 @@ struct KeyPanes {
 
   CellPool* pool = nullptr;  ///< set by the operator with the first cell
   SliceCell* cells = nullptr;
+  SliceCell* oldest = nullptr;                             ///< the last one
   int64_t gone_end = std::numeric_limits<int64_t>::min();  ///< windows up to this end are over for good
   int64_t next_due = kNone;  ///< the earliest moment for which the operator has this key in its index
   std::unique_ptr<Tail> left;
+  std::unique_ptr<RunningWindow> running;  ///< where windows have many slices
   uint32_t hash = 0;
+  bool plain = true;                      ///< all cells are
   std::unique_ptr<std::string> restored;  ///< codec and bytes from a checkpoint until the operator has a pool for them
 
   SliceCell* Find(int64_t slice_begin, int64_t first_end, int64_t since) const;
@@ -125,6 +137,10 @@ struct KeyPanes {
   void Settle(int64_t moment, bool expire);
   bool empty() const { return cells == nullptr && left == nullptr; }
   LeftWindow* FindLeft(int64_t end) const;
+  /// The aggregate of the cells that count in [start, end) at `moment`. If `*made` is not null, it is the result and
+  /// the caller's to give back. `newest`: no window before it is asked for again, so what was merged is kept for the
+  /// next.
+  const SliceCell* MergeOver(int64_t start, int64_t end, int64_t moment, bool newest, SliceCell** made);
   /// Gives all cells back; the key is as if it had never been.
   void Free();
 
@@ -138,7 +154,10 @@ struct KeyPanes {
   int64_t FirstFresh(int64_t end) const;
   bool IsCovered(int64_t end) const;
   SliceCell* Create(const SliceAssigner::Slice& slice, int64_t first_end, int64_t since);
+  /// Puts a cell in its place; sets `plain`.
   SliceCell* Link(SliceCell* cell);
+  void Unlink(SliceCell* cell);
+  void SettlePending(int64_t moment);
 };
 
 }  // namespace freshet

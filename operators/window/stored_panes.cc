@@ -145,7 +145,7 @@ Status WindowOperator::TakeStored(std::unique_ptr<Rows>* rows, int32_t* count) {
   if (live && panes.NextMoment(true) == moment_) {
     panes.WindowsAt(moment_, &ends_);
     const std::string key(scan_->key());
-    for (const int64_t end : ends_) AppendResult({end, {&panes, &key}, true}, rows, count);
+    for (const int64_t end : ends_) AppendResult({end, {&panes, &key}, true, false}, rows, count);
     panes.Settle(moment_, !ending_);
   }
   if (live) NoteStored(panes, scan_->key());

@@ -269,21 +269,9 @@ void WindowOperator::EmitPane(const Firing& firing, Rows& rows) {
   KeyPanes& panes = *firing.due.panes;
   const int64_t end = firing.end;
   const int64_t start = plan_->assigner.StartOf(end);
-  // The states of the only cell, or of all of them merged, oldest slice last.
-  SliceCell* merged = nullptr;
-  const SliceCell* only = nullptr;
-  for (const SliceCell* c = panes.cells; c != nullptr; c = c->next) {
-    if (c->slice_begin >= end || c->slice_begin < start || c->first_end > end || c->since > moment_) continue;
-    if (only == nullptr) {
-      only = c;
-      continue;
-    }
-    if (merged == nullptr) {
-      merged = pool_.New();
-      pool_.Merge(merged, only);
-    }
-    pool_.Merge(merged, c);
-  }
+  const bool first = panes.FindLeft(end) == nullptr;
+  SliceCell* made = nullptr;
+  const SliceCell* merged = panes.MergeOver(start, end, moment_, first && end == moment_ + 1 && firing.resident, &made);
   if (plan_->assigner.global()) {
     rows.starts.AppendNull();
     rows.ends.AppendNull();
@@ -292,10 +280,8 @@ void WindowOperator::EmitPane(const Firing& firing, Rows& rows) {
     rows.ends.AppendInt64(end);
   }
   plan_->key.Decode(*firing.due.key, rows.keys);
-  const std::byte* states = (merged != nullptr ? merged : only)->bytes();
-  rows.AppendAggregates(plan_->aggregates, states, &counters_->nulled);
-  if (merged != nullptr) pool_.Delete(merged);
-  const bool first = panes.FindLeft(end) == nullptr;
+  rows.AppendAggregates(plan_->aggregates, merged->bytes(), &counters_->nulled);
+  if (made != nullptr) pool_.Delete(made);
   const int64_t revision = panes.Leave(end, moment_, plan_->revises() || (ending_ && !table_->has_evicted()));
   counters_->panes_emitted += first;
   counters_->panes_open -= first;
@@ -308,6 +294,7 @@ void WindowOperator::Settle(const DueKey& due) {
   KeyPanes& panes = *due.panes;
   panes.Settle(moment_, !ending_);
   if (panes.empty()) {
+    panes.Free();
     table_->Erase(panes.hash, *due.key);
     return;
   }

@@ -59,6 +59,7 @@ class WindowOperator final : public Operator {
     int64_t end;
     DueKey due;
     bool last;  ///< of its key at this moment
+    bool resident = true;
   };
   enum class LateReason : uint8_t { kLate, kAfterIdle, kAfterEnd };
   /// Columns of results being made.

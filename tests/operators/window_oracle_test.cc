@@ -268,6 +268,9 @@ constexpr Shape kShapes[] = {
     {"{tumbling: 1ms}", 1000, 1000},
     {"{cumulate: 12s, every: 3s}", 12 * kSecond, 3 * kSecond, true},
     {"{cumulate: 1m, every: 1m}", 60 * kSecond, 60 * kSecond, true},
+    {"{hopping: 20s, every: 1s}", 20 * kSecond, kSecond},  // many slices: what was merged is kept
+    {"{hopping: 31s, every: 3s}", 31 * kSecond, 3 * kSecond},
+    {"{cumulate: 1m, every: 2s}", 60 * kSecond, 2 * kSecond, true},
 };
 constexpr Shape kEarlyShapes[] = {
     {"{tumbling: 10s}\nemit_every: 2s", 10 * kSecond, 10 * kSecond, false, 2 * kSecond},
