@@ -2,14 +2,19 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 
 #include "operators/detector_columns.h"
 #include "operators/outlier/count_outlier.h"
 #include "operators/outlier/ewma_zscore.h"
+#include "operators/outlier/gesd.h"
 #include "operators/outlier/hampel.h"
+#include "operators/outlier/holt_winters.h"
 #include "operators/outlier/iqr_fence.h"
 #include "operators/outlier/ratio_outlier.h"
 #include "operators/outlier/rolling_mad.h"
+#include "operators/outlier/seasonal_baseline.h"
+#include "operators/outlier/spectral_residual.h"
 
 namespace freshet {
 namespace {
@@ -42,7 +47,10 @@ Bound Finish(const Options& model, std::string fingerprint, const BindContext& b
     bind.diagnostics->Error("FR3504", bind.node_span, valid.message());
     return std::nullopt;
   }
-  return BoundOutlierMethod{[model] { return std::make_unique<Model>(model); }, std::move(fingerprint)};
+  BoundOutlierMethod bound;
+  bound.make = [model] { return std::make_unique<Model>(model); };
+  bound.fingerprint = std::move(fingerprint);
+  return bound;
 }
 
 Bound BindEwma(const OptionsNode& options, const BindContext& bind) {
@@ -93,6 +101,75 @@ Bound BindRatio(const OptionsNode& options, const BindContext& bind) {
   return Finish<RatioOutlier>(o, "beta_binomial alpha " + Text(o.alpha), bind);
 }
 
+SeasonClock ReadSeason(const OptionsNode& options, std::string* fingerprint) {
+  Duration period, step;
+  Read(options, "period", &period);
+  Read(options, "step", &step);
+  if (step.us > 0) *fingerprint += " step " + std::to_string(step.us);
+  if (period.us > 0) *fingerprint += " period " + std::to_string(period.us);
+  return {period.us, step.us};
+}
+
+/// Reads `zone`. FR3543 where there is none of that name.
+Bound WithZone(const OptionsNode& options, const BindContext& bind, Bound bound) {
+  const std::string zone = options.FindString("zone").value_or("UTC");
+  if (!bound || zone == "UTC") return bound;
+  bound->zone = FindTimeZone(zone);
+  bound->fingerprint += " of " + zone;
+  if (bound->zone != nullptr) return bound;
+  bind.diagnostics->Error("FR3543", options.span("zone"), "there is no time zone `" + zone + "`",
+                          "names are those of the IANA database, such as Europe/Berlin");
+  return std::nullopt;
+}
+
+Bound BindGesd(const OptionsNode& options, const BindContext& bind) {
+  GesdOptions o;
+  Read(options, "window", &o.window);
+  Read(options, "threshold", &o.threshold);
+  Read(options, "outliers_max", &o.share_max);
+  Read(options, "significance", &o.significance);
+  std::string fingerprint = "gesd window " + std::to_string(o.window);
+  o.season = ReadSeason(options, &fingerprint);
+  if (GesdModel::Validate(o).ok())
+    o.critical = std::make_shared<const std::vector<double>>(RosnerCriticalValues(o.window, o.significance));
+  return WithZone(options, bind, Finish<GesdModel>(o, std::move(fingerprint), bind));
+}
+
+Bound BindHoltWinters(const OptionsNode& options, const BindContext& bind) {
+  HoltWintersOptions o;
+  Read(options, "alpha", &o.alpha);
+  Read(options, "beta", &o.beta);
+  Read(options, "gamma", &o.gamma);
+  Read(options, "damping", &o.damping);
+  Read(options, "threshold", &o.threshold);
+  std::string fingerprint =
+      "holt_winters " + Text(o.alpha) + " " + Text(o.beta) + " " + Text(o.gamma) + " " + Text(o.damping);
+  o.season = ReadSeason(options, &fingerprint);
+  return WithZone(options, bind, Finish<HoltWinters>(o, std::move(fingerprint), bind));
+}
+
+Bound BindSeasonal(const OptionsNode& options, const BindContext& bind) {
+  SeasonalBaselineOptions o;
+  o.by_week = options.FindString("season").value_or("hour_of_week") == "hour_of_week";
+  Read(options, "threshold", &o.threshold);
+  return WithZone(options, bind, Finish<SeasonalBaseline>(o, o.by_week ? "seasonal by week" : "seasonal by day", bind));
+}
+
+Bound BindSpectral(const OptionsNode& options, const BindContext& bind) {
+  SpectralResidualOptions o;
+  Read(options, "window", &o.window);
+  Read(options, "threshold", &o.threshold);
+  return Finish<SpectralResidual>(o, "spectral_residual window " + std::to_string(o.window), bind);
+}
+
+/// The period wants the step in which rows come.
+bool CheckSeason(const OptionsNode& options, const BindContext& bind) {
+  if (!options.Has("period") || options.Has("step")) return true;
+  bind.diagnostics->Error("FR3542", options.span("period"), "`period` needs `step`: how far apart in time rows are",
+                          "such as `step: 1h`; a season has one expectation a step");
+  return false;
+}
+
 }  // namespace
 
 const std::vector<OutlierMethod>& OutlierMethods() {
@@ -135,6 +212,27 @@ const std::vector<OutlierMethod>& OutlierMethods() {
        .calibrated = false,
        .of = Of::kMust,
        .bind = BindRatio},
+      {.name = "gesd",
+       .summary = "a share of outliers in any window, also seasonal; seasonal hybrid ESD",
+       .options = {"threshold", "window", "outliers_max", "significance", "period", "step", "zone"},
+       .by_event_time = true,
+       .bind = BindGesd},
+      {.name = "holt_winters",
+       .summary = "trends, and seasons of any length; robust damped smoothing",
+       .options = {"threshold", "alpha", "beta", "gamma", "damping", "period", "step", "zone"},
+       .by_event_time = true,
+       .bind = BindHoltWinters},
+      {.name = "seasonal",
+       .summary = "what people do by hours of the day or the week; medians of visits",
+       .options = {"threshold", "season", "zone"},
+       .by_event_time = true,
+       .bind = BindSeasonal},
+      {.name = "spectral_residual",
+       .summary = "patterns of any shape; what stands out of the window's spectrum",
+       .options = {"threshold", "window"},
+       .by_event_time = true,
+       .own_tail = false,
+       .bind = BindSpectral},
   };
   return methods;
 }
@@ -148,12 +246,34 @@ std::vector<OptionSpec> OutlierMethodOptions() {
   };
   add("threshold", OptionKind::kFloat,
       "Half width of the band, in the score's unit; where it is written, a row is an anomaly when |score| is above it, "
-      "instead of by max_p. Default 3; mad 3.5, iqr 1.5 (interquartile ranges beyond a quartile).",
+      "instead of by max_p. Default 3; mad, seasonal 3.5, iqr 1.5 (interquartile ranges beyond a quartile), gesd "
+      "Rosner's critical value.",
       1e-6, std::numeric_limits<double>::infinity());
-  add("alpha", OptionKind::kFloat, "Weight of the newest value. Default 0.05; counts and ratios 0.02.", 1e-6, 0.5);
-  add("window", OptionKind::kInt, "Values remembered. Default 101; hampel 25.", 5, 65535);
+  add("alpha", OptionKind::kFloat,
+      "Weight of the newest value. Default 0.05; counts and ratios 0.02, holt_winters (its level) 0.2.", 1e-6, 0.5);
+  add("window", OptionKind::kInt, "Values remembered. Default 101; hampel 25, gesd 500, spectral_residual 128.", 5,
+      65535);
   specs.push_back(DetectorOption("adjust_skew", OptionKind::kBool,
                                  "iqr: fences of the adjusted boxplot, further out on the longer side.", "false"));
+  add("outliers_max", OptionKind::kFloat, "gesd: share of the window that may be outliers. Default 0.1.", 1e-3, 0.49);
+  add("significance", OptionKind::kFloat,
+      "gesd: of the test which remembered values are outliers, over the whole window. Default 0.05.", 1e-9, 0.5);
+  add("beta", OptionKind::kFloat, "holt_winters: weight of the newest step in the trend. Default 0.05.", 0, 0.999);
+  add("gamma", OptionKind::kFloat, "holt_winters: weight of the newest value in its season. Default 0.1.", 0, 0.999);
+  add("damping", OptionKind::kFloat, "holt_winters: what of the trend is left a step later. Default 0.98.", 1e-3, 1);
+  add("period", OptionKind::kDuration,
+      "gesd, holt_winters: what repeats, such as 1d or 7d, counted from midnight in `zone` (weeks from Thursday). A "
+      "whole number of steps, at most 10,080. Without it no season.",
+      1, std::numeric_limits<double>::infinity());
+  add("step", OptionKind::kDuration,
+      "gesd, holt_winters: how far apart rows are; holt_winters forecasts over gaps by it. Needed with `period`.", 1,
+      std::numeric_limits<double>::infinity());
+  specs.push_back(DetectorOption("season", OptionKind::kEnum,
+                                 "seasonal: hours of the week, which need a week to begin, or of the day. Default "
+                                 "hour_of_week."));
+  specs.back().enum_values = {"hour_of_week", "hour_of_day"};
+  specs.push_back(DetectorOption("zone", OptionKind::kString,
+                                 "Whose hours and midnight: a name of the IANA database. Default UTC."));
   return specs;
 }
 
@@ -196,8 +316,10 @@ std::optional<ChosenOutlierMethod> ChooseOutlierMethod(const OptionsNode& option
                             "`" + name + "` has no p-value of its own: it needs `calibrate`", "remove it");
     good = false;
   }
+  good = CheckSeason(options, bind) && good;
+  if (!good) return std::nullopt;
   auto bound = method->bind(options, bind);
-  if (!good || !bound) return std::nullopt;
+  if (!bound) return std::nullopt;
   return ChosenOutlierMethod{&*method, std::move(*bound)};
 }
 

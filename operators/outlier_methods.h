@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/expr/time_zone.h"
 #include "engine/flow/descriptor.h"
 #include "operators/outlier/outlier_model.h"
 
@@ -17,7 +18,8 @@ using OutlierModelFactory = std::function<std::unique_ptr<OutlierModel>()>;
 /// A method with its options read: what the operator needs to know of it.
 struct BoundOutlierMethod {
   OutlierModelFactory make;
-  std::string fingerprint;  ///< of all that makes a model's bytes meaningless for another
+  std::string fingerprint;                ///< of all that makes a model's bytes meaningless for another
+  const date::time_zone* zone = nullptr;  ///< whose seasons; null: UTC
 };
 
 /// A method of `statistical_outlier`, by name. To add one: a model in operators/outlier/ and an entry in

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <memory>
 
 #include "operators/binding.h"
@@ -19,6 +20,10 @@ constexpr uint8_t kCodec = 1;
 constexpr DetectorColumnsOptions kColumns{true, true};
 /// Scores remembered per key to calibrate p-values: enough for p = 1e-3 by rank, 8 KB a key.
 constexpr int kCalibrationHistory = 1000;
+/// Numbers beyond this are taken for infinite: their squares would be.
+constexpr double kNumberMax = 1e150;
+/// Beyond this moment there is no calendar.
+constexpr int64_t kCalendarMaxUs = 900'000'000'000'000'000;
 
 struct OutlierPlan {
   BoundExpr metric;
@@ -26,6 +31,7 @@ struct OutlierPlan {
   std::optional<BoundExpr> of;
   OutlierModelFactory make_model;
   bool by_event_time = false;
+  const date::time_zone* zone = nullptr;
   std::optional<ValueTransformOptions> transform;
   bool calibrate = true;
   std::optional<double> threshold;
@@ -51,10 +57,11 @@ class Model {
 
   DetectorColumns::Row ScoreAndLearn(const OutlierInput& in, const OutlierPlan& plan) {
     OutlierInput scaled = in;
-    if (transform_) scaled.x = transform_->Forward(in.x);
+    if (std::abs(in.x) > kNumberMax) scaled.x = std::copysign(std::numeric_limits<double>::infinity(), in.x);
+    if (transform_) scaled.x = transform_->Forward(scaled.x);
     const OutlierVerdict verdict = model_->ScoreAndLearn(scaled);
     DetectorColumns::Row row = Tell(in, verdict, plan);
-    if (transform_) transform_->Learn(in.x);
+    if (transform_ && std::abs(in.x) <= kNumberMax) transform_->Learn(in.x);
     return row;
   }
 
@@ -129,6 +136,8 @@ class StatisticalOutlier final : public Operator {
     for (int32_t row = 0; row < in.row_count(); ++row) {
       OutlierInput input(NumberAt(metric, row));
       if (plan_->by_event_time) input.time = in.time(row);
+      if (plan_->zone != nullptr && std::abs(input.time.us) < kCalendarMaxUs)
+        input.zone_us = TimeZoneOffsetAt(plan_->zone, input.time.us);
       if (of) input.of = NumberAt(*of, row);
       FRESHET_ASSIGN_OR_RETURN(Model* const model, models_.At(row));
       columns.Add(model->ScoreAndLearn(input, *plan_));
@@ -183,6 +192,7 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   plan->max_p = options.GetFloat("max_p");
   plan->threshold = options.FindFloat("threshold");
   plan->make_model = chosen->bound.make;
+  plan->zone = chosen->bound.zone;
   plan->calibrate = options.Has("calibrate") ? options.GetBool("calibrate") : method.calibrated;
   plan->by_event_time = method.by_event_time || (plan->transform && plan->transform->transform == Transform::kDiff);
   plan->fingerprint = chosen->bound.fingerprint;

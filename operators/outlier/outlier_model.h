@@ -13,9 +13,11 @@ namespace freshet {
 struct OutlierInput {
   OutlierInput(double x, EventTime time = {}, double of = OutlierVerdict::kNone)  // NOLINT: a number is a value
       : x(x), time(time), of(of) {}
-  double x;        ///< NaN: missing
-  EventTime time;  ///< for methods that know of time
-  double of;       ///< how many a ratio is of, or a count's exposure; NaN: not given
+  int64_t local_us() const { return time.us + zone_us; }
+  double x;             ///< NaN: missing
+  EventTime time;       ///< for methods that know of time
+  double of;            ///< how many a ratio is of, or a count's exposure; NaN: not given
+  int64_t zone_us = 0;  ///< local time minus UTC, for methods that know of seasons
 };
 
 /// What one key has shown of one number: scores a value with what came before it, then learns it.
@@ -24,6 +26,7 @@ struct OutlierInput {
 ///  - Score looks at the state from before the value and changes nothing; Learn may keep a value outside the band from
 ///    moving the model (boundedly: a lasting shift is learnt, see OutsideRun).
 ///  - NaN is missing: no verdict, nothing learned. An infinity scores kOutlierScoreMax and is not learned.
+///  - Methods that know of time get rows in its order; equal times and gaps of any length may occur.
 ///  - Encode writes the state without the options, with a codec version; a model with equal options that decoded it
 ///    goes on with the same bits. Decode of damaged bytes is an error, never a crash.
 /// Deterministic. Not thread-safe.

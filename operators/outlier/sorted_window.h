@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include "engine/base/bytes.h"
@@ -25,6 +26,8 @@ class SortedWindow {
   bool full() const { return size() == size_max_; }
   /// i-th smallest.
   T operator[](size_t i) const { return sorted_[i]; }
+  /// All, the smallest first. Valid until the next change.
+  std::span<const T> sorted() const { return sorted_; }
   /// How many are below x.
   size_t Below(T x) const { return Find<false>(x); }
   /// How many are below or equal to x.

@@ -36,6 +36,9 @@ const Variant kVariants[] = {
     {"poisson", StatisticalOutlierDescriptor, "metric: round(a)\nmethod: poisson\n", 10},
     {"negbin", StatisticalOutlierDescriptor, "metric: round(a)\nmethod: negbin\n", 50},
     {"ratio", StatisticalOutlierDescriptor, "metric: a / 1000\nof: 1000\nmethod: beta_binomial\n", 20},
+    {"gesd", StatisticalOutlierDescriptor, "metric: a\nmethod: gesd\nwindow: 100\n", 20},
+    {"holt_winters", StatisticalOutlierDescriptor, "metric: a\nmethod: holt_winters\n", 20},
+    {"spectral", StatisticalOutlierDescriptor, "metric: a\nmethod: spectral_residual\nwindow: 32\n"},
     {"auto mad", StatisticalOutlierDescriptor, "metric: a\nmethod: mad\ntransform: auto\n"},
     {"diff", StatisticalOutlierDescriptor, "metric: a\ntransform: diff\n"},
     {"anomaly", AnomalyDescriptor, "metric: a\nseason: none\n"},
@@ -330,6 +333,40 @@ TEST_CASE("Outlier_Transform_BandsComeInTheMetricsOwnUnit") {
   }
 }
 
+TEST_CASE("Outlier_MethodsThatFollowTime_TakeRowsByEventTime") {
+  for (const char* yaml : {"method: seasonal\nseason: hour_of_day\nzone: Europe/Berlin\n", "method: holt_winters\n",
+                           "transform: diff\n", "method: mad\n"}) {
+    INFO(std::string(yaml));
+    const BoundNode node(StatisticalOutlierDescriptor(), std::string("metric: a\n") + yaml, kSchema);
+    REQUIRE_MESSAGE(node, node.diagnostics());
+    const bool follows = std::string(yaml) != "method: mad\n";
+    CHECK((node->input_order == InputOrder::kByEventTime) == follows);
+    CHECK(node->outputs.size() == (follows ? 2 : 1));
+  }
+}
+
+TEST_CASE("Outlier_SeasonalInAZone_HoursAreThoseOfTheZone") {
+  // Thirty days of hourly rows, busy from 8 to 18 in New York; then a quiet noon there, which is 16:00 UTC in July.
+  std::vector<TestRow> rows;
+  const int64_t start = 1'782'864'000'000'000;  // 2026-07-01
+  for (int i = 0; i < 24 * 30; ++i) {
+    const int local = (i + 20) % 24;
+    TestRow row{
+        .time_us = start + int64_t{i} * 3'600'000'000, .ordinal = static_cast<uint64_t>(i), .cells = {"p", nullptr, 1}};
+    row.cells[1] = (local >= 8 && local < 18 ? 200.0 : 50.0) + i * 7 % 5;
+    rows.push_back(std::move(row));
+  }
+  rows[24 * 29 + 16].cells[1] = 50.0;
+  const std::vector<std::string> out =
+      Run(BoundNode(StatisticalOutlierDescriptor(),
+                    "metric: a\nmethod: seasonal\nseason: hour_of_day\nzone: America/New_York\n", kSchema),
+          rows, 100);
+  CHECK(Cell(out[24 * 29 + 16], "is_anomaly") == "true");
+  CHECK(Cell(out[24 * 29 + 16], "direction") == "down");
+  CHECK(std::stod(Cell(out[24 * 29 + 16], "expected")) == doctest::Approx(202).epsilon(0.02));
+  CHECK(Cell(out[24 * 29 + 15], "is_anomaly") == "false");
+}
+
 TEST_CASE("Outlier_Calibrate_DecidesWherePComesFromAndWhatAKeyCosts") {
   const std::vector<TestRow> rows = Noise(13, 3000, 1);
   size_t bytes[2] = {};
@@ -400,6 +437,11 @@ TEST_CASE("Detector_Mistakes_AreReported") {
   CHECK(fault("metric: a\nkind: count\n").find("FR3541") != std::string::npos);
   CHECK(fault("metric: a\nmethod: beta_binomial\n").find("FR3542") != std::string::npos);
   CHECK(fault("metric: a\nmethod: beta_binomial\nof: host\n").find("FR3505") != std::string::npos);
+  CHECK(fault("metric: a\nmethod: spectral_residual\ncalibrate: false\n").find("FR3542") != std::string::npos);
+  CHECK(fault("metric: a\nmethod: spectral_residual\nwindow: 100\n").find("FR3504") != std::string::npos);
+  CHECK(fault("metric: a\nmethod: holt_winters\nperiod: 1d\n").find("FR3542") != std::string::npos);
+  CHECK(fault("metric: a\nmethod: gesd\nperiod: 1d\nstep: 7h\n").find("FR3504") != std::string::npos);
+  CHECK(fault("metric: a\nmethod: seasonal\nzone: Europe/Atlantis\n").find("FR3543") != std::string::npos);
   CHECK(fault("metric: a\nmethod: hampel\nwindow: 4\n").find("FR2004") != std::string::npos);
   CHECK(fault("metric: a\nmethod: iqr\nwindow: 6\n").find("FR3504") != std::string::npos);
   CHECK(Faults(StatisticalOutlierDescriptor(), "metric: a\nkey: [hots]\n").find("FR3202") != std::string::npos);

@@ -104,4 +104,39 @@ inline constexpr Predicted kBetaBinomial[] = {
     {15, 0.100248492422745, 7.3637129666294e-06},
 };
 
+/// Rosner, "Percentage points for a generalized ESD many-outlier procedure", Technometrics 25 (1983), as printed in the
+/// NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.5.17.3: 54 values of vitamin E, ten stages at 5 %: R and lambda
+/// (also by numpy and scipy.stats.t.ppf). Three outliers.
+inline constexpr double kRosner[] = {
+    -0.25, 0.68, 0.94, 1.15, 1.20, 1.26, 1.26, 1.34, 1.38, 1.43, 1.49, 1.49, 1.55, 1.56, 1.58, 1.65, 1.69, 1.70,
+    1.76,  1.77, 1.81, 1.91, 1.94, 1.96, 1.99, 2.06, 2.09, 2.10, 2.14, 2.15, 2.23, 2.24, 2.26, 2.35, 2.37, 2.40,
+    2.47,  2.54, 2.62, 2.64, 2.90, 2.92, 2.92, 2.93, 3.21, 3.26, 3.30, 3.59, 3.68, 4.30, 4.64, 5.34, 5.42, 6.01};
+inline constexpr Pair kRosnerStages[] = {
+    {3.118906, 3.158794}, {2.942973, 3.151430}, {3.179424, 3.143890}, {2.810181, 3.136165}, {2.815580, 3.128247},
+    {2.848172, 3.120128}, {2.279327, 3.111796}, {2.310366, 3.103243}, {2.101581, 3.094456}, {2.067178, 3.085425}};
+
+struct Foreseen {
+  int i;
+  double expected, scale;
+};
+/// y[i] = 20 + 0.3 i + (5, -2, -6, 3)[i mod 4] + (7919 i mod 100) / 40 for i < 40. statsmodels ExponentialSmoothing(y,
+/// trend='add', damped_trend=True, seasonal='add', seasonal_periods=4, initialization_method='known', initial_level=20,
+/// initial_trend=.3, initial_seasonal=[5, -2, -6, 3]).fit(smoothing_level=.2, smoothing_trend=.05,
+/// smoothing_seasonal=.1, damping_trend=.98, optimized=False).fittedvalues
+inline constexpr Foreseen kHoltWinters[] = {
+    {0, 25.294, 0}, {1, 18.5204388, 0}, {5, 20.3655518081, 0}, {20, 31.7333381307, 0}, {39, 35.3292125308, 0}};
+/// z[i] = 10 + 0.2 i + (7919 i mod 100) / 50, 30 more at 25, for i < 40: equations 10 to 14 of Gelper, Fried and Croux
+/// (2010) with damping .98, in Python as printed: psi Huber's and rho the biweight with k = 2; weights .2, .05 and, of
+/// the scale, .05; level 10, trend .2, scale 1.
+inline constexpr Foreseen kRobustHolt[] = {{0, 10.196, 1},
+                                           {10, 12.9268100482018, 0.933043050996618},
+                                           {25, 15.8499101468645, 0.859529883566622},
+                                           {26, 16.3797827704812, 0.891497058300457},
+                                           {39, 18.3595266282514, 0.844971788767363}};
+/// v[i] = sin(2 pi i / 16) + (7919 i mod 100) / 300, 3 more at 57, for i < 64, less v[0]. F = numpy.fft.fft(v),
+/// L = log |F|, abs(numpy.fft.ifft(exp(L - (roll(L, 1) + L + roll(L, -1)) / 3 + 1j angle(F)))).
+inline constexpr Pair kSaliency[] = {{0, 0.0299835986295239},   {5, 0.206013946057401},  {31, 0.0107497259686051},
+                                     {56, 0.00789933477475177}, {57, 0.906753334617527}, {58, 0.17373436601255},
+                                     {63, 0.0103374893653136}};
+
 }  // namespace freshet::reference
