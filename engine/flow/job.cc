@@ -57,9 +57,9 @@ Status WarnOfLeftovers(const GraphSpec& spec, OutboxStore* outbox, std::vector<s
   if (outbox == nullptr) return Status::Ok();
   FRESHET_ASSIGN_OR_RETURN(const auto counts, CountWaitingBySink(*outbox));
   for (const auto& [id, count] : counts) {
-    const bool there = std::any_of(spec.nodes.begin(), spec.nodes.end(), [&](const NodeSpec& node) {
+    const bool there = std::any_of(spec.nodes.begin(), spec.nodes.end(), [&wanted = id](const NodeSpec& node) {
       const auto* sink = std::get_if<SinkNode>(&node.kind);
-      return sink != nullptr && node.id == id && sink->bound.make_network_sink;
+      return sink != nullptr && node.id == wanted && sink->bound.make_network_sink;
     });
     if (there) continue;
     warnings->push_back(FormatCount(count) + " requests wait in the outbox for `" + id +
