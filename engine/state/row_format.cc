@@ -1,5 +1,6 @@
 #include "engine/state/row_format.h"
 
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include <cstring>
