@@ -11,15 +11,10 @@
 #include "engine/flow/command.h"
 #include "engine/state/table_numbers.h"
 #include "operators/alert/alert_command.h"
+#include "operators/alert/alert_rows.h"
 
 namespace freshet {
 namespace {
-
-uint8_t SeverityRank(std::string_view name) {
-  for (const Severity s : {Severity::kLow, Severity::kMedium, Severity::kHigh, Severity::kCritical})
-    if (name == SeverityName(s)) return static_cast<uint8_t>(s);
-  return 0;
-}
 
 std::optional<double> NumberAt(const Column& column, int32_t row) {
   if (column.length() == 0 || column.IsNull(row)) return std::nullopt;
@@ -120,13 +115,17 @@ class AlertOperator final : public Operator {
     if (order->alert_id == 0) {
       silenced_->Reset();
       silenced_->Raise(order->until_us);
-      command.Answer(plan_->rule);
+      command.Answer("");
     }
     std::vector<std::string> touched;
     cells_->ForEach([&](std::string_view key, AlertCell& cell) {
       if (order->alert_id == 0 ? cell.held() : order->Obey(&cell)) touched.emplace_back(key);
     });
-    if (order->alert_id != 0 && !touched.empty()) command.Answer(plan_->rule);
+    const bool label = order->verb == AlertCommand::Verb::kLabel;
+    if (order->alert_id != 0 && !touched.empty())
+      command.Answer(label && !plan_->threshold
+                         ? "`" + plan_->rule + "` has no `threshold` that could move: the label is kept and shown"
+                         : "");
     for (const std::string& key : touched) {
       AlertCell& cell = cells_->FindOrCreate(HashKey(key), key);
       // A silence that is over shows at the next watermark, not before the last one.

@@ -4,14 +4,10 @@
 #include <cmath>
 #include <set>
 
+#include "operators/alert/alert_rows.h"
+
 namespace freshet {
 namespace {
-
-uint8_t SeverityRank(std::string_view name) {
-  for (const Severity s : {Severity::kLow, Severity::kMedium, Severity::kHigh, Severity::kCritical})
-    if (name == SeverityName(s)) return static_cast<uint8_t>(s);
-  return 0;
-}
 
 /// Fills an `alert`'s plan and says what is wrong with its options.
 class PlanMaker {

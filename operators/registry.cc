@@ -6,8 +6,10 @@
 #include "operators/derive.h"
 #include "operators/false_discovery.h"
 #include "operators/filter.h"
+#include "operators/inhibit.h"
 #include "operators/isolation_forest.h"
 #include "operators/join.h"
+#include "operators/notify.h"
 #include "operators/select.h"
 #include "operators/statistical_outlier.h"
 #include "operators/validate.h"
@@ -28,6 +30,8 @@ void RegisterOperators(Registry& registry) {
   registry.Add(ContributionDescriptor());
   registry.Add(FalseDiscoveryDescriptor());
   registry.Add(AlertDescriptor());
+  registry.Add(NotifyDescriptor());
+  registry.Add(InhibitDescriptor());
 }
 
 }  // namespace freshet

@@ -56,10 +56,10 @@ int MainOrThrow(int argc, char** argv) {
   program.footer(kFooter);
   program.set_version_flag("-V,--version", std::string("freshet " FRESHET_VERSION), "Print the version and exit");
   program.require_subcommand(1);
-  const std::vector<Verb> verbs = {AddRunVerb(program),       AddValidateVerb(program), AddPlanVerb(program),
-                                   AddTestVerb(program),      AddBenchVerb(program),    AddHelpVerb(program),
-                                   AddSchemaVerb(program),    AddTopVerb(program),      AddStateVerb(program),
-                                   AddSavepointVerb(program), AddVersionVerb(program)};
+  const std::vector<Verb> verbs = {AddRunVerb(program),    AddValidateVerb(program),  AddPlanVerb(program),
+                                   AddTestVerb(program),   AddBenchVerb(program),     AddHelpVerb(program),
+                                   AddSchemaVerb(program), AddTopVerb(program),       AddAlertsVerb(program),
+                                   AddStateVerb(program),  AddSavepointVerb(program), AddVersionVerb(program)};
   if (argc == 1) {
     std::fputs(program.help().c_str(), stdout);
     return kExitOk;

@@ -1,7 +1,10 @@
 #include "engine/cli/run_session.h"
 
+#include <algorithm>
+
 #include "engine/base/cpu.h"
 #include "engine/base/log.h"
+#include "engine/cli/alert_report.h"
 #include "engine/cli/commit_holder.h"
 #include "engine/cli/exit_codes.h"
 
@@ -204,6 +207,49 @@ Status RunSession::MakeSavepoint(const std::string& name, bool checkpoint_first)
   const std::lock_guard lock(mutex_);
   if (!runtime_ || final_report_) return Status::Unavailable("the pipeline is not running");
   return runtime_->job().CopyStateTo(options_.state_directory + "/savepoints/" + name);
+}
+
+Status RunSession::WriteAlerts(JsonWriter* json) const {
+  const std::lock_guard lock(mutex_);
+  // A run that is over has closed its state, which can be read directly then.
+  if (!runtime_ || final_report_) return Status::Ok();
+  CheckpointStore* store = nullptr;
+  const auto tables = runtime_->job().ReadCommitted(&store);
+  if (!tables.ok()) return Status::Ok();
+  return WritePipelineAlerts({name_, options_.state_directory}, *store, *tables, json);
+}
+
+Result<std::string> RunSession::ObeyAlertOrder(const AlertOrder& order) {
+  constexpr int kLookCount = 1500;
+  constexpr int64_t kLookEveryUs = 10000;
+  FRESHET_ASSIGN_OR_RETURN(const AlertCommand command, ParseAlertOrder(order, Env::Posix()->WallMicros()));
+  CommandList sent;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!runtime_ || final_report_ || runtime_->job().already_finished())
+      return Status::Unavailable("the pipeline is not running: nothing was changed");
+    for (const NodeSpec& node : runtime_->job().spec().nodes) {
+      if (node.type != "alert" || (command.alert_id == 0 && node.id != order.alert)) continue;
+      sent.push_back(std::make_shared<Command>(node.id, command.Encode()));
+      runtime_->job().Submit(sent.back());
+    }
+  }
+  if (sent.empty()) return Status::NotFound("`" + order.alert + "` is no alert of " + name_);
+  const auto waits = [](const auto& c) { return c->outcome() == Command::Outcome::kWaiting; };
+  for (int look = 0; std::any_of(sent.begin(), sent.end(), waits); ++look) {
+    if (look == kLookCount)
+      return Status::Unavailable("no checkpoint came to its end in time, so it is not certain that anything changed");
+    Env::Posix()->SleepMicros(kLookEveryUs);
+  }
+  std::optional<std::string> said;
+  for (const auto& c : sent) {
+    if (c->outcome() == Command::Outcome::kLost)
+      return Status::Unavailable("the run ended before a checkpoint: nothing was changed");
+    for (const std::string& answer : c->answers()) said = said.value_or("").empty() ? answer : *said;
+  }
+  if (said) return *said;
+  return Status::NotFound("no alert `" + order.alert + "` in " + name_ +
+                          "; it is not firing, and over for longer than its rule's `remember`");
 }
 
 JobReport RunSession::Report() const {

@@ -10,6 +10,8 @@
 #include "engine/cli/reload.h"
 #include "engine/flow/tbb_runtime.h"
 #include "engine/plan/pipeline.h"
+#include "engine/serve/http_server.h"
+#include "engine/serve/json_writer.h"
 #include "engine/serve/pipeline_view.h"
 
 namespace freshet::cli {
@@ -45,6 +47,13 @@ class RunSession {
   /// Makes STATE/savepoints/NAME from the newest checkpoint, or from one taken for it. Any thread but the session's
   /// own.
   Status MakeSavepoint(const std::string& name, bool checkpoint_first);
+
+  /// The session's part of /api/v1/alerts, from the newest checkpoint; nothing if it keeps no state. Any thread.
+  Status WriteAlerts(JsonWriter* json) const;
+  /// Silences, acknowledges or labels an alert: waits for the checkpoint that makes it durable. kNotFound: no alert of
+  /// this pipeline is meant; kUnavailable: it was not accepted. Else what the alert has to say to it, often nothing.
+  /// Any thread but the session's own.
+  Result<std::string> ObeyAlertOrder(const AlertOrder& order);
 
   PipelineView View() const;
   /// Looks at how busy the nodes are; call about once a second.

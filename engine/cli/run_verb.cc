@@ -67,6 +67,26 @@ Result<std::unique_ptr<HttpServer>> StartServer(const RunArguments& arguments, c
       if (SamePlace(session->state_directory(), directory)) return session->MakeSavepoint(name, checkpoint_first);
     return Status::NotFound("no pipeline of this process keeps its state in " + directory);
   };
+  options.alerts = [&sessions]() -> Result<std::string> {
+    JsonWriter json;
+    json.BeginObject().Field("version", FRESHET_VERSION).Key("pipelines").BeginArray();
+    for (const auto& session : sessions) FRESHET_RETURN_IF_ERROR(session->WriteAlerts(&json));
+    json.EndArray().EndObject();
+    return json.text();
+  };
+  options.alert_order = [&sessions](const AlertOrder& order) -> Result<std::string> {
+    Result<std::string> said =
+        Status::NotFound("no pipeline of this process keeps its state in " + order.state_directory);
+    for (const auto& session : sessions) {
+      if (!order.state_directory.empty() && !SamePlace(session->state_directory(), order.state_directory)) continue;
+      said = session->ObeyAlertOrder(order);
+      if (said.ok() || said.status().code() != StatusCode::kNotFound) break;
+    }
+    FRESHET_RETURN_IF_ERROR(said.status());
+    JsonWriter json;
+    json.BeginObject().Key("durable").Bool(true).Field("note", *said).EndObject();
+    return json.text();
+  };
   return HttpServer::Start(std::move(options));
 }
 

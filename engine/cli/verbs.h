@@ -17,6 +17,7 @@ struct Verb {
   std::function<int()> run;
 };
 
+Verb AddAlertsVerb(CLI::App& program);
 Verb AddRunVerb(CLI::App& program);
 Verb AddValidateVerb(CLI::App& program);
 Verb AddPlanVerb(CLI::App& program);

@@ -508,19 +508,11 @@ void Job::Submit(std::shared_ptr<Command> command) {
   OnCheckpointWanted();
 }
 
-Status Job::ScanTable(const std::string& node_id, const std::string& table, const TableRowVisitor& visit) const {
+Result<std::vector<Manifest::Table>> Job::ReadCommitted(CheckpointStore** store) const {
   if (environment_.store == nullptr) return Status::Unsupported("this pipeline keeps no state");
-  std::vector<Manifest::Table> tables;
-  {
-    const std::lock_guard lock(mutex_);
-    tables = committed_tables_;
-  }
-  for (const Manifest::Table& t : tables)
-    if (t.node_id == node_id && t.name == table)
-      return environment_.store->Scan(
-          t.id, 0, kKeyGroupCount - 1,
-          [&](uint16_t, std::string_view key, std::string_view value) { return visit(key, value, t.codec); });
-  return Status::Ok();
+  const std::lock_guard lock(mutex_);
+  *store = environment_.store;
+  return committed_tables_;
 }
 
 Status Job::CopyStateTo(const std::string& directory) {

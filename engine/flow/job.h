@@ -157,9 +157,9 @@ class Job final : public CellListener {
   /// A command for one of the nodes: it goes with the next barrier, and a checkpoint is asked for. Its outcome is
   /// settled by that epoch's commit, or by the end of the job. Any thread.
   void Submit(std::shared_ptr<Command> command);
-  /// The committed rows of a node's table, of the newest epoch; none if there is no such table. Any thread.
-  using TableRowVisitor = std::function<Status(std::string_view key, std::string_view value, uint16_t codec)>;
-  Status ScanTable(const std::string& node_id, const std::string& table, const TableRowVisitor& visit) const;
+  /// The tables of the newest committed epoch, and where their rows can be read (only read). Any thread, as long as the
+  /// job is there.
+  Result<std::vector<Manifest::Table>> ReadCommitted(CheckpointStore** store) const;
   /// Gives the epoch under way up if it has taken longer than `checkpoint_timeout`.
   void GiveUpSlowEpoch();
   /// Rows wait for an epoch before they may leave; true until the next one begins.

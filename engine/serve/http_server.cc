@@ -128,8 +128,11 @@ class HttpServer::Impl {
   void AddRoutes() {
     server_.set_pre_routing_handler([this](const Request& request, Response& response) {
       using Outcome = httplib::Server::HandlerResponse;
-      const bool savepoint = request.method == "POST" && request.path == kSavepointPath && options_.savepoint;
-      if (request.method != "GET" && request.method != "HEAD" && !savepoint) {
+      // Changes need a header that a web page of another origin cannot send without asking first.
+      const bool change = request.method == "POST" &&
+                          ((request.path == kSavepointPath && options_.savepoint) ||
+                           (request.path.starts_with(std::string(kAlertsPath) + "/") && options_.alert_order));
+      if (request.method != "GET" && request.method != "HEAD" && !change) {
         Refuse(response, 405, "only GET and HEAD");
         return Outcome::Handled;
       }
@@ -159,9 +162,14 @@ class HttpServer::Impl {
       json.EndArray().EndObject();
       Answer(r, 200, json.text() + "\n", "application/json");
     });
+    if (options_.alerts) server_.Get(kAlertsPath, [this](const Request&, Response& r) { Alerts(r); });
+    for (const char* action : {"silence", "ack", "label"})
+      server_.Post(std::string(kAlertsPath) + "/" + action,
+                   [this, action](const Request& request, Response& r) { OrderAlert(action, request, r); });
     server_.Post(kSavepointPath, [this](const Request& request, Response& r) { Savepoint(request, r); });
     server_.set_error_handler([](const Request&, Response& r) {
-      if (r.body.empty()) Refuse(r, r.status, "there are /healthz, /readyz, /metrics and /api/v1/pipeline");
+      if (r.body.empty())
+        Refuse(r, r.status, "there are /healthz, /readyz, /metrics, /api/v1/pipeline and /api/v1/alerts");
     });
   }
 
@@ -173,6 +181,27 @@ class HttpServer::Impl {
                                              request.has_header(kSavepointFreshHeader));
     if (!status.ok()) return Refuse(response, 409, status.ToString());
     Answer(response, 200, "{}\n", "application/json");
+  }
+
+  void Alerts(Response& response) {
+    const Result<std::string> body = options_.alerts();
+    if (!body.ok()) return Refuse(response, 500, body.status().ToString());
+    Answer(response, 200, *body + "\n", "application/json");
+  }
+
+  void OrderAlert(const char* action, const Request& request, Response& response) {
+    const AlertOrder order = {action, request.get_header_value(kAlertHeader), request.get_header_value(kUntilHeader),
+                              request.get_header_value(kLabelHeader), request.get_header_value(kSavepointStateHeader)};
+    if (order.alert.empty())
+      return Refuse(response, 400, std::string("send an alert_id or the name of a rule as ") + kAlertHeader);
+    const Result<std::string> body = options_.alert_order(order);
+    if (body.ok()) return Answer(response, 200, *body + "\n", "application/json");
+    const StatusCode code = body.status().code();
+    Refuse(response,
+           code == StatusCode::kInvalidArgument ? 400
+           : code == StatusCode::kNotFound      ? 404
+                                                : 409,
+           body.status().message());
   }
 
   /// Ready: every pipeline has started and none has failed.

@@ -28,7 +28,24 @@ inline constexpr const char* kSavepointStateHeader = "X-Freshet-State";
 inline constexpr const char* kSavepointFreshHeader = "X-Freshet-Checkpoint-First";
 inline constexpr const char* kSavepointNameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
 
-/// Answers GET and HEAD of /healthz, /readyz, /metrics and /api/v1/pipeline on threads of its own; nothing else.
+/// What people say of alerts: GET kAlertsPath lists them, POST kAlertsPath + "/silence", "/ack" or "/label" with these
+/// headers changes something: an alert_id or the name of a rule; until when (event time, RFC 3339, or "now" to end a
+/// silence); "useful" or "noise"; the state directory, where several pipelines run.
+inline constexpr const char* kAlertsPath = "/api/v1/alerts";
+inline constexpr const char* kAlertHeader = "X-Freshet-Alert";
+inline constexpr const char* kUntilHeader = "X-Freshet-Until";
+inline constexpr const char* kLabelHeader = "X-Freshet-Label";
+
+struct AlertOrder {
+  std::string action;  ///< silence, ack, label
+  std::string alert;
+  std::string until;
+  std::string label;
+  std::string state_directory;  ///< empty: whichever pipeline knows the alert
+};
+
+/// Answers GET and HEAD of /healthz, /readyz, /metrics, /api/v1/pipeline and /api/v1/alerts on threads of its own, and
+/// the POSTs above; nothing else.
 ///
 /// Beyond loopback every request needs `Authorization: Bearer TOKEN`, and Start refuses to listen there without a
 /// token. On loopback a request whose Host is not an address or `localhost` is refused, so that a web page cannot read
@@ -45,6 +62,11 @@ class HttpServer {
     std::function<int64_t()> now_wall_us;
     /// Makes STATE/savepoints/NAME for the pipeline whose state lies in `state_directory`; absent: refused.
     std::function<Status(const std::string& state_directory, const std::string& name, bool checkpoint_first)> savepoint;
+    /// The body of kAlertsPath, JSON; absent: there is no such path.
+    std::function<Result<std::string>()> alerts;
+    /// Waits until what was ordered is durable, and says so as JSON. kInvalidArgument: 400, kNotFound: 404, else 409:
+    /// nothing was changed.
+    std::function<Result<std::string>(const AlertOrder&)> alert_order;
   };
   static Result<std::unique_ptr<HttpServer>> Start(Options options);
   ~HttpServer();

@@ -1,0 +1,187 @@
+#include "engine/cli/alert_report.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <tuple>
+
+#include "engine/base/limits.h"
+#include "engine/base/units.h"
+#include "engine/options/parse_time.h"
+#include "operators/alert/alert_cell.h"
+#include "operators/alert/notice_budget.h"
+#include "operators/outlier/severity.h"
+
+namespace freshet::cli {
+namespace {
+
+/// An episode as it is told, on or over.
+struct AlertLine {
+  std::string rule;
+  std::string key;
+  const char* state = "";
+  bool told = false;
+  int64_t ended_us = INT64_MIN;
+  PastAlert alert;  ///< what both kinds have in common
+  const AlertCell* cell = nullptr;
+};
+
+void WriteTime(const char* name, int64_t us, JsonWriter* json) {
+  json->Key(name);
+  if (us == INT64_MIN || us == 0)
+    json->Null();
+  else if (us == INT64_MAX)
+    json->String("for ever");
+  else
+    json->String(FormatTime({us}));
+}
+
+void WriteLine(const AlertLine& line, JsonWriter* json) {
+  const PastAlert& a = line.alert;
+  json->BeginObject().Field("alert_id", AlertIdText(a.id)).Field("rule", line.rule).Field("key", line.key);
+  json->Field("state", line.state).Key("told").Bool(line.told);
+  json->Field("severity", SeverityName(static_cast<Severity>(std::max<uint8_t>(a.severity, 1))));
+  WriteTime("started_at", a.started_us, json);
+  WriteTime("peaked_at", a.peaked_us, json);
+  json->Key("peak");
+  if (a.has_peak)
+    json->Double(a.peak);
+  else
+    json->Null();
+  WriteTime("ended_at", line.ended_us, json);
+  json->Field("message", a.message);
+  WriteTime("acknowledged_at", a.acknowledged_us, json);
+  json->Key("label");
+  if (const char* label = AlertLabelName(a.label))
+    json->String(label);
+  else
+    json->Null();
+  WriteTime("silenced_until", line.cell->silenced_until_us, json);
+  json->Key("threshold_factor").Double(line.cell->feedback.factor());
+  json->Field("useful", int64_t{line.cell->feedback.useful_count()});
+  json->Field("noise", int64_t{line.cell->feedback.noise_count()});
+  json->EndObject();
+}
+
+void AddLines(const std::string& rule, const AlertCell& cell, std::vector<AlertLine>* lines) {
+  const auto add = [&](const char* state, bool told, int64_t ended_us, PastAlert alert) {
+    lines->push_back({rule, cell.key_text, state, told, ended_us, std::move(alert), &cell});
+  };
+  for (const PastAlert& p : cell.past) add("resolved", p.told, p.ended_us, p);
+  if (cell.episode.phase() == Episode::Phase::kIdle) return;
+  PastAlert now;
+  now.id = cell.id;
+  now.started_us = cell.episode.started_us();
+  now.peaked_us = cell.episode.peaked_us();
+  now.peak = cell.episode.peak();
+  now.has_peak = cell.episode.has_peak();
+  now.severity = cell.episode.severity();
+  now.label = cell.label;
+  now.acknowledged_us = cell.acknowledged_us;
+  now.message = cell.message;
+  const bool firing = cell.episode.phase() == Episode::Phase::kFiring;
+  add(firing ? "firing" : "pending", firing && cell.told, INT64_MIN, std::move(now));
+}
+
+template <class Cell>
+Status ScanCells(CheckpointStore& store, const Manifest::Table& table, std::vector<std::unique_ptr<Cell>>* cells) {
+  return store.Scan(table.id, 0, kKeyGroupCount - 1, [&](uint16_t, std::string_view, std::string_view value) {
+    auto cell = std::make_unique<Cell>();
+    ByteSource source(value);
+    if (!cell->Decode(source, table.codec))
+      return Status::DataLoss("table `" + table.name + "` of `" + table.node_id + "` cannot be read");
+    cells->push_back(std::move(cell));
+    return Status::Ok();
+  });
+}
+
+/// Until when whole rules are silenced, by rule. Only alerts have this table.
+Status ReadRules(CheckpointStore& store, const std::vector<Manifest::Table>& tables,
+                 std::map<std::string, int64_t>* silenced) {
+  for (const Manifest::Table& table : tables) {
+    if (table.name != "silenced") continue;
+    int64_t& until = (*silenced)[table.node_id] = INT64_MIN;
+    FRESHET_RETURN_IF_ERROR(
+        store.Scan(table.id, 0, kKeyGroupCount - 1, [&](uint16_t, std::string_view, std::string_view value) {
+          ByteSource source(value);
+          until = std::max(until, source.GetI64());
+          return Status::Ok();
+        }));
+  }
+  return Status::Ok();
+}
+
+Status WriteBudgets(CheckpointStore& store, const std::vector<Manifest::Table>& tables, JsonWriter* json) {
+  json->Key("budgets").BeginArray();
+  for (const Manifest::Table& table : tables) {
+    if (table.name != "budget") continue;
+    std::vector<std::unique_ptr<BudgetCell>> cells;
+    FRESHET_RETURN_IF_ERROR(ScanCells(store, table, &cells));
+    for (const auto& cell : cells) {
+      json->BeginObject().Field("node", table.node_id).Field("notices", cell->options.count);
+      json->Field("period_us", cell->options.period_us).Field("told", cell->budget.passed_count());
+      json->Field("held_back", cell->budget.held_back_count());
+      json->Key("notices_per_period").Double(cell->budget.Rate(cell->options)).EndObject();
+    }
+  }
+  json->EndArray();
+  return Status::Ok();
+}
+
+}  // namespace
+
+Status WritePipelineAlerts(const AlertPlace& place, CheckpointStore& store, const std::vector<Manifest::Table>& tables,
+                           JsonWriter* json) {
+  std::map<std::string, int64_t> silenced;
+  FRESHET_RETURN_IF_ERROR(ReadRules(store, tables, &silenced));
+  std::vector<std::unique_ptr<AlertCell>> cells;
+  std::vector<AlertLine> lines;
+  for (const Manifest::Table& table : tables) {
+    if (table.name != "episodes" || silenced.count(table.node_id) == 0) continue;
+    const size_t before = cells.size();
+    FRESHET_RETURN_IF_ERROR(ScanCells(store, table, &cells));
+    for (size_t i = before; i < cells.size(); ++i) AddLines(table.node_id, *cells[i], &lines);
+  }
+  std::sort(lines.begin(), lines.end(), [](const AlertLine& a, const AlertLine& b) {
+    return std::tuple(a.alert.started_us, a.rule, a.alert.id) > std::tuple(b.alert.started_us, b.rule, b.alert.id);
+  });
+  json->BeginObject().Field("name", place.pipeline).Field("state_directory", place.state_directory);
+  json->Key("rules").BeginArray();
+  for (const auto& [rule, until_us] : silenced) {
+    json->BeginObject().Field("rule", rule);
+    WriteTime("silenced_until", until_us, json);
+    json->EndObject();
+  }
+  json->EndArray();
+  FRESHET_RETURN_IF_ERROR(WriteBudgets(store, tables, json));
+  json->Key("alerts").BeginArray();
+  for (const AlertLine& line : lines) WriteLine(line, json);
+  json->EndArray().EndObject();
+  return Status::Ok();
+}
+
+Result<AlertCommand> ParseAlertOrder(const AlertOrder& order, int64_t now_us) {
+  AlertCommand command;
+  const std::optional<uint64_t> id = ParseAlertId(order.alert);
+  command.alert_id = id.value_or(0);
+  if (order.action == "silence") {
+    command.verb = AlertCommand::Verb::kSilence;
+    if (order.until != "now") {
+      FRESHET_ASSIGN_OR_RETURN(const EventTime until, ParseTimeText(order.until));
+      command.until_us = until.us;
+    }
+    return command;
+  }
+  if (!id) return Status::InvalidArgument("`" + order.alert + "` is no alert_id: these are 16 letters of 0-9 and a-f");
+  command.now_us = now_us;
+  command.verb = order.action == "ack" ? AlertCommand::Verb::kAcknowledge : AlertCommand::Verb::kLabel;
+  if (order.action == "ack") return command;
+  command.label = order.label == "useful"  ? AlertLabel::kUseful
+                  : order.label == "noise" ? AlertLabel::kNoise
+                                           : AlertLabel::kNone;
+  if (command.label == AlertLabel::kNone)
+    return Status::InvalidArgument("`" + order.label + "` is no label: they are `useful` and `noise`");
+  return command;
+}
+
+}  // namespace freshet::cli

@@ -1,0 +1,213 @@
+#include "operators/inhibit.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "engine/batch/batch_codec.h"
+#include "engine/batch/column_builder.h"
+#include "operators/alert/alert_rows.h"
+#include "operators/alert/inhibition.h"
+#include "operators/binding.h"
+
+namespace freshet {
+namespace {
+
+struct InhibitPlan {
+  std::vector<AlertColumns> at;  ///< per input
+  std::vector<KeyCodec> equal;   ///< per input
+  SchemaRef output;              ///< of the first input
+  std::string fingerprint;
+};
+
+struct LabelsCell {
+  Inhibition inhibition;
+  void Encode(ByteSink& sink) const { inhibition.Encode(sink); }
+  bool Decode(ByteSource& source, uint16_t) { return inhibition.Decode(source); }
+};
+
+class Inhibit final : public Operator {
+ public:
+  explicit Inhibit(std::shared_ptr<const InhibitPlan> plan) : plan_(std::move(plan)) {}
+
+  Status Open(OpenContext& ctx) override {
+    counters_ = &ctx.counters();
+    row_count_max_ = ctx.batch_row_count_max();
+    FRESHET_ASSIGN_OR_RETURN(cells_, ctx.state().OpenKeyed<LabelsCell>("labels", {1, plan_->fingerprint}));
+    cells_->ForEach([&](std::string_view key, LabelsCell& cell) { Schedule(std::string(key), cell.inhibition); });
+    return Status::Ok();
+  }
+
+  Status ProcessBatch(InputIndex input, const Batch& in, Emitter&) override {
+    const auto i = static_cast<size_t>(input);
+    counters_->absorbed += in.row_count();
+    keys_.Encode(plan_->equal[i], in);
+    for (int32_t row = 0; row < in.row_count(); ++row) {
+      Inhibition::Event event;
+      event.time_us = in.time(row).us;
+      event.input = static_cast<uint32_t>(input);
+      event.firing = plan_->at[i].IsFiring(in, row);
+      event.id = plan_->at[i].MemberOf(in, row).id;
+      if (input == 0) {
+        ByteSink sink;
+        EncodeBatch(in.Slice(row, 1), sink);
+        event.row_bytes = sink.Take();
+      }
+      const std::string key(keys_.key(row));
+      LabelsCell& cell = cells_->FindOrCreate(keys_.hash(row), key);
+      cell.inhibition.Add(std::move(event));
+      Schedule(key, cell.inhibition);
+    }
+    return Status::Ok();
+  }
+
+  Result<Progress> OnWatermark(EventTime now, Emitter& out) override {
+    std::vector<Inhibition::Leaving> leaving;
+    while (!due_.empty() && due_.begin()->first < now.us) {
+      const std::string key = due_.begin()->second;
+      LabelsCell& cell = cells_->FindOrCreate(HashKey(key), key);
+      leaving.clear();
+      cell.inhibition.Advance(now.us, &leaving);
+      for (Inhibition::Leaving& l : leaving) pending_.push_back({l.time_us, key, std::move(l.row_bytes)});
+      Schedule(key, cell.inhibition);
+      if (cell.inhibition.empty()) cells_->Erase(HashKey(key), key);
+    }
+    if (pending_.empty()) return Progress::kDone;
+    std::stable_sort(pending_.begin(), pending_.end(), [](const Pending& a, const Pending& b) {
+      return std::tie(a.time_us, a.key) < std::tie(b.time_us, b.key);
+    });
+    const auto count = static_cast<int32_t>(std::min<size_t>(pending_.size(), static_cast<size_t>(row_count_max_)));
+    FRESHET_ASSIGN_OR_RETURN(Batch batch, Rows(count));
+    pending_.erase(pending_.begin(), pending_.begin() + count);
+    out.Emit(std::move(batch));
+    return pending_.empty() ? Progress::kDone : Progress::kMore;
+  }
+
+ private:
+  struct Pending {
+    int64_t time_us;
+    std::string key;
+    std::string row_bytes;
+  };
+
+  void Schedule(const std::string& key, const Inhibition& inhibition) {
+    if (const auto at = scheduled_.find(key); at != scheduled_.end()) {
+      due_.erase({at->second, key});
+      scheduled_.erase(at);
+    }
+    const int64_t next = inhibition.NextTime();
+    if (next == INT64_MAX) return;
+    due_.emplace(next, key);
+    scheduled_[key] = next;
+  }
+
+  Result<Batch> Rows(int32_t count) {
+    std::vector<ColumnBuilder> columns;
+    for (const Field& f : plan_->output->fields()) columns.emplace_back(f.type, count);
+    RowMeta meta;
+    meta.times = AllocateBuffer(int64_t{8} * count);
+    for (int32_t i = 0; i < count; ++i) {
+      Batch row;
+      ByteSource source(pending_[static_cast<size_t>(i)].row_bytes);
+      if (!DecodeBatch(source, plan_->output, &row) || row.empty())
+        return Status::DataLoss("the row of an alert that was held cannot be read");
+      for (int c = 0; c < plan_->output->size(); ++c) columns[static_cast<size_t>(c)].AppendFrom(row.column(c), 0);
+      meta.times.as<int64_t>()[i] = pending_[static_cast<size_t>(i)].time_us;
+    }
+    meta.watermarks = meta.times;
+    std::vector<Column> finished;
+    for (ColumnBuilder& b : columns) finished.push_back(b.Finish());
+    return Batch(plan_->output, std::move(finished), count, std::move(meta));
+  }
+
+  const std::shared_ptr<const InhibitPlan> plan_;
+  KeyedTable<LabelsCell>* cells_ = nullptr;
+  EncodedKeys keys_;
+  std::set<std::pair<int64_t, std::string>> due_;
+  std::map<std::string, int64_t> scheduled_;
+  std::vector<Pending> pending_;
+  NodeCounters* counters_ = nullptr;
+  int32_t row_count_max_ = 0;
+};
+
+std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext& bind) {
+  if (bind.inputs.size() < 2) {
+    bind.diagnostics->Error("FR3413", bind.node_span, "an alert, and at least one that inhibits it, are needed",
+                            "write `inputs: [the_alert, the_inhibitor]`");
+    return std::nullopt;
+  }
+  auto plan = std::make_shared<InhibitPlan>();
+  std::vector<std::vector<int>> keys;
+  for (size_t i = 0; i < bind.inputs.size(); ++i) {
+    std::string missing;
+    const auto at = AlertColumns::Find(*bind.inputs[i], &missing);
+    if (!at) {
+      bind.diagnostics->Error("FR3411", bind.node_span,
+                              "`" + bind.input_names[i] + "` has no column `" + missing + "` of an alert",
+                              "read from alerts only; steps between must keep their columns");
+      return std::nullopt;
+    }
+    const auto key = FindKey(*bind.inputs[i], options, "equal", bind.diagnostics);
+    if (!key || key->empty()) return std::nullopt;  // an empty one is reported with the options
+    for (size_t k = 0; i > 0 && k < key->size(); ++k) {
+      const Field &mine = bind.inputs[0]->field(keys[0][k]), &other = bind.inputs[i]->field((*key)[k]);
+      if (mine.type == other.type) continue;
+      bind.diagnostics->Error("FR3414", options.span("equal"),
+                              "`" + mine.name + "` is " + TypeName(mine.type) + " in `" + bind.input_names[0] +
+                                  "` and " + TypeName(other.type) + " in `" + bind.input_names[i] + "`");
+      return std::nullopt;
+    }
+    plan->at.push_back(*at);
+    plan->equal.emplace_back(*bind.inputs[i], *key);
+    keys.push_back(*key);
+  }
+  plan->output = std::make_shared<const Schema>(*bind.inputs[0]);
+  std::string names;
+  for (const int k : keys[0]) names += (names.empty() ? "" : ", ") + bind.inputs[0]->field(k).name;
+  plan->fingerprint = "row: " + plan->output->ToString() + "; equal: " + names;
+
+  BoundOperator bound;
+  bound.outputs = {{"", plan->output, OutputOrder::kByTime, keys[0]}};
+  bound.outputs[0].alert_rows = std::count(bind.alert_inputs.begin(), bind.alert_inputs.end(), false) == 0;
+  bound.node_class = NodeClass::kStateful;
+  bound.key = keys[0];
+  bound.input_keys = keys;
+  for (const char* name : {"alert_id", "state", "severity", "started_at", "peaked_at", "peak", "ended_at", "message"})
+    AddName(name, &bound.columns_read);
+  for (const int k : keys[0]) AddName(bind.inputs[0]->field(k).name, &bound.columns_read);
+  std::string others;
+  for (size_t i = 1; i < bind.input_names.size(); ++i) others += (i == 1 ? "" : ", ") + bind.input_names[i];
+  bound.explain = {{"holds back", bind.input_names[0] + " while " + others + " fires"}, {"equal", names}};
+  bound.instantiate = [plan = std::shared_ptr<const InhibitPlan>(plan)] { return std::make_unique<Inhibit>(plan); };
+  return bound;
+}
+
+}  // namespace
+
+NodeDescriptor InhibitDescriptor() {
+  NodeDescriptor d;
+  d.type = "inhibit";
+  d.kind = NodeKind::kOperator;
+  d.summary = "Holds an alert back while another one with equal labels fires";
+  d.doc =
+      "The first input is the alert that may be held back; while one of the other inputs fires with equal values of "
+      "`equal`, it is not told. What\n"
+      "still fires when the last of them is over is told then; what resolved before is never told. What was told "
+      "before "
+      "is told as resolved whenever\n"
+      "that happens. Of things at one moment the others come first. Event time throughout.";
+  d.example = "pages:\n  type: inhibit\n  inputs: [slow_pages, site_down]\n  equal: [service]\n";
+  d.inputs_max = 16;
+  OptionSpec equal;
+  equal.name = "equal";
+  equal.kind = OptionKind::kNameList;
+  equal.doc = "Columns that all inputs have: alerts with equal values of them belong together.";
+  equal.required = true;
+  equal.state = StateEffect::kBreaking;
+  d.options = {std::move(equal)};
+  d.make_operator = Make;
+  return d;
+}
+
+}  // namespace freshet

@@ -1,0 +1,327 @@
+#include "operators/notify.h"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <set>
+
+#include "engine/base/units.h"
+#include "engine/batch/batch_codec.h"
+#include "engine/batch/column_builder.h"
+#include "operators/alert/alert_rows.h"
+#include "operators/alert/notice_budget.h"
+#include "operators/anomaly/alarm_budget.h"
+#include "operators/binding.h"
+#include "operators/outlier/severity.h"
+
+namespace freshet {
+namespace {
+
+struct NotifyPlan {
+  AlertColumns at;
+  bool grouped = false;
+  KeyCodec group_by;
+  NoticeGroupOptions group;
+  std::optional<NoticeBudgetOptions> budget;
+  SchemaRef input;
+  SchemaRef output;
+  std::string fingerprint;
+};
+
+struct GroupCell {
+  NoticeGroup group;
+  void Encode(ByteSink& sink) const { group.Encode(sink); }
+  bool Decode(ByteSource& source, uint16_t) { return group.Decode(source); }
+};
+struct HeldBackCell {
+  void Encode(ByteSink&) const {}
+  bool Decode(ByteSource&, uint16_t) { return true; }
+};
+
+class Notify final : public Operator {
+ public:
+  explicit Notify(std::shared_ptr<const NotifyPlan> plan) : plan_(std::move(plan)) {}
+
+  Status Open(OpenContext& ctx) override {
+    counters_ = &ctx.counters();
+    row_count_max_ = ctx.batch_row_count_max();
+    FRESHET_ASSIGN_OR_RETURN(groups_, ctx.state().OpenKeyed<GroupCell>("groups", {1, plan_->fingerprint}));
+    FRESHET_ASSIGN_OR_RETURN(budget_, ctx.state().OpenKeyed<BudgetCell>("budget", {1, "budget"}));
+    FRESHET_ASSIGN_OR_RETURN(held_back_, ctx.state().OpenKeyed<HeldBackCell>("held_back", {1, "alert_id"}));
+    groups_->ForEach([&](std::string_view key, GroupCell& cell) { Schedule(std::string(key), cell.group); });
+    return Status::Ok();
+  }
+
+  Status ProcessBatch(InputIndex, const Batch& in, Emitter&) override {
+    counters_->absorbed += in.row_count();
+    if (plan_->grouped) keys_.Encode(plan_->group_by, in);
+    for (int32_t row = 0; row < in.row_count(); ++row) {
+      if (!plan_->grouped) {
+        One(in, row);
+        continue;
+      }
+      // What fires at a deadline belongs to it.
+      FRESHET_RETURN_IF_ERROR(Advance(in.time(row).us));
+      FRESHET_RETURN_IF_ERROR(Member(in, row));
+    }
+    return Status::Ok();
+  }
+
+  Result<Progress> OnWatermark(EventTime now, Emitter& out) override {
+    FRESHET_RETURN_IF_ERROR(Advance(now.us));
+    if (pending_.empty()) return Progress::kDone;
+    const auto count = static_cast<int32_t>(std::min<size_t>(pending_.size(), static_cast<size_t>(row_count_max_)));
+    FRESHET_ASSIGN_OR_RETURN(Batch batch, Rows(count));
+    pending_.erase(pending_.begin(), pending_.begin() + count);
+    out.Emit(std::move(batch));
+    return pending_.empty() ? Progress::kDone : Progress::kMore;
+  }
+
+ private:
+  struct Pending {
+    int64_t time_us;
+    std::string row_bytes;
+    std::optional<Notice> notice;  ///< what replaces the row's own; none: it leaves as it came
+    bool firing;
+  };
+
+  static std::string Encoded(const Batch& in, int32_t row) {
+    ByteSink sink;
+    EncodeBatch(in.Slice(row, 1), sink);
+    return sink.Take();
+  }
+
+  bool Affordable(int64_t time_us, uint8_t severity, std::optional<double> peak) {
+    if (!plan_->budget) return true;
+    BudgetCell& cell = budget_->FindOrCreate(HashKey(""), "");
+    cell.options = *plan_->budget;
+    return cell.budget.Pass(time_us, {severity, peak.value_or(0)}, cell.options);
+  }
+
+  /// Without groups: a row by itself.
+  void One(const Batch& in, int32_t row) {
+    const NoticeMember member = plan_->at.MemberOf(in, row);
+    const bool firing = plan_->at.IsFiring(in, row);
+    if (firing && !Affordable(member.fired_us, member.severity, member.peak)) {
+      held_back_->FindOrCreate(HashKey(member.id), member.id);
+      return;
+    }
+    if (!firing && held_back_->Find(HashKey(member.id), member.id) != nullptr) {
+      held_back_->Erase(HashKey(member.id), member.id);
+      return;
+    }
+    pending_.push_back({in.time(row).us, Encoded(in, row), std::nullopt, firing});
+  }
+
+  Status Member(const Batch& in, int32_t row) {
+    const std::string key(keys_.key(row));
+    GroupCell& cell = groups_->FindOrCreate(keys_.hash(row), key);
+    NoticeMember member = plan_->at.MemberOf(in, row);
+    const int64_t now_us = in.time(row).us;
+    if (plan_->at.IsFiring(in, row)) {
+      member.row_bytes = Encoded(in, row);
+      cell.group.OnFiring(std::move(member), plan_->group);
+    } else {
+      const Column& ended = in.column(plan_->at.ended_at);
+      auto over = cell.group.OnResolved(member, ended.IsValid(row) ? ended.int64s()[row] : now_us);
+      if (over && !over->held_back) {
+        std::string bytes = over->lead.row_bytes;
+        pending_.push_back({now_us, std::move(bytes), std::move(over), false});
+      }
+    }
+    Settle(key, cell.group, now_us);
+    return Status::Ok();
+  }
+
+  /// Notices due before `now_us`, in the order of their times, then groups.
+  Status Advance(int64_t now_us) {
+    while (!deadlines_.empty() && deadlines_.begin()->first < now_us) {
+      const auto [at, key] = *deadlines_.begin();
+      GroupCell& cell = groups_->FindOrCreate(HashKey(key), key);
+      if (cell.group.Deadline() == at) {
+        Notice& notice = cell.group.OnTime(at);
+        notice.held_back = !Affordable(at, notice.severity, notice.peak);
+        if (!notice.held_back) pending_.push_back({at, notice.lead.row_bytes, notice, true});
+      }
+      Settle(key, cell.group, at);
+    }
+    return Status::Ok();
+  }
+
+  void Settle(const std::string& key, const NoticeGroup& group, int64_t now_us) {
+    if (group.empty(now_us, plan_->group)) {
+      Unschedule(key);
+      groups_->Erase(HashKey(key), key);
+      return;
+    }
+    Schedule(key, group);
+  }
+  void Schedule(const std::string& key, const NoticeGroup& group) {
+    Unschedule(key);
+    const auto at = group.Wakes(plan_->group);
+    if (!at) return;
+    deadlines_.emplace(*at, key);
+    scheduled_[key] = *at;
+  }
+  void Unschedule(const std::string& key) {
+    const auto at = scheduled_.find(key);
+    if (at == scheduled_.end()) return;
+    deadlines_.erase({at->second, key});
+    scheduled_.erase(at);
+  }
+
+  Result<Batch> Rows(int32_t count) {
+    std::vector<ColumnBuilder> columns;
+    for (const Field& f : plan_->output->fields()) columns.emplace_back(f.type, count);
+    RowMeta meta;
+    meta.times = AllocateBuffer(int64_t{8} * count);
+    for (int32_t i = 0; i < count; ++i) {
+      const Pending& p = pending_[static_cast<size_t>(i)];
+      Batch row;
+      ByteSource source(p.row_bytes);
+      if (!DecodeBatch(source, plan_->input, &row) || row.empty())
+        return Status::DataLoss("the row of an alert that waits cannot be read");
+      Append(p, row, columns);
+      meta.times.as<int64_t>()[i] = p.time_us;
+    }
+    meta.watermarks = meta.times;
+    std::vector<Column> finished;
+    for (ColumnBuilder& b : columns) finished.push_back(b.Finish());
+    return Batch(plan_->output, std::move(finished), count, std::move(meta));
+  }
+
+  void Append(const Pending& p, const Batch& row, std::vector<ColumnBuilder>& columns) const {
+    const AlertColumns& at = plan_->at;
+    for (int c = 0; c < plan_->input->size(); ++c) {
+      ColumnBuilder& column = columns[static_cast<size_t>(c)];
+      if (!p.notice) {
+        column.AppendFrom(row.column(c), 0);
+      } else if (c == at.state) {
+        column.AppendString(p.firing ? "firing" : "resolved");
+      } else if (c == at.severity) {
+        column.AppendString(SeverityName(static_cast<Severity>(std::max<uint8_t>(p.notice->severity, 1))));
+      } else if (c == at.started_at) {
+        column.AppendInt64(p.notice->started_us);
+      } else if (c == at.peaked_at) {
+        column.AppendInt64(p.notice->peaked_us);
+      } else if (c == at.peak && p.notice->peak) {
+        column.AppendFloat64(*p.notice->peak);
+      } else if (c == at.ended_at && !p.firing) {
+        column.AppendInt64(p.notice->ended_us);
+      } else if (c == at.message) {
+        column.AppendString(p.notice->lead.message);
+      } else {
+        column.AppendFrom(row.column(c), 0);
+      }
+    }
+    if (plan_->grouped) columns.back().AppendInt64(p.notice ? p.notice->count : 1);
+  }
+
+  const std::shared_ptr<const NotifyPlan> plan_;
+  KeyedTable<GroupCell>* groups_ = nullptr;
+  KeyedTable<BudgetCell>* budget_ = nullptr;
+  KeyedTable<HeldBackCell>* held_back_ = nullptr;
+  EncodedKeys keys_;
+  std::set<std::pair<int64_t, std::string>> deadlines_;
+  std::map<std::string, int64_t> scheduled_;
+  std::deque<Pending> pending_;
+  NodeCounters* counters_ = nullptr;
+  int32_t row_count_max_ = 0;
+};
+
+std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext& bind) {
+  const Schema* input = CommonInput(bind);
+  if (input == nullptr) return std::nullopt;
+  auto plan = std::make_shared<NotifyPlan>();
+  plan->input = std::make_shared<const Schema>(*input);
+  std::string missing;
+  const auto at = AlertColumns::Find(*input, &missing);
+  if (!at) {
+    bind.diagnostics->Error("FR3411", bind.node_span, "the input has no column `" + missing + "` of an alert",
+                            "read from an `alert`; steps between must keep its columns");
+    return std::nullopt;
+  }
+  plan->at = *at;
+  plan->grouped = !options.GetList("group_by").empty();
+  const auto key = FindKey(*input, options, "group_by", bind.diagnostics);
+  if (!key) return std::nullopt;
+  if (const auto text = options.FindString("budget")) {
+    const auto parsed = ParseAlarmBudget(*text);
+    if (!parsed || parsed->alarms < 1) {
+      bind.diagnostics->Error("FR3412", options.span("budget"), "`" + *text + "` is no budget of notices",
+                              "write a whole number of them an hour, a day or a week, such as `5/day`");
+      return std::nullopt;
+    }
+    plan->budget = {static_cast<int64_t>(parsed->alarms), parsed->period_us};
+  }
+  plan->group_by = KeyCodec(*input, *key);
+  plan->group = {options.GetDuration("group_wait").us, options.GetDuration("group_interval").us};
+  plan->output = plan->input;
+  if (plan->grouped)
+    plan->output = std::make_shared<const Schema>(input->With({{FreeName(*input, "alerts"), TypeId::kInt64}}));
+  std::string names;
+  for (const int c : *key) names += (names.empty() ? "" : ", ") + input->field(c).name;
+  plan->fingerprint = "row: " + input->ToString() + "; group by: " + names;
+
+  BoundOperator bound;
+  bound.outputs = {{"", plan->output, OutputOrder::kByTime, {}},
+                   {"late", LateSchema(*input), OutputOrder::kInputOrder, {}}};
+  bound.outputs[0].alert_rows = std::count(bind.alert_inputs.begin(), bind.alert_inputs.end(), false) == 0;
+  bound.node_class = NodeClass::kStateful;
+  bound.input_order = InputOrder::kByEventTime;
+  for (const int c :
+       {at->alert_id, at->state, at->severity, at->started_at, at->peaked_at, at->peak, at->ended_at, at->message})
+    AddName(input->field(c).name, &bound.columns_read);
+  for (const int c : *key) AddName(input->field(c).name, &bound.columns_read);
+  if (plan->grouped) bound.explain.emplace_back("group_by", names);
+  if (plan->budget) bound.explain.emplace_back("budget", *options.FindString("budget"));
+  bound.instantiate = [plan = std::shared_ptr<const NotifyPlan>(plan)] { return std::make_unique<Notify>(plan); };
+  return bound;
+}
+
+}  // namespace
+
+NodeDescriptor NotifyDescriptor() {
+  NodeDescriptor d;
+  d.type = "notify";
+  d.kind = NodeKind::kOperator;
+  d.summary = "Decides which alerts leave, and which leave as one";
+  d.doc =
+      "Reads an `alert` (several of one schema, too). With `group_by` alerts of equal values become one notice: "
+      "`group_wait` after the first\n"
+      "began to fire, and not before `group_interval` after the group's last notice. It tells of those that still fire "
+      "then, has the alert_id and\n"
+      "columns of the first, the worst severity and peak, and resolves when the last of them does. What fires later is "
+      "told by the next notice.\n"
+      "With `budget` no stretch of an hour, a day or a week has more notices than that, and they go to what matters "
+      "most: "
+      "severity first, then\n"
+      "the magnitude of the peak. Critical ones always leave. Of an alert that was held back the end is not told "
+      "either. "
+      "Event time throughout.";
+  d.example =
+      "told:\n  type: notify\n  inputs: [slow_pages]\n  group_by: [service]\n  group_wait: 1m\n  budget: 5/day\n";
+  d.inputs_max = 64;
+  d.output_names = {"late"};
+  const auto option = [&](const char* name, OptionKind kind, const char* doc, const char* fallback = "") {
+    OptionSpec spec;
+    spec.name = name;
+    spec.kind = kind;
+    spec.doc = doc;
+    spec.default_text = fallback;
+    if (kind == OptionKind::kDuration) spec.min = 0;
+    d.options.push_back(std::move(spec));
+  };
+  option("group_by", OptionKind::kNameList,
+         "Alerts with equal values of these columns are told together; `[rule]`: all.");
+  d.options.back().state = StateEffect::kBreaking;
+  option("group_wait", OptionKind::kDuration, "How long a notice waits for more alerts of its group (event time).",
+         "30s");
+  option("group_interval", OptionKind::kDuration,
+         "How long after a group's notice the next one leaves at the earliest (event time).", "5m");
+  option("budget", OptionKind::kString, "How many notices may leave: `N/hour`, `N/day` or `N/week`.");
+  d.make_operator = Make;
+  return d;
+}
+
+}  // namespace freshet

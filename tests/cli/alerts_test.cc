@@ -1,0 +1,178 @@
+// `freshet alerts` on the built program: what people say of alerts is durable, or refused.
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include <memory>
+
+#include "tests/cli/program.h"
+
+using namespace freshet::testing;
+
+namespace {
+
+bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+constexpr const char* kPipeline = R"(name: watch
+settings:
+  checkpoint: {every: 50ms}
+  parallelism: 2
+sources:
+  in:
+    type: file
+    path: in.ndjson
+    format: ndjson
+    follow: true
+    schema: {at: timestamp, k: string, v: float64}
+    time: {field: at, ordered: true, not_before: 2020-01-01}
+operators:
+  high:
+    type: alert
+    inputs: [in]
+    value: v
+    threshold: 10
+    key: [k]
+    message: "{k} is at {v:.1f}"
+  told:
+    type: notify
+    inputs: [high]
+    budget: 100/day
+sinks:
+  out:
+    type: file
+    path: out.ndjson
+    format: ndjson
+    inputs: [told]
+)";
+
+/// Seconds from a start in 2023; `second` also moves the clock of keys that say nothing.
+std::string Row(int second, const char* key, double value) {
+  return "{\"at\":" + std::to_string(1700000000000 + int64_t{second} * 1000) + ",\"k\":\"" + key +
+         "\",\"v\":" + std::to_string(value) + "}\n";
+}
+
+size_t Count(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+struct Place {
+  Place() : file(shop.Write("watch.yaml", kPipeline)), state(shop.Path("state")) { shop.Write("in.ndjson", ""); }
+  void Start() {
+    program = std::make_unique<Program>(
+        shop, std::vector<std::string>{"run", file, "--state", state, "--http", "127.0.0.1:0"});
+    REQUIRE_MESSAGE(Eventually([&] {
+                      return Alerts({"list", state}).code == 0 || !program->running();
+                    }),
+                    program->err());
+    REQUIRE_MESSAGE(program->running(), program->err());
+  }
+  void Kill() {
+    program->Signal(SIGKILL);
+    program->Wait();
+    (void)!remove(shop.Path("state/http.addr").c_str());
+  }
+  Finished Alerts(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), "alerts");
+    return RunProgram(shop, arguments);
+  }
+  /// Waits for so many rows of alerts on disk.
+  bool Told(size_t rows) const {
+    return Eventually([&] { return Count(shop.Read("out.ndjson"), "\n") >= rows; });
+  }
+  Workshop shop;
+  std::string file;
+  std::string state;
+  std::unique_ptr<Program> program;
+};
+
+std::string FirstId(const std::string& out) {
+  const std::string name = "\"alert_id\":\"";
+  const size_t at = out.find(name);
+  REQUIRE_MESSAGE(at != std::string::npos, out);
+  return out.substr(at + name.size(), 16);
+}
+
+}  // namespace
+
+TEST_CASE("Alerts_LabelThenKill_TheThresholdStaysMoved") {
+  Place place;
+  place.shop.Append("in.ndjson", Row(1, "a", 12) + Row(2, "a", 1) + Row(3, "b", 1));
+  place.Start();
+  REQUIRE(place.Told(2));
+  const std::string id = FirstId(place.shop.Read("out.ndjson"));
+  const Finished label = place.Alerts({"label", id, "noise", place.state});
+  REQUIRE_MESSAGE(label.code == 0, label.err);
+  place.Kill();
+  const Finished read = place.Alerts({"show", id, place.state});  // from the state, without an engine
+  CHECK_MESSAGE(Contains(read.out, "times 1.7411 for this key, after 0 useful and 1 noise"), read.out << read.err);
+  CHECK_MESSAGE(Contains(read.out, "label         noise"), read.out);
+  place.Start();
+  // 10 has become 17.41 for a, not for b.
+  place.shop.Append("in.ndjson",
+                    Row(10, "a", 17.3) + Row(11, "b", 12) + Row(12, "a", 17.5) + Row(13, "b", 1) + Row(14, "b", 1));
+  REQUIRE(place.Told(5));
+  const std::string out = place.shop.Read("out.ndjson");
+  CHECK_MESSAGE(Count(out, "\"message\":\"a is at 17.3\"") == 0, out);
+  CHECK_MESSAGE(Count(out, "\"message\":\"a is at 17.5\"") == 1, out);
+  CHECK_MESSAGE(Count(out, "\"message\":\"b is at 12.0\"") == 2, out);
+  const Finished list = place.Alerts({"list", place.state});
+  CHECK_MESSAGE(Contains(list.out, "watch: 1 on, 2 over\n"), list.out);
+  CHECK_MESSAGE(Contains(list.out, "told: 3 told and 0 held back for 100 a day"), list.out);
+  CHECK_MESSAGE(Contains(list.out, "[noise]"), list.out);
+}
+
+TEST_CASE("Alerts_SilenceOfARule_HoldsThroughARestartAndEnds") {
+  Place place;
+  place.shop.Append("in.ndjson", Row(1, "a", 1) + Row(2, "a", 1));
+  place.Start();
+  // Until 2023-11-14T22:14:20Z, second 60 of the stream.
+  const Finished silence = place.Alerts({"silence", "high", "--until", "2023-11-14T22:14:20Z", place.state});
+  REQUIRE_MESSAGE(silence.code == 0, silence.err);
+  place.Kill();
+  place.Start();
+  CHECK(Contains(place.Alerts({"list", place.state}).out, "high is silenced until 2023-11-14T22:14:20Z"));
+  place.shop.Append("in.ndjson",
+                    Row(10, "a", 20) + Row(11, "b", 20) + Row(12, "b", 1) + Row(70, "c", 1) + Row(71, "c", 1));
+  REQUIRE(place.Told(1));
+  CHECK_MESSAGE(Contains(place.shop.Read("out.ndjson"), "\"k\":\"a\",\"state\":\"firing\""),
+                place.shop.Read("out.ndjson"));
+  const Finished list = place.Alerts({"list", place.state});
+  CHECK_MESSAGE(Contains(list.out, "unheard"), list.out);  // b came and went
+  REQUIRE(place.Alerts({"silence", "high", "--for", "87600h", place.state}).code == 0);
+  place.shop.Append("in.ndjson", Row(80, "d", 20) + Row(81, "d", 20));
+  REQUIRE(Eventually([&] { return Contains(place.Alerts({"list", place.state}).out, "held "); }));
+  REQUIRE(place.Alerts({"silence", "high", "--end", place.state}).code == 0);
+  place.shop.Append("in.ndjson", Row(90, "c", 1) + Row(91, "c", 1));
+  REQUIRE(place.Told(2));
+  CHECK(Contains(place.shop.Read("out.ndjson"), "\"k\":\"d\",\"state\":\"firing\""));
+}
+
+TEST_CASE("Alerts_Acknowledge_IsShownAndWrongWordsAreRefused") {
+  Place place;
+  place.shop.Append("in.ndjson", Row(1, "a", 12) + Row(2, "b", 1) + Row(3, "b", 1));
+  CHECK(place.Alerts({"list", place.state}).code == 2);  // no state yet
+  place.Start();
+  REQUIRE(place.Told(1));
+  const std::string id = FirstId(place.shop.Read("out.ndjson"));
+  REQUIRE(place.Alerts({"ack", id, place.file}).code != 0);  // the file's own state directory has nothing
+  REQUIRE(place.Alerts({"ack", id, place.state}).code == 0);
+  const Finished show = place.Alerts({"show", id, place.state});
+  CHECK_MESSAGE(Contains(show.out, "acknowledged  20"), show.out);
+  CHECK_MESSAGE(Contains(show.out, "state         firing"), show.out);
+  CHECK_MESSAGE(Contains(show.out, "message       a is at 12.0"), show.out);
+  CHECK(place.Alerts({"ack", "0123456789abcdef", place.state}).code == 2);
+  CHECK(place.Alerts({"ack", "high", place.state}).code == 2);
+  CHECK(place.Alerts({"label", id, "boring", place.state}).code == 2);
+  CHECK(place.Alerts({"silence", "low", "--for", "1h", place.state}).code == 2);
+  CHECK(place.Alerts({"silence", id, place.state}).code == 2);
+  CHECK(place.Alerts({"show", "0123456789abcdef", place.state}).code == 2);
+  std::string address = place.shop.Read("state/http.addr");
+  address.pop_back();
+  CHECK(Contains(HttpGet(address, "/api/v1/alerts"), "\"alert_id\":\"" + id + "\""));
+  CHECK(Contains(HttpGet(address, "/api/v1/alerts/label"), " 404 "));
+  place.Kill();
+  const Finished late = place.Alerts({"label", id, "useful", place.state});
+  CHECK(late.code == 3);
+  CHECK_MESSAGE(Contains(late.err, "nothing was changed"), late.err);
+}
