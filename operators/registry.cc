@@ -2,6 +2,7 @@
 
 #include "operators/alert.h"
 #include "operators/anomaly.h"
+#include "operators/change_point.h"
 #include "operators/contribution.h"
 #include "operators/derive.h"
 #include "operators/false_discovery.h"
@@ -27,6 +28,7 @@ void RegisterOperators(Registry& registry) {
   registry.Add(StatisticalOutlierDescriptor());
   registry.Add(IsolationForestDescriptor());
   registry.Add(AnomalyDescriptor());
+  registry.Add(ChangePointDescriptor());
   registry.Add(ContributionDescriptor());
   registry.Add(FalseDiscoveryDescriptor());
   registry.Add(AlertDescriptor());

@@ -1,0 +1,187 @@
+// change_point as a step of a pipeline: one row in, one row out, whatever the batches, keys, lanes and restarts.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "engine/base/rng.h"
+#include "engine/flow/sim_runtime.h"
+#include "operators/change_point.h"
+#include "operators/statistical_outlier.h"
+#include "tests/operators/test_rows.h"
+#include "tests/support/flow_nodes.h"
+
+namespace freshet::testing {
+namespace {
+
+const Schema kSchema({{"host", TypeId::kString}, {"a", TypeId::kFloat64}});
+const char* const kMethods[] = {"cusum", "page_hinkley", "adwin"};
+
+/// Host p rises at 400 by 6 deviations, host q falls at 700.
+std::vector<TestRow> Rows(uint64_t seed, int count) {
+  Rng rng(seed);
+  std::vector<TestRow> rows;
+  for (int i = 0; i < count; ++i) {
+    const bool p = rng.Below(2) == 0;
+    double a = rng.NextNormal();
+    if (p) a += i >= 400 ? 6 : 0;
+    if (!p) a -= i >= 700 ? 6 : 0;
+    TestRow row{.time_us = 1000 * i, .ordinal = static_cast<uint64_t>(i), .cells = {p ? "p" : "q", a}};
+    if (rng.Below(20) == 0) row.cells[1] = nullptr;
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::vector<std::string> Run(const BoundNode& node, const std::vector<TestRow>& rows, size_t cut, bool restart) {
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  const SchemaRef schema = std::make_shared<const Schema>(kSchema);
+  std::vector<std::string> out;
+  HarnessCheckpoint checkpoint;
+  OperatorHarness::Options options;
+  auto harness = std::make_unique<OperatorHarness>(node.bound(), options);
+  const auto collect = [&] {
+    REQUIRE_MESSAGE(harness->status().ok(), harness->status().ToString());
+    CHECK(ConservationFault(harness->counters(), NodeClass::kRowWise) == "");
+    for (const Batch& b : harness->output(0, 0))
+      for (std::string& t : RowTexts(b)) out.push_back(std::move(t));
+  };
+  for (size_t from = 0; from < rows.size(); from += cut) {
+    harness->Feed(MakeRows(schema, rows, from, std::min(cut, rows.size() - from)));
+    if (!restart) continue;
+    harness->Snapshot(&checkpoint);
+    collect();
+    options.restore = &checkpoint;
+    harness = std::make_unique<OperatorHarness>(node.bound(), options);
+  }
+  harness->End();
+  collect();
+  return out;
+}
+
+TEST_CASE("ChangePoint_BatchSizesKeysAndRestarts_SameBits") {
+  const std::vector<TestRow> rows = Rows(1, 1200);
+  for (const std::string method : kMethods) {
+    for (const std::string key : {"", "key: [host]\n"}) {
+      INFO(method << " " << key);
+      const BoundNode node(ChangePointDescriptor(), "metric: a\nmethod: " + method + "\n" + key, kSchema);
+      const std::vector<std::string> whole = Run(node, rows, rows.size(), false);
+      REQUIRE(whole.size() == rows.size());
+      CHECK(Run(node, rows, 1, false) == whole);
+      CHECK(Run(node, rows, 7, false) == whole);
+      CHECK(Run(node, rows, 131, true) == whole);
+    }
+  }
+}
+
+TEST_CASE("ChangePoint_Keyed_TellsTimeSizeAndSideOfEachKey") {
+  const std::vector<TestRow> rows = Rows(2, 1000);
+  for (const std::string method : kMethods) {
+    INFO(method);
+    const BoundNode node(ChangePointDescriptor(), "metric: a\nmethod: " + method + "\nkey: [host]\n", kSchema);
+    std::vector<std::string> told;
+    for (const std::string& text : Run(node, rows, 100, false))
+      if (text.find(" change=true") != std::string::npos) told.push_back(text);
+    REQUIRE(told.size() == 2);
+    CHECK(told[0].find("host='p'") != std::string::npos);
+    CHECK(told[0].find("direction='up'") != std::string::npos);
+    CHECK(told[0].find("why='a went from ") != std::string::npos);
+    CHECK(told[1].find("host='q'") != std::string::npos);
+    CHECK(told[1].find("direction='down'") != std::string::npos);
+    const BoundNode up(ChangePointDescriptor(),
+                       "metric: a\ndirection: up\nas: my\nmethod: " + method + "\nkey: [host]\n", kSchema);
+    const std::vector<std::string> all = Run(up, rows, 100, false);
+    CHECK(std::count_if(all.begin(), all.end(),
+                        [](const std::string& t) { return t.find("my_change=true") != std::string::npos; }) == 1);
+  }
+}
+
+TEST_CASE("ChangePoint_Mistakes_AreReported") {
+  const auto fault = [](const char* yaml) {
+    const BoundNode node(ChangePointDescriptor(), yaml, kSchema);
+    CHECK_FALSE(node);
+    return node.diagnostics();
+  };
+  const auto has = [](const std::string& text, const char* code) { return text.find(code) != std::string::npos; };
+  CHECK(has(fault("metric: host\n"), "FR3505"));
+  CHECK(has(fault("metric: a\nmethod: adwin\nslack: 1\n"), "FR3551"));
+  CHECK(has(fault("metric: a\nmethod: adwin\nfalse_alarm_every: 100\n"), "FR3551"));
+  CHECK(has(fault("metric: a\ndelta: 0.1\n"), "FR3551"));
+  CHECK(has(fault("metric: a\nstandardize: false\n"), "FR3551"));
+  CHECK(has(fault("metric: a\nthreshold: 5\nfalse_alarm_every: 100\n"), "FR3551"));
+  CHECK(has(fault("metric: a\nmethod: page_hinkley\nstandardize: false\n"), "FR3552"));
+  CHECK(has(fault("metric: a\nslack: 0\n"), "FR3504"));
+  CHECK(has(fault("metric: a\nkey: [hots]\n"), "FR3202"));
+  const Schema taken = kSchema.With({{"change_size", TypeId::kFloat64}});
+  const BoundNode clash(ChangePointDescriptor(), "metric: a\n", taken);
+  CHECK(has(clash.diagnostics(), "FR3501"));
+  CHECK(BoundNode(ChangePointDescriptor(), "metric: a\nas: my\n", taken));
+  CHECK(BoundNode(ChangePointDescriptor(),
+                  "metric: a\nmethod: page_hinkley\nstandardize: false\nslack: 0.005\nthreshold: 50\n", kSchema));
+}
+
+TEST_CASE("ChangePoint_OtherSettingsThanInTheState_AreRefused") {
+  const BoundNode before(ChangePointDescriptor(), "metric: a\n", kSchema);
+  const BoundNode after(ChangePointDescriptor(), "metric: a\nmethod: adwin\n", kSchema);
+  HarnessCheckpoint checkpoint;
+  OperatorHarness::Options options;
+  OperatorHarness first(before.bound(), options);
+  first.Feed(MakeRows(kSchema, Rows(3, 50)));
+  first.Snapshot(&checkpoint);
+  options.restore = &checkpoint;
+  CHECK_FALSE(OperatorHarness(after.bound(), options).status().ok());
+  CHECK(OperatorHarness(before.bound(), options).status().ok());
+  checkpoint.extra.resize(checkpoint.extra.size() / 2);
+  CHECK_FALSE(OperatorHarness(before.bound(), options).status().ok());
+}
+
+TEST_CASE("ChangePoint_OfAModelsErrorInAGraph_LanesBatchesAndCrashesGiveOneAnswer") {
+  NumbersOptions numbers;
+  numbers.rows = 700;
+  numbers.keys = 3;
+  numbers.jitter_us = 300'000;  // rows come out of order
+  const BoundNode outlier(StatisticalOutlierDescriptor(), "metric: v\nmethod: holt_winters\nkey: [k]\nas: o\n",
+                          *NumbersSchema());
+  REQUIRE_MESSAGE(outlier, outlier.diagnostics());
+  const BoundNode change(ChangePointDescriptor(), "metric: abs(v - o_expected)\nkey: [k]\nthreshold: 2\n",
+                         *outlier->outputs[0].schema);
+  REQUIRE_MESSAGE(change, change.diagnostics());
+  const auto make = [&](const std::shared_ptr<Collected>& into) {
+    GraphSpec spec;
+    spec.pipeline_name = "test";
+    spec.nodes.push_back(NumbersSource("numbers", numbers));
+    for (const BoundNode* node : {&outlier, &change}) {
+      NodeSpec step;
+      step.id = "step" + std::to_string(spec.nodes.size());
+      step.inputs = {{static_cast<int>(spec.nodes.size()) - 1, 0}};
+      step.kind = OperatorNode{node->bound()};
+      spec.nodes.push_back(std::move(step));
+    }
+    spec.nodes.push_back(CollectSink("out", {{2, 0}}, into));
+    return spec;
+  };
+  std::vector<std::string> expected;
+  int crashes = 0;
+  for (uint64_t seed = 0; seed <= 12; ++seed) {
+    CAPTURE(seed);
+    const auto into = std::make_shared<Collected>();
+    const auto store = NewMemoryStore();
+    SimOptions options;
+    options.job.store = store.get();
+    options.seed = seed;
+    const int32_t batches[] = {4096, 1, 7};
+    options.job.batch_row_count_max = batches[seed % 3];
+    options.job.lane_count = 1 + static_cast<int>(seed % 4);
+    options.crash_chance = seed == 0 ? 0 : 0.004;
+    options.crash_count_max = 3;
+    const SimResult result = RunSimulation([&] { return make(into); }, options);
+    REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+    crashes += result.crash_count;
+    if (seed == 0) expected = into->lines;
+    REQUIRE(into->lines.size() == 700);
+    CHECK(into->lines == expected);
+  }
+  CHECK(crashes > 10);
+}
+
+}  // namespace
+}  // namespace freshet::testing
