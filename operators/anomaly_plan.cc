@@ -25,7 +25,7 @@ struct RuleDefaults {
 constexpr RuleDefaults kRules[] = {
     {HardRuleKind::kPerformanceDrop, 0.15, 30 * kMinuteUs, "30m",
      "Broken when the mean is worse than expected by the share `at`: higher for `kind: latency`, lower for others."},
-    {HardRuleKind::kEngagementDrop, 0.20, 30 * kMinuteUs, "30m",
+    {HardRuleKind::kEngagementDrop, 0.20, 60 * kMinuteUs, "1h",
      "Broken when the mean is below what is expected by the share `at`."},
     {HardRuleKind::kErrorRate, 0.05, 5 * kMinuteUs, "5m", "Broken when the mean is above `at`, whatever is expected."},
 };
@@ -269,7 +269,7 @@ DetectorColumns::Row AnomalyRow(const AnomalyVerdict& verdict, const AnomalyPlan
   if (verdict.rule != nullptr) row.rule = HardRuleName(verdict.rule->kind);
   const double value = x[std::max(0, verdict.metric)];
   if (verdict.p_value) row.direction = value > row.expected ? 1 : value < row.expected ? -1 : 0;
-  const bool odd = verdict.p_value && (*verdict.p_value < 1e-2 || verdict.alarm_score > 0);
+  const bool odd = verdict.alarm_score > 0 || (verdict.p_value && *verdict.p_value < 1e-2);
   if (odd || verdict.rule != nullptr)
     row.why = AnomalySentence(verdict, plan.words, x, time_us, detail);
   else if (verdict.began_anew >= 0)

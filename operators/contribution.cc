@@ -70,7 +70,7 @@ class Contributor {
     if (verdict.began_anew >= 0) book_.Clear();
     const int64_t in_day = (input.time.us + input.zone_us) % (24 * kHourUs);
     const auto hour = static_cast<int>((in_day < 0 ? in_day + 24 * kHourUs : in_day) / kHourUs);
-    const bool odd = verdict.is_anomaly || (verdict.p_value && (*verdict.p_value < 1e-2 || verdict.alarm_score > 0));
+    const bool odd = verdict.is_anomaly || verdict.alarm_score > 0 || (verdict.p_value && *verdict.p_value < 1e-2);
     std::string detail;
     if (odd) {
       if (const auto explained = book_.Explain(hour, tick, verdict.lead.expected)) {

@@ -105,6 +105,24 @@ TEST_CASE("Quickstart_SmallStream_EndsWithWhatWasPlantedAndFound") {
   }
 }
 
+TEST_CASE("FourMetrics_GeneratedWeek_NamesTheEdgeThatFails") {
+  Workshop shop;
+  const Finished run = RunShipped(shop, "four_metrics", {"sources.events.events=700000"});
+  REQUIRE_MESSAGE(run.code == 0, run.err);
+  CHECK(Contains(run.err, "read 700,000 = emitted 700,000"));
+  const std::string alerts = shop.Read("out/alerts.ndjson");
+  CHECK(Contains(alerts, "expected (0–1); us-east explains 100 %"));  // an edge, planted at 08:46 on the second day
+  CHECK(Contains(alerts, "expected (0–1.1); slow_travel explains 100 %"));  // a channel, in the night before
+  for (const char* rule : {"velocity_odd", "engagement_odd", "slow", "failing"})
+    CHECK_MESSAGE(CountOf(alerts, std::string("\"rule\":\"") + rule + "\"") > 0, rule);
+  int planted = 0, found = 0, recall = 0, chance = 0;
+  const size_t verdict = run.err.find("verdict  planted ");
+  REQUIRE(verdict != std::string::npos);
+  CHECK(std::sscanf(run.err.c_str() + verdict, "verdict  planted %d, found %d: recall %d%% (by chance %d%%)", &planted,
+                    &found, &recall, &chance) == 4);
+  CHECK(recall > 2 * chance);
+}
+
 TEST_CASE("WikipediaEdits_Sample_TellsOfTheCrowdAndNotOfTheRobot") {
   Workshop shop;
   const Finished run = RunShipped(shop, "wikipedia_edits", {});
