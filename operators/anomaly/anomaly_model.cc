@@ -58,7 +58,7 @@ void AnomalyModel::MakeForest() {
   forest.features = options_.metrics;
   forest.seed = options_.seed;
   forest_.emplace(forest);
-  forest_tail_.emplace(TailCalibratorOptions{});
+  forest_tail_.emplace(RecentTailOptions{});
 }
 
 void AnomalyModel::Forget(int metric) {

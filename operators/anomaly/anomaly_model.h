@@ -110,7 +110,7 @@ class AnomalyModel {
   std::vector<AgeCurve> curves_;  // one a metric by age, else none
   std::vector<double> expected_;  // of the row before, for ratios
   std::optional<RollingForest> forest_;
-  std::optional<TailCalibrator> forest_tail_;
+  std::optional<RecentTail> forest_tail_;
   TailCalibrator tail_;
   AlarmGate gate_;
   std::optional<AlarmBudget> budget_;

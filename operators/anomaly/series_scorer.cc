@@ -39,8 +39,8 @@ double Spread(const SortedWindow<float>& window) {
   return std::max((At(window, 0.75) - At(window, 0.25)) / kNormalIqr, 1e-9 + 1e-6 * std::abs(At(window, 0.5)));
 }
 
-TailCalibratorOptions TailOptions(const SeriesScorerOptions& options) {
-  TailCalibratorOptions tail;
+RecentTailOptions TailOptions(const SeriesScorerOptions& options) {
+  RecentTailOptions tail;
   tail.history = options.history;
   tail.warmup = static_cast<int>(kWarmup);
   return tail;
@@ -89,7 +89,7 @@ SeriesScorer::SeriesScorer(const SeriesScorerOptions& options)
       week_(options.by_week ? 7 * kHourCount : 0, SortedWindow<float>(kWeekHistory)),
       recent_(kRecent),
       recent_raw_(kRecent),
-      tails_(kInputCount, TailCalibrator(TailOptions(options))) {
+      tails_(kInputCount, RecentTail(TailOptions(options))) {
   decided_ = options.kind != MetricKind::kAuto;
   logarithmic_ = options.kind == MetricKind::kCount || options.kind == MetricKind::kLatency;
 }
@@ -246,7 +246,7 @@ size_t SeriesScorer::memory_bytes() const {
   for (const NearestGap* seen : {&values_, &hourly_, &fast_, &slow_}) bytes += seen->memory_bytes();
   for (const auto& hour : hours_) bytes += hour.memory_bytes();
   for (const auto& hour : week_) bytes += sizeof hour + hour.memory_bytes();
-  for (const TailCalibrator& tail : tails_) bytes += tail.memory_bytes();
+  for (const RecentTail& tail : tails_) bytes += tail.memory_bytes();
   return bytes;
 }
 
@@ -263,7 +263,7 @@ void SeriesScorer::Encode(ByteSink& sink) const {
   for (const auto& hour : hours_) hour.Encode(sink);
   recent_.Encode(sink);
   recent_raw_.Encode(sink);
-  for (const TailCalibrator& tail : tails_) tail.Encode(sink);
+  for (const RecentTail& tail : tails_) tail.Encode(sink);
   for (const auto& hour : week_) hour.Encode(sink);
 }
 
@@ -284,7 +284,7 @@ Status SeriesScorer::Decode(ByteSource& source) {
   for (auto& hour : hours_)
     if (!hour.Decode(source)) return damaged();
   if (!recent_.Decode(source) || !recent_raw_.Decode(source)) return damaged();
-  for (TailCalibrator& tail : tails_) FRESHET_RETURN_IF_ERROR(tail.Decode(source));
+  for (RecentTail& tail : tails_) FRESHET_RETURN_IF_ERROR(tail.Decode(source));
   for (auto& hour : week_)
     if (!hour.Decode(source)) return damaged();
   return source.ok() ? Status::Ok() : damaged();

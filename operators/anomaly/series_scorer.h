@@ -10,8 +10,8 @@
 #include "engine/base/time.h"
 #include "operators/anomaly/nearest_gap.h"
 #include "operators/anomaly/pattern_distance.h"
+#include "operators/anomaly/recent_tail.h"
 #include "operators/outlier/metric_kind.h"
-#include "operators/outlier/tail_calibrator.h"
 
 namespace freshet {
 
@@ -44,7 +44,7 @@ struct SeriesVerdict {
 ///   drift    a leaky two-sided cumulative sum (Page 1954) of robust z-scores on the kind's own scale
 ///
 /// Distances to what was seen before stay small for heavy tails, gaps, several levels and daily shapes, where z-scores
-/// alarm. Evidence is s = -log10 p of each by a TailCalibrator, at most 8, averaged within a kind; the score is log10
+/// alarm. Evidence is s = -log10 p of each by a RecentTail, at most 8, averaged within a kind; the score is log10
 /// of the mean of 10^s over kinds, a harmonic mean of p (Wilson, PNAS 2019): the strongest wins, and dependent kinds
 /// are not multiplied as if they were independent.
 ///
@@ -100,7 +100,7 @@ class SeriesScorer {
   SortedWindow<float> recent_raw_;
   double fast_mean_ = 0, slow_mean_ = 0;
   double sum_up_ = 0, sum_down_ = 0;
-  std::vector<TailCalibrator> tails_;  // one an input
+  std::vector<RecentTail> tails_;  // one an input
 };
 
 /// "a value never seen", …: for `why`.

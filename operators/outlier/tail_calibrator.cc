@@ -6,18 +6,14 @@
 namespace freshet {
 namespace {
 
-constexpr uint8_t kCodec = 1;
-constexpr double kTailShare = 0.04;
-constexpr size_t kTailCountMin = 20;
+constexpr uint8_t kCodec = 2;
+constexpr uint8_t kCodecWithoutPeaks = 1;
+constexpr double kPeakShare = 0.02;
+constexpr size_t kPeakCountMin = 20;
+constexpr uint32_t kStrideWhenFull = 4;
 constexpr uint32_t kRefitEvery = 64;
 constexpr uint32_t kAnomalyRunMax = 50;
 constexpr double kSmallest = 1e-12;
-// Shorter tails have an end so near that a usual record would get p = 0; longer ones have no variance.
-constexpr double kShapeMin = -0.5;
-constexpr double kShapeMax = 0.5;
-// The mean of the shape starts as if this many fits had given 0, and forgets after this many.
-constexpr uint32_t kShapePrior = 32;
-constexpr uint32_t kShapeMemory = 1024;
 
 }  // namespace
 
@@ -27,6 +23,7 @@ Status TailCalibrator::Validate(const TailCalibratorOptions& options) {
   if (options.warmup < 20 || options.warmup > options.history) {
     return Status::InvalidArgument("warmup must be from 20 to history");
   }
+  if (options.peaks < 50 || options.peaks > 65535) return Status::InvalidArgument("peaks must be from 50 to 65535");
   if (!(options.exclude_below >= 0 && options.exclude_below < 0.01)) {
     return Status::InvalidArgument("exclude_below must be in [0, 0.01)");
   }
@@ -34,27 +31,33 @@ Status TailCalibrator::Validate(const TailCalibratorOptions& options) {
 }
 
 TailCalibrator::TailCalibrator(const TailCalibratorOptions& options)
-    : options_(options), window_(static_cast<size_t>(options.history)) {}
+    : options_(options), window_(static_cast<size_t>(options.history)), peaks_(static_cast<size_t>(options.peaks)) {}
 
-std::optional<double> TailCalibrator::PValue(double score) const {
+float TailCalibrator::Threshold() const {
+  const size_t n = window_.size();
+  const auto share = static_cast<size_t>(kPeakShare * static_cast<double>(n));
+  return window_[n - 1 - std::max(share, std::min(kPeakCountMin, n / 2))];
+}
+
+std::optional<TailProbability> TailCalibrator::Probability(double score) const {
   if (!ready() || std::isnan(score)) return std::nullopt;
   const auto x = static_cast<float>(score);
-  if (scale_ > 0 && static_cast<double>(x) > start_) {
-    const double excess = (static_cast<double>(x) - start_) / scale_;
-    const double inner = 1 + shape_ * excess;
-    double tail = 0;
-    if (std::abs(shape_) < 1e-6)
-      tail = std::exp(-excess);
-    else if (inner > 0)
-      tail = std::exp(-std::log(inner) / shape_);
-    return std::max(kSmallest, share_ * tail);
+  const float threshold = Threshold();
+  const double all = static_cast<double>(window_.size() + 1);
+  const auto share_above = [&](float v) { return static_cast<double>(window_.size() - window_.UpTo(v)) / all; };
+  if (!(x > threshold)) {
+    return TailProbability{share_above(x), static_cast<double>(window_.UpTo(x) - window_.Below(x) + 1) / all};
   }
-  const size_t below = window_.Below(x);
-  const bool ties = below < window_.size() && window_[below] == x;
-  const size_t up_to = ties ? window_.UpTo(x) : below;
-  const double above = static_cast<double>(window_.size() - up_to) + 0.5 * static_cast<double>(up_to - below + 1);
-  const double p = above / static_cast<double>(window_.size() + 1);
-  return scale_ > 0 ? std::max(p, share_) : p;
+  const TailProbability p = peaks_.Above(x);
+  // The peaks may remember times with more of them: the history says how many there are at most.
+  const double most = share_above(threshold) + 0.5 / all;
+  return p.middle() > most ? TailProbability{most, 0} : p;
+}
+
+std::optional<double> TailCalibrator::PValue(double score) const {
+  const auto p = Probability(score);
+  if (!p) return std::nullopt;
+  return std::clamp(p->middle(), kSmallest, 1.0);
 }
 
 void TailCalibrator::Learn(double score, std::optional<double> p) {
@@ -67,54 +70,53 @@ void TailCalibrator::Learn(double score, std::optional<double> p) {
   } else {
     anomaly_run_ = 0;
   }
-  window_.Push(static_cast<float>(score));
-  ++since_fit_;
-  if (ready() && (since_fit_ >= kRefitEvery || share_ == 0)) Refit();
+  const auto x = static_cast<float>(score);
+  const bool was_ready = ready();
+  if (was_ready) peaks_.See(x, x > Threshold());
+  if (!window_.full() || ++skipped_ == kStrideWhenFull) {
+    window_.Push(x);
+    skipped_ = 0;
+  }
+  if (!was_ready) {
+    if (ready()) TakePeaksOfHistory();
+  } else if (++since_fit_ >= kRefitEvery) {
+    since_fit_ = 0;
+    peaks_.Fit();
+  }
 }
 
-void TailCalibrator::Refit() {
+void TailCalibrator::TakePeaksOfHistory() {
+  const float threshold = Threshold();
+  window_.ForEach([&](float x) { peaks_.See(x, x > threshold); });
   since_fit_ = 0;
-  const size_t n = window_.size();
-  const auto wanted = static_cast<size_t>(kTailShare * static_cast<double>(n));
-  const size_t count = std::min(std::max(wanted, kTailCountMin), n / 2);
-  const auto m = static_cast<double>(count);
-  start_ = static_cast<double>(window_[n - count - 1]);
-  share_ = (m + 0.5) / static_cast<double>(n + 1);
-  // a0 = E[Y], a1 = E[Y (1 - F(Y))] over the excesses.
-  double a0 = 0, a1 = 0;
-  for (size_t i = 0; i < count; ++i) {
-    const double y = static_cast<double>(window_[n - count + i]) - start_;
-    a0 += y;
-    a1 += y * (1 - (static_cast<double>(i) + 0.65) / m);
-  }
-  a0 /= m;
-  a1 /= m;
-  scale_ = 0;
-  const double spread = a0 - 2 * a1;
-  if (!(a0 > 0) || !std::isfinite(a0)) return;
-  const double fitted = spread > 0 ? std::clamp(2 - a0 / spread, -1.0, 1.0) : -1.0;
-  fit_count_ = std::min(fit_count_ + 1, kShapeMemory);
-  shape_mean_ += (fitted - shape_mean_) / (fit_count_ + kShapePrior);
-  shape_ = std::clamp(shape_mean_, kShapeMin, kShapeMax);
-  scale_ = a0 * (1 - shape_);  // the mean of a generalised Pareto is scale / (1 - shape)
+  peaks_.Fit();
 }
 
 void TailCalibrator::Encode(ByteSink& sink) const {
   sink.PutU8(kCodec);
   window_.Encode(sink);
-  for (double v : {start_, share_, shape_, scale_, shape_mean_}) sink.PutF64(v);
-  sink.PutU32(fit_count_);
+  peaks_.Encode(sink);
+  sink.PutU32(skipped_);
   sink.PutU32(since_fit_);
   sink.PutU32(anomaly_run_);
 }
 
 Status TailCalibrator::Decode(ByteSource& source) {
-  if (source.GetU8() != kCodec) return Status::DataLoss("tail calibrator: unknown codec");
+  const uint8_t codec = source.GetU8();
+  if (codec != kCodec && codec != kCodecWithoutPeaks) return Status::DataLoss("tail calibrator: unknown codec");
   if (!window_.Decode(source))
     return Status::DataLoss("tail calibrator: the snapshot is damaged or of a longer history");
-  for (double* v : {&start_, &share_, &shape_, &scale_, &shape_mean_}) *v = source.GetF64();
-  fit_count_ = source.GetU32();
-  since_fit_ = source.GetU32();
+  if (codec == kCodecWithoutPeaks) {
+    for (int i = 0; i < 5; ++i) source.GetF64();  // the tail as it was fitted then
+    for (int i = 0; i < 2; ++i) source.GetU32();
+    peaks_ = TailPeaks(static_cast<size_t>(options_.peaks));
+    skipped_ = 0;
+    if (ready()) TakePeaksOfHistory();
+  } else {
+    if (!peaks_.Decode(source)) return Status::DataLoss("tail calibrator: the snapshot is damaged or of more peaks");
+    skipped_ = source.GetU32();
+    since_fit_ = source.GetU32();
+  }
   anomaly_run_ = source.GetU32();
   return source.ok() ? Status::Ok() : Status::DataLoss("tail calibrator: the snapshot is torn");
 }

@@ -238,11 +238,11 @@ TEST_CASE("Detector_Oddities_AreFoundAndExplained") {
     MESSAGE(std::string(v.name), ": ", found, " of ", odd, " oddities, ", wrong, " false of ", out.size());
     CHECK(odd > 3);
     // The online forest's leaves of 32 rows are too coarse to set one or two features apart beyond 1 in 1,000 (max_p):
-    // its oddities are only unusual. To `anomaly` an oddity that comes again and again becomes usual, and the seven
-    // rows after one are of a shape never seen.
+    // its oddities are only unusual. Six in 2,400 are more than 1 in 1,000: a forest may miss one. To `anomaly` an
+    // oddity that comes again and again becomes usual, and the seven rows after one are of a shape never seen.
     const bool anomaly = v.descriptor == AnomalyDescriptor;
     if (v.name != std::string("online"))
-      CHECK(found >= (anomaly ? odd - 2 : odd));
+      CHECK(found >= odd - (anomaly ? 2 : v.descriptor == IsolationForestDescriptor ? 1 : 0));
     else
       CHECK(unusual == odd);
     CHECK(wrong <= (anomaly ? 12 + 14 * odd : 12));  // 2.4 expected
