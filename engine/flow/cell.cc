@@ -294,8 +294,9 @@ void Cell::Run() noexcept {
   try {
     bool blocked = false;
     blocked_ = false;
-    while (!failed_ && !blocked && !waiting_ &&
-           (continuation_ != Continuation::kNone || !inbox_.empty() || ClockDue())) {
+    while (!failed_ && !blocked && !waiting_) {
+      LookAtClock();
+      if (continuation_ == Continuation::kNone && inbox_.empty()) break;
       if (Status status = Step(&blocked); !status.ok()) Fail(std::move(status));
     }
     blocked_ = blocked || waiting_;
@@ -307,18 +308,16 @@ void Cell::Run() noexcept {
   }
 }
 
-bool Cell::ClockDue() {
-  if (!plan_.wants_clock || ended_) return false;
+void Cell::LookAtClock() {
+  if (!plan_.wants_clock || ended_ || continuation_ != Continuation::kNone) return;
+  // Read once: it may be set back between two looks. It then stands still here until it is where it was.
   const EventTime now{environment_.env->WallMicros()};
-  // A clock that was set back stands still here until it is where it was.
-  return clock_ == EventTime::Min() || now >= clock_ + Duration{kClockTickUs};
+  if (clock_ != EventTime::Min() && now < clock_ + Duration{kClockTickUs}) return;
+  clock_ = now;
+  continuation_ = Continuation::kClock;
 }
 
 Status Cell::Step(bool* blocked) {
-  if (continuation_ == Continuation::kNone && ClockDue()) {
-    clock_ = {environment_.env->WallMicros()};
-    continuation_ = Continuation::kClock;
-  }
   if (continuation_ != Continuation::kNone) {
     if (outlets_.budget()->exhausted()) {
       ++blocked_count_;
@@ -358,7 +357,7 @@ Status Cell::Process(Envelope& envelope) {
     in.idle = false;
     idle_sent_ = false;
     // Only after it was idle is an input behind the merged watermark: it joins there (SEMANTICS.md §2.4).
-    if (in.watermark < merged_) *batch = JoinedAt(*batch, merged_);
+    if (in.watermark < merged_ && !batch->empty()) *batch = JoinedAt(*batch, merged_);
     FRESHET_RETURN_IF_ERROR(HandleBatch(index, *batch, envelope.exchange_sequence));
     continuation_ = Continuation::kPump;
     return Status::Ok();

@@ -249,7 +249,7 @@ class Cell {
   Status Process(Envelope& envelope);
   Status Continue();
   /// For cells with timers of the wall clock: it is time to look.
-  bool ClockDue();
+  void LookAtClock();
   void MergeWatermark();
   /// When every input that has not ended is idle.
   void ForwardIdleIfAll();

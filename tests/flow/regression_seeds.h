@@ -13,6 +13,7 @@ inline constexpr RegressionSeed kRegressionSeeds[] = {
     {12, "an epoch aborted after a sink had ended was committed by another number: its rows stayed unpublished"},
     {36, "the same, by an Abort of an epoch that had never been prepared"},
     {106, "random pipelines: a run counted as over while a sink was still to repeat its last Commit"},
+    {41, "random windows: a lane without rows of a batch whose input had been idle crashed"},
     {151, "random pipelines: two gathers of one join waited for each other's lanes under a tiny egress budget"},
 };
 

@@ -3,6 +3,7 @@
 #include "connectors/registry.h"
 #include "engine/plan/pipeline.h"
 #include "operators/registry.h"
+#include "tests/support/paced_source.h"
 
 namespace freshet::testing {
 namespace {
@@ -19,14 +20,29 @@ const Registry& Types() {
 
 std::string Text(uint64_t n) { return std::to_string(n); }
 
+/// Numbers of these times as a feed gives them: partitions in turn, some with nothing to give when they are asked.
+NodeSpec LiveSource(const std::string& id, const NumbersOptions& numbers) {
+  PacedOptions live;
+  live.live = true;
+  live.rows = numbers.rows;
+  live.partitions = numbers.partitions;
+  live.keys = numbers.keys;
+  live.chunk_rows = numbers.chunk_rows;
+  live.quiet_seed = 1 + numbers.seed % 1000;
+  live.at = [numbers](int partition, int64_t row) { return NumbersRowAt(numbers, partition, row).at_us; };
+  return PacedSource(id, live);
+}
+
 }  // namespace
 
-RandomPipeline::RandomPipeline(uint64_t seed) {
-  Rng rng(Mix64(seed ^ 0x5eed));
-  Write(rng);
+RandomPipeline::RandomPipeline(uint64_t seed, bool windows) {
+  Rng rng(Mix64(seed ^ (windows ? 0x3170d : 0x5eed)));
+  if (windows) live_ = seed % 6 == 4 ? Live::kNeverIdle : seed % 6 == 5 ? Live::kIdle : Live::kNo;
+  Write(rng, windows);
   LoadOptions options;
   options.registry = &Types();
   options.push_down = false;
+  options.wall_clock = true;
   Diagnostics diagnostics;
   auto source = std::make_shared<SourceText>();
   source->name = "random.yaml";
@@ -38,13 +54,13 @@ RandomPipeline::RandomPipeline(uint64_t seed) {
     problems_ = diagnostics.Render(false) + text_;
 }
 
-void RandomPipeline::Write(Rng& rng) {
+void RandomPipeline::Write(Rng& rng, bool windows) {
   text_ = "name: random\nsources:\n";
-  const uint64_t source_count = 1 + rng.Below(3);
+  const uint64_t source_count = live_ == Live::kNeverIdle ? 1 : 1 + rng.Below(3);
   for (uint64_t s = 0; s < source_count; ++s) {
     NumbersOptions numbers;
     numbers.seed = rng.Next();
-    numbers.partitions = 1 + static_cast<int>(rng.Below(3));
+    numbers.partitions = live_ == Live::kNeverIdle ? 1 : 1 + static_cast<int>(rng.Below(3));
     numbers.rows = 20 + static_cast<int64_t>(rng.Below(120));
     numbers.chunk_rows = 1 + static_cast<int64_t>(rng.Below(40));
     numbers.keys = 1 + static_cast<int64_t>(rng.Below(30));
@@ -61,7 +77,10 @@ void RandomPipeline::Write(Rng& rng) {
   }
   text_ += "operators:\n";
   const uint64_t operator_count = 1 + rng.Below(6);
-  for (uint64_t o = 0; o < operator_count; ++o) text_ += WriteOperator(rng, "o" + Text(o));
+  for (uint64_t o = 0; o < operator_count; ++o) {
+    const std::string id = "o" + Text(o);
+    text_ += windows && rng.Below(3) > 0 ? WriteWindow(rng, id) : WriteOperator(rng, id);
+  }
   text_ += "sinks:\n";
   size_t sinks = 0;
   const auto sink = [&](const std::string& from) {
@@ -135,14 +154,65 @@ std::string RandomPipeline::WriteOperator(Rng& rng, const std::string& id) {
   }
 }
 
+std::string RandomPipeline::WriteWindow(Rng& rng, const std::string& id) {
+  const std::string inputs = Inputs(rng);
+  const bool keyed = rng.Below(4) > 0;
+  (keyed ? streams_ : terminals_).push_back(id);
+  if (rng.Below(2) == 0) terminals_.push_back(id + ".late");
+  const uint64_t width = 1 + rng.Below(6);
+  std::string shape;
+  const uint64_t kind = rng.Below(8);
+  switch (kind) {
+    case 0:
+      shape = "{tumbling: " + Text(width) + "s}";
+      break;
+    case 1:
+      shape = "{hopping: " + Text(width * 2) + "s, every: " + Text(width) + "s}";
+      break;
+    case 2:
+      shape = "{hopping: " + Text(width * 5) + "s, every: 1s}";
+      break;
+    case 3:
+      shape = "{cumulate: " + Text(width * 4) + "s, every: " + Text(width) + "s}";
+      break;
+    case 4:
+      shape = "{global: true}";
+      break;
+    case 5:
+      shape = "{sliding: " + Text(width) + "s}";
+      break;
+    case 6:
+      shape = "{session: " + Text(width * 200) + "ms}";
+      break;
+    default:
+      shape = "{count: " + Text(width * 2) + ", every: " + Text(1 + rng.Below(2)) + "}";
+  }
+  std::string options = keyed ? ", key: [k]" : "";
+  if (kind < 4 && live_ == Live::kIdle && rng.Below(3) == 0)
+    options += ", time: processing";
+  else if (kind < 4 && rng.Below(2) == 0)
+    options += ", allowed_lateness: " + Text(1 + rng.Below(5000)) + "ms";
+  if (kind < 5 && rng.Below(2) == 0) options += rng.Below(2) == 0 ? ", emit_every: 1s" : ", emit_every: 250ms";
+  return "  " + id + ": {type: window, " + inputs + ", window: " + shape + options +
+         ", aggregates: {v: sum(v), n: count(*), top: max(v), l: last(v)}}\n";
+}
+
+int64_t RandomPipeline::row_count() const {
+  int64_t rows = 0;
+  for (const NumbersOptions& numbers : sources_) rows += numbers.rows * numbers.partitions;
+  return rows;
+}
+
 GraphSpec RandomPipeline::Spec(Outputs* outputs) const {
   GraphSpec spec = spec_;
   size_t sinks = 0;
   for (NodeSpec& node : spec.nodes) {
     if (auto* source = std::get_if<SourceNode>(&node.kind)) {
       const NumbersOptions& numbers = sources_[static_cast<size_t>(std::stoi(node.id.substr(1)))];
-      const NodeSpec real = NumbersSource(node.id, numbers);
+      const NodeSpec real = live_ == Live::kNo ? NumbersSource(node.id, numbers) : LiveSource(node.id, numbers);
       source->bound = std::get<SourceNode>(real.kind).bound;
+      source->time.idle = live_ == Live::kIdle ? Duration::Millis(1 + static_cast<int64_t>(numbers.seed % 40))
+                                               : Duration::Seconds(3600);
       source->credit_rows = credit_rows_;
     } else if (std::holds_alternative<SinkNode>(node.kind)) {
       auto& into = (*outputs)[node.id];

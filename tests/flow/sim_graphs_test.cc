@@ -9,4 +9,8 @@ TEST_CASE("Simulation_RandomPipelines_OutputEqualsUndisturbedRun") {
   testing::RunRandomPipelines("Simulation_RandomPipelines_OutputEqualsUndisturbedRun", 200);
 }
 
+TEST_CASE("Simulation_RandomWindows_OutputEqualsUndisturbedRun") {
+  testing::RunRandomPipelines("Simulation_RandomWindows_OutputEqualsUndisturbedRun", 200, true);
+}
+
 }  // namespace freshet

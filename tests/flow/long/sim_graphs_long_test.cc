@@ -9,4 +9,8 @@ TEST_CASE("Simulation_TenThousandRandomPipelines_OutputEqualsUndisturbedRun") {
   testing::RunRandomPipelines("Simulation_TenThousandRandomPipelines_OutputEqualsUndisturbedRun", 10000);
 }
 
+TEST_CASE("Simulation_TenThousandRandomWindows_OutputEqualsUndisturbedRun") {
+  testing::RunRandomPipelines("Simulation_TenThousandRandomWindows_OutputEqualsUndisturbedRun", 10000, true);
+}
+
 }  // namespace freshet
