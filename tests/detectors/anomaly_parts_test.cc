@@ -99,13 +99,18 @@ TEST_CASE("HardRule_DropOfANoisyMetric_IsJudgedByItsStandardError") {
   options.over_us = 30 * kMinuteUs;
   options.samples = 3;
   HardRule noise(options), drop(options);
-  int false_broken = 0, broken = 0;
+  HardRuleOptions of_few = options;
+  of_few.over_us = 4 * kMinuteUs;  // four rows: a fifth is less than three standard errors of their mean
+  HardRule few(of_few);
+  int false_broken = 0, false_of_few = 0, broken = 0;
   for (int i = 0; i < 5000; ++i) {
     const double x = 0.1 + 0.03 * rng.NextNormal();
     false_broken += noise.Add({i * kMinuteUs}, x, 1, 0.1, 0.03).broken ? 1 : 0;
+    false_of_few += few.Add({i * kMinuteUs}, x, 1, 0.1, 0.03).broken ? 1 : 0;
     if (i >= 4900) broken += drop.Add({i * kMinuteUs}, x - 0.03, 1, 0.1, 0.03).broken ? 1 : 0;
   }
   CHECK(false_broken == 0);
+  CHECK(false_of_few < 20);
   CHECK(broken > 80);
   options.kind = HardRuleKind::kPerformanceDrop;
   options.rises = true;
