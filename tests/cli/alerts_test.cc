@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <signal.h>
 
+#include <cstdlib>
 #include <memory>
 
 #include "tests/cli/program.h"
@@ -58,9 +59,10 @@ size_t Count(const std::string& text, const std::string& part) {
 
 struct Place {
   Place() : file(shop.Write("watch.yaml", kPipeline)), state(shop.Path("state")) { shop.Write("in.ndjson", ""); }
-  void Start() {
-    program = std::make_unique<Program>(
-        shop, std::vector<std::string>{"run", file, "--state", state, "--http", "127.0.0.1:0"});
+  void Start(const std::vector<std::string>& more = {}) {
+    std::vector<std::string> arguments = {"run", file, "--state", state, "--http", "127.0.0.1:0"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    program = std::make_unique<Program>(shop, std::move(arguments));
     // Not by asking `alerts`: that looks whether the state is free, which the program that starts must not see.
     const auto ready = [&] {
       const std::string address = shop.Read("state/http.addr");
@@ -180,4 +182,29 @@ TEST_CASE("Alerts_Acknowledge_IsShownAndWrongWordsAreRefused") {
   const Finished late = place.Alerts({"label", id, "useful", place.state});
   CHECK(late.code == 3);
   CHECK_MESSAGE(Contains(late.err, "nothing was changed"), late.err);
+}
+
+TEST_CASE("Alerts_KilledBetweenObeyingAndTheCommit_NobodyWasToldThatItIsDone") {
+  Place place;
+  place.shop.Append("in.ndjson", Row(1, "a", 12) + Row(2, "a", 1) + Row(3, "b", 1));
+  place.Start();
+  REQUIRE(place.Told(2));
+  const std::string id = FirstId(place.shop.Read("out.ndjson"));
+  place.Kill();
+  setenv("FRESHET_TEST_HOLD_COMMIT", "1", 1);
+  place.Start({"--set", "settings.checkpoint.every=1h"});  // the only checkpoint is the one that the label asks for
+  unsetenv("FRESHET_TEST_HOLD_COMMIT");
+  Program label(place.shop, {"alerts", "label", id, "noise", place.state});
+  REQUIRE(Eventually([&] { return Contains(place.program->err(), "is prepared and will not be committed"); }));
+  CHECK(label.running());
+  place.Kill();
+  CHECK(label.Wait() == 3);
+  CHECK_FALSE(Contains(label.out(), "done"));
+  place.Start();
+  CHECK_MESSAGE(
+      Contains(place.Alerts({"show", id, place.state}).out, "times 1 for this key, after 0 useful and 0 noise"),
+      place.Alerts({"show", id, place.state}).out);
+  REQUIRE(place.Alerts({"label", id, "useful", place.state}).code == 0);
+  CHECK(
+      Contains(place.Alerts({"show", id, place.state}).out, "times 0.870551 for this key, after 1 useful and 0 noise"));
 }

@@ -10,8 +10,10 @@
 
 namespace freshet::testing {
 
-/// GET by a raw socket; the whole answer with its head, or "" when nobody answers. `address` is "127.0.0.1:1234".
-inline std::string HttpGet(const std::string& address, const std::string& path, const std::string& more_head = {}) {
+/// A request without a body by a raw socket; the whole answer with its head, or "" when nobody answers. `address` is
+/// "127.0.0.1:1234".
+inline std::string HttpAsk(const std::string& method, const std::string& address, const std::string& path,
+                           const std::string& more_head) {
   const size_t colon = address.find(':');
   if (colon == std::string::npos) return {};
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -21,7 +23,7 @@ inline std::string HttpGet(const std::string& address, const std::string& path, 
   inet_pton(AF_INET, address.substr(0, colon).c_str(), &to.sin_addr);
   std::string answer;
   if (connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0) {
-    std::string request = "GET " + path + " HTTP/1.1\r\nConnection: close\r\n" + more_head;
+    std::string request = method + " " + path + " HTTP/1.1\r\nConnection: close\r\n" + more_head;
     if (more_head.find("Host:") == std::string::npos) request += "Host: " + address + "\r\n";
     request += "\r\n";
     (void)!send(fd, request.data(), request.size(), MSG_NOSIGNAL);
@@ -30,6 +32,10 @@ inline std::string HttpGet(const std::string& address, const std::string& path, 
   }
   close(fd);
   return answer;
+}
+
+inline std::string HttpGet(const std::string& address, const std::string& path, const std::string& more_head = {}) {
+  return HttpAsk("GET", address, path, more_head);
 }
 
 }  // namespace freshet::testing

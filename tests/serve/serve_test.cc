@@ -134,3 +134,46 @@ TEST_CASE("HttpServer_BeyondLoopback_NeedsAToken") {
   CHECK(Contains(HttpGet(address, "/metrics", "Authorization: Bearer s3cre\r\n"), "401"));
   CHECK(Contains(HttpGet(address, "/metrics", "Authorization: Bearer s3cret\r\n"), "200 OK"));
 }
+
+TEST_CASE("HttpServer_AlertOrders_NeedTheirHeaderAndTellWhatBecameOfThem") {
+  HttpServer::Options options = SomeOptions();
+  std::vector<AlertOrder> orders;
+  options.alerts = []() -> Result<std::string> { return std::string("{\"pipelines\":[]}"); };
+  options.alert_order = [&orders](const AlertOrder& order) -> Result<std::string> {
+    orders.push_back(order);
+    if (order.alert == "gone") return Status::NotFound("no such alert");
+    if (order.alert == "odd") return Status::InvalidArgument("what?");
+    if (order.alert == "late") return Status::Unavailable("the run ended");
+    return std::string("{\"durable\":true}");
+  };
+  const auto server = HttpServer::Start(std::move(options));
+  REQUIRE(server.ok());
+  const std::string address = (*server)->address().ToString();
+  const auto post = [&](const std::string& path, const std::string& head) {
+    return freshet::testing::HttpAsk("POST", address, path, "Content-Length: 0\r\n" + head);
+  };
+  CHECK(Contains(HttpGet(address, "/api/v1/alerts"), "{\"pipelines\":[]}"));
+  CHECK(
+      Contains(post("/api/v1/alerts/label", "X-Freshet-Alert: ab\r\nX-Freshet-Label: noise\r\n"), "\"durable\":true"));
+  REQUIRE(orders.size() == 1);
+  CHECK(orders[0].action == "label");
+  CHECK(orders[0].alert == "ab");
+  CHECK(orders[0].label == "noise");
+  // A page of another origin can send this much, and no more.
+  CHECK(Contains(post("/api/v1/alerts/silence", ""), " 400 "));
+  CHECK(Contains(post("/api/v1/alerts/burn", "X-Freshet-Alert: ab\r\n"), " 404 "));
+  CHECK(Contains(post("/api/v1/alerts", "X-Freshet-Alert: ab\r\n"), " 405 "));
+  CHECK(Contains(post("/api/v1/alerts/ack", "X-Freshet-Alert: ab\r\nHost: evil.example\r\n"), " 403 "));
+  CHECK(Contains(HttpGet(address, "/api/v1/alerts/ack", "X-Freshet-Alert: ab\r\n"), " 404 "));
+  CHECK(orders.size() == 1);
+  CHECK(Contains(post("/api/v1/alerts/ack", "X-Freshet-Alert: gone\r\n"), " 404 "));
+  CHECK(Contains(post("/api/v1/alerts/ack", "X-Freshet-Alert: odd\r\n"), " 400 "));
+  const std::string late = post("/api/v1/alerts/ack", "X-Freshet-Alert: late\r\n");
+  CHECK(Contains(late, " 409 "));
+  CHECK(Contains(late, "the run ended"));
+  const auto without = HttpServer::Start(SomeOptions());
+  REQUIRE(without.ok());
+  CHECK(Contains(freshet::testing::HttpAsk("POST", (*without)->address().ToString(), "/api/v1/alerts/ack",
+                                           "Content-Length: 0\r\nX-Freshet-Alert: ab\r\n"),
+                 " 405 "));
+}
