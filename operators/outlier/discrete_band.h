@@ -18,10 +18,10 @@ double DiscreteBandEdge(const P& p_of, int side, double p_min, double z, double 
   constexpr int kStepsMax = 200;
   if (inside(k)) {
     for (int i = 0; i < kStepsMax && inside(k + step); ++i) k += step;
-    return k;
+    return k + 0.0;  // no -0
   }
   for (int i = 0; i < kStepsMax && !inside(k) && side * (k - mean) > 0; ++i) k -= step;
-  return std::fmin(std::fmax(k, least), most);
+  return std::fmin(std::fmax(k, least), most) + 0.0;
 }
 
 }  // namespace freshet

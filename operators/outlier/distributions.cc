@@ -25,16 +25,22 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kSpreadMax = 300;  // of a sum by terms
 constexpr double kSmallestP = 1e-300;
 
-/// P(X <= k) for whole k >= -1, and P(X > k).
+/// P(X <= k) for whole k >= -1, and P(X > k): the one on the far side of the mean is computed, the other follows.
 struct Sides {
   double at_most = 0;
   double above = 1;
 };
-Sides CountSides(double k, double mean, double size) {
+Sides CountSides(double k, double mean, double size, bool high) {
   if (k < 0) return {};
-  if (std::isinf(size)) return {math::gamma_q(k + 1, mean, kQuiet), math::gamma_p(k + 1, mean, kQuiet)};
-  const double failure = mean / (size + mean);
-  return {math::ibetac(k + 1, size, failure, kQuiet), math::ibeta(k + 1, size, failure, kQuiet)};
+  const double failure = mean / (size + mean);  // 0 for a Poisson
+  if (high) {
+    const double above =
+        std::isinf(size) ? math::gamma_p(k + 1, mean, kQuiet) : math::ibeta(k + 1, size, failure, kQuiet);
+    return {1 - above, above};
+  }
+  const double at_most =
+      std::isinf(size) ? math::gamma_q(k + 1, mean, kQuiet) : math::ibetac(k + 1, size, failure, kQuiet);
+  return {at_most, 1 - at_most};
 }
 
 double LogBeta(double a, double b) {
@@ -58,9 +64,10 @@ double SumTail(double term, double k, double end, double step, Ratio ratio) {
 DiscreteTails CountTails(double k, double mean, double size) {
   if (!(mean > 0) || !(size > 0) || std::isnan(k)) return {kNan, kNan};
   if (std::isinf(k)) return k > 0 ? DiscreteTails{1, 0} : DiscreteTails{0, 1};
-  const Sides upto = CountSides(std::floor(k), mean, size);
+  const bool high = k > mean;
+  const Sides upto = CountSides(std::floor(k), mean, size, high);
   if (k != std::floor(k)) return {upto.at_most, upto.above};
-  const Sides below = CountSides(k - 1, mean, size);
+  const Sides below = CountSides(k - 1, mean, size, high);
   return {(upto.at_most + below.at_most) / 2, (upto.above + below.above) / 2};
 }
 

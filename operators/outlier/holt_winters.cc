@@ -16,6 +16,7 @@ constexpr double kFreedom = 30;
 constexpr double kBiweight = 2;             // k of rho
 constexpr double kBiweightFactor = 2.5153;  // makes E rho(Z) = 1 for a standard normal Z
 constexpr int64_t kStepsMax = 1000;         // further ahead the forecast changes no more
+constexpr double kFarApart = 8;             // times the usual distance of a phase's two values
 constexpr double kRelativeFloor = 1e-6;
 constexpr double kAbsoluteFloor = 1e-12;
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
@@ -36,6 +37,29 @@ double MedianOf(std::vector<double> v) {
   std::nth_element(v.begin(), middle, v.end());
   if (v.size() % 2 == 1) return *middle;
   return (*middle + *std::max_element(v.begin(), middle)) / 2;
+}
+
+/// Each phase's level, NaN where there is none: its median; but of two values that lie far apart, as those of a first
+/// window that was cut short, the one nearer to the neighbouring phases.
+std::vector<double> PhaseLevels(const std::vector<std::vector<double>>& by_phase) {
+  const size_t n = by_phase.size();
+  std::vector<double> levels(n, kNan), apart;
+  for (size_t p = 0; p < n; ++p) {
+    if (by_phase[p].empty()) continue;
+    levels[p] = MedianOf(by_phase[p]);
+    if (by_phase[p].size() == 2) apart.push_back(std::abs(by_phase[p][0] - by_phase[p][1]));
+  }
+  if (apart.empty()) return levels;
+  const double usual = MedianOf(std::move(apart));
+  const std::vector<double> medians = levels;
+  for (size_t p = 0; p < n; ++p) {
+    if (by_phase[p].size() != 2) continue;
+    const double a = by_phase[p][0], b = by_phase[p][1];
+    const double around = (medians[(p + 1) % n] + medians[(p + n - 1) % n]) / 2;
+    if (!std::isnan(around) && std::abs(a - b) > kFarApart * usual)
+      levels[p] = std::abs(a - around) < std::abs(b - around) ? a : b;
+  }
+  return levels;
 }
 
 }  // namespace
@@ -163,11 +187,10 @@ void HoltWinters::Start() {
   }
   const double centre = MedianOf(flat);
   size_t seen = 0;
-  if (season.period_us > 0) seasons_.assign(phases, kNan);
-  for (size_t p = 0; p < phases; ++p) {
-    if (by_phase[p].empty()) continue;
-    ++seen;
-    if (season.period_us > 0) seasons_[p] = MedianOf(by_phase[p]) - centre;
+  for (const std::vector<double>& values : by_phase) seen += values.empty() ? 0 : 1;
+  if (season.period_us > 0) {
+    seasons_ = PhaseLevels(by_phase);
+    for (double& s : seasons_) s -= centre;
   }
   std::vector<double> left(n);
   for (size_t i = 0; i < n; ++i) {

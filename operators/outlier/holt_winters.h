@@ -31,9 +31,9 @@ struct HoltWintersOptions {
 ///
 /// sigma_h^2 = v (1 + sum over j < h of (alpha (1 + beta S_j))^2): the longer the gap, the wider the band.
 /// Starts from 20 rows, or, with a season, from what two periods show (at most 4 rows a phase): the median slope of
-/// pairs (Theil and Sen; with a season of pairs a period apart), medians of phases, MAD of what remains.
-/// p_value is Student's t with 30 degrees of freedom, about what a scale over 39 values is worth.
-/// Memory: 200 bytes a key and 8 a phase; while it starts 16 a row.
+/// pairs (Theil and Sen; with a season of pairs a period apart), medians of phases (of two values far apart the one
+/// that fits the neighbours), MAD of what remains. p_value is Student's t with 30 degrees of freedom, about what a
+/// scale over 39 values is worth. Memory: 200 bytes a key and 8 a phase; while it starts 16 a row.
 class HoltWinters final : public OutlierModel {
  public:
   static Status Validate(const HoltWintersOptions& options);

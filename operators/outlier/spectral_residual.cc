@@ -20,8 +20,17 @@ constexpr double kSilent = 1e-9;  // of the strongest frequency
 
 using Complex = std::complex<double>;
 
-/// Cooley and Tukey, in place; `sign` -1 forward, 1 back (not divided by n).
-void Transform(std::vector<Complex>& v, int sign) {
+/// exp(-2 pi i k / n) for k < n / 2.
+std::vector<Complex> Turns(size_t n) {
+  std::vector<Complex> turns(n / 2);
+  for (size_t k = 0; k < n / 2; ++k)
+    turns[k] = std::polar(1.0, -2 * std::numbers::pi * static_cast<double>(k) / static_cast<double>(n));
+  return turns;
+}
+
+/// Cooley and Tukey, in place; `sign` 1 forward, -1 back (not divided by n). Products are written out: those of the
+/// library look for NaN each time.
+void Transform(std::vector<Complex>& v, const std::vector<Complex>& turns, double sign) {
   const size_t n = v.size();
   for (size_t i = 1, j = 0; i < n; ++i) {
     size_t bit = n >> 1;
@@ -30,17 +39,19 @@ void Transform(std::vector<Complex>& v, int sign) {
     if (i < j) std::swap(v[i], v[j]);
   }
   for (size_t length = 2; length <= n; length *= 2) {
-    const double angle = sign * 2 * std::numbers::pi / static_cast<double>(length);
     for (size_t k = 0; k < length / 2; ++k) {
-      const Complex turn = std::polar(1.0, angle * static_cast<double>(k));
+      const double re = turns[k * (n / length)].real(), im = sign * turns[k * (n / length)].imag();
       for (size_t i = k; i < n; i += length) {
-        const Complex even = v[i], odd = v[i + length / 2] * turn;
+        const Complex even = v[i], other = v[i + length / 2];
+        const Complex odd(other.real() * re - other.imag() * im, other.real() * im + other.imag() * re);
         v[i] = even + odd;
         v[i + length / 2] = even - odd;
       }
     }
   }
 }
+
+double Size(const Complex& c) { return std::sqrt(c.real() * c.real() + c.imag() * c.imag()); }
 
 /// The value after `values`: the last but m - 1 plus m times the mean slope from each of the m before to the last.
 double Next(std::span<const double> values) {
@@ -54,20 +65,23 @@ double Next(std::span<const double> values) {
 
 std::vector<double> SpectralSaliency(std::span<const double> values) {
   const size_t n = values.size();
+  const std::vector<Complex> turns = Turns(n);
   std::vector<Complex> spectrum(values.begin(), values.end());
-  Transform(spectrum, -1);
-  double strongest = 0;
-  for (const Complex& c : spectrum) strongest = std::max(strongest, std::abs(c));
-  std::vector<double> logs(n);
+  Transform(spectrum, turns, 1);
+  std::vector<double> amplitudes(n), logs(n);
+  for (size_t i = 0; i < n; ++i) amplitudes[i] = Size(spectrum[i]);
+  const double strongest = *std::max_element(amplitudes.begin(), amplitudes.end());
   if (!(strongest > 0)) return logs;
-  for (size_t i = 0; i < n; ++i) logs[i] = std::log(std::max(std::abs(spectrum[i]), kSilent * strongest));
+  for (size_t i = 0; i < n; ++i) {
+    amplitudes[i] = std::max(amplitudes[i], kSilent * strongest);
+    logs[i] = std::log(amplitudes[i]);
+  }
   for (size_t i = 0; i < n; ++i) {
     const double mean = (logs[(i + n - 1) % n] + logs[i] + logs[(i + 1) % n]) / 3;
-    const double amplitude = std::max(std::abs(spectrum[i]), kSilent * strongest);
-    spectrum[i] *= std::exp(logs[i] - mean) / amplitude;
+    spectrum[i] *= std::exp(logs[i] - mean) / amplitudes[i];
   }
-  Transform(spectrum, 1);
-  for (size_t i = 0; i < n; ++i) logs[i] = std::abs(spectrum[i]) / static_cast<double>(n);
+  Transform(spectrum, turns, -1);
+  for (size_t i = 0; i < n; ++i) logs[i] = Size(spectrum[i]) / static_cast<double>(n);
   return logs;
 }
 

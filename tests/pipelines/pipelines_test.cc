@@ -123,6 +123,21 @@ TEST_CASE("FourMetrics_GeneratedWeek_NamesTheEdgeThatFails") {
   CHECK(recall > 2 * chance);
 }
 
+TEST_CASE("ServiceQuality_WithAndWithoutErrorBursts_TellsOfThemOnly") {
+  Workshop shop;
+  // In this stream five bursts are those of an edge; two of them are of eu-west, hours apart.
+  const Finished planted = RunShipped(shop, "service_quality", {});
+  REQUIRE_MESSAGE(planted.code == 0, planted.err);
+  const std::string rule = "\"rule\":\"error_burst\",\"edge\":\"";
+  for (const char* edge : {"sa-east", "eu-west", "us-east"}) CHECK_MESSAGE(Contains(planted.out, rule + edge), edge);
+  CHECK(CountOf(planted.out, rule) >= 2 * 5);  // firing and resolved
+  CHECK(CountOf(planted.out, rule) <= 2 * 7);
+  Workshop quiet_shop;
+  const Finished quiet = RunShipped(quiet_shop, "service_quality", {"sources.events.plants=0"});
+  REQUIRE_MESSAGE(quiet.code == 0, quiet.err);
+  CHECK(CountOf(quiet.out, rule) == 0);
+}
+
 TEST_CASE("WikipediaEdits_Sample_TellsOfTheCrowdAndNotOfTheRobot") {
   Workshop shop;
   const Finished run = RunShipped(shop, "wikipedia_edits", {});

@@ -11,8 +11,8 @@ namespace freshet::testing {
 
 /// The pipelines of the folder `pipelines/`, by name.
 inline const std::vector<std::string>& ShippedPipelines() {
-  static const std::vector<std::string> kNames = {"content_performance", "four_metrics", "quickstart",
-                                                  "system_performance", "wikipedia_edits"};
+  static const std::vector<std::string> kNames = {"content_performance", "four_metrics",       "quickstart",
+                                                  "service_quality",     "system_performance", "wikipedia_edits"};
   return kNames;
 }
 
