@@ -8,7 +8,9 @@
 
 #include "operators/binding.h"
 #include "operators/detector_columns.h"
+#include "operators/isolation_forest/half_space_trees.h"
 #include "operators/isolation_forest/online_forest.h"
+#include "operators/isolation_forest/random_cut_forest.h"
 #include "operators/isolation_forest/rolling_forest.h"
 #include "operators/keyed_models.h"
 #include "operators/outlier/tail_calibrator.h"
@@ -22,21 +24,40 @@ constexpr DetectorColumnsOptions kColumns{};
 struct ForestPlan {
   std::vector<BoundExpr> features;
   std::vector<std::string> names;
-  std::variant<RollingForestOptions, OnlineForestOptions> model;
+  std::variant<RollingForestOptions, OnlineForestOptions, HalfSpaceTreesOptions, RandomCutForestOptions> model;
   double max_p = 1e-3;
   std::optional<KeyCodec> key;
   SchemaRef output;
   std::string fingerprint;
 };
 
+template <class Options>
+struct ForestFor;
+template <>
+struct ForestFor<RollingForestOptions> {
+  using type = RollingForest;
+};
+template <>
+struct ForestFor<OnlineForestOptions> {
+  using type = OnlineForest;
+};
+template <>
+struct ForestFor<HalfSpaceTreesOptions> {
+  using type = HalfSpaceTrees;
+};
+template <>
+struct ForestFor<RandomCutForestOptions> {
+  using type = RandomCutForest;
+};
+template <class Options>
+using ForestOf = typename ForestFor<Options>::type;
+
 /// A forest and the calibration of its scores.
 class Model {
  public:
   explicit Model(const ForestPlan& plan) : calibrator_(TailCalibratorOptions{}) {
-    if (const auto* rolling = std::get_if<RollingForestOptions>(&plan.model))
-      forest_.emplace<RollingForest>(*rolling);
-    else
-      forest_.emplace<OnlineForest>(std::get<OnlineForestOptions>(plan.model));
+    std::visit([&](const auto& options) { forest_.emplace<ForestOf<std::decay_t<decltype(options)>>>(options); },
+               plan.model);
   }
 
   DetectorColumns::Row ScoreAndLearn(const double* x, const ForestPlan& plan, std::vector<double>& parts) {
@@ -71,17 +92,15 @@ class Model {
  private:
   template <class F>
   void Visit(F&& f) {
-    if (auto* rolling = std::get_if<RollingForest>(&forest_))
-      f(*rolling);
-    else
-      f(std::get<OnlineForest>(forest_));
+    std::visit([&](auto& forest) { Call(f, forest); }, forest_);
   }
   template <class F>
   void Visit(F&& f) const {
-    if (const auto* rolling = std::get_if<RollingForest>(&forest_))
-      f(*rolling);
-    else
-      f(std::get<OnlineForest>(forest_));
+    std::visit([&](const auto& forest) { Call(f, forest); }, forest_);
+  }
+  template <class F, class Forest>
+  static void Call(F& f, Forest& forest) {
+    if constexpr (!std::is_same_v<std::remove_const_t<Forest>, std::monostate>) f(forest);
   }
 
   /// "views = 812 (71%), likes = 3 (29%)": the features that make the score high, with their share of that.
@@ -103,7 +122,7 @@ class Model {
     return out;
   }
 
-  std::variant<std::monostate, RollingForest, OnlineForest> forest_;
+  std::variant<std::monostate, RollingForest, OnlineForest, HalfSpaceTrees, RandomCutForest> forest_;
   TailCalibrator calibrator_;
 };
 
@@ -157,6 +176,34 @@ bool BindFeatures(const OptionsNode& options, const Schema& input, const BindCon
   return good;
 }
 
+/// Fills model and fingerprint; names the option that does not fit.
+Status ReadModel(const std::string& variant, const OptionsNode& options, ForestPlan* plan) {
+  std::string window_and_leaf;
+  const auto read = [&](auto o, bool has_leaf) {
+    o.features = static_cast<int>(plan->features.size());
+    o.trees = static_cast<int>(options.FindInt("trees").value_or(o.trees));
+    o.window = static_cast<int>(options.FindInt("window").value_or(o.window));
+    o.seed = static_cast<uint64_t>(options.GetInt("seed"));
+    if constexpr (requires { o.leaf_size; }) {
+      if (variant == "half_space_trees") o.leaf_size = std::max(1, o.window / 10);
+      o.leaf_size = static_cast<int>(options.FindInt("leaf_size").value_or(o.leaf_size));
+      window_and_leaf = std::to_string(o.window) + " leaf " + std::to_string(o.leaf_size);
+    } else {
+      window_and_leaf = std::to_string(o.window);
+    }
+    plan->fingerprint = variant + " trees " + std::to_string(o.trees) + " window " + window_and_leaf + " seed " +
+                        std::to_string(o.seed) + ":";
+    plan->model = o;
+    if (!has_leaf && options.FindInt("leaf_size"))
+      return Status::InvalidArgument("robust_random_cut_forest grows its trees to single rows: it has no leaf_size");
+    return ForestOf<decltype(o)>::Validate(o);
+  };
+  if (variant == "online") return read(OnlineForestOptions(), true);
+  if (variant == "half_space_trees") return read(HalfSpaceTreesOptions(), true);
+  if (variant == "robust_random_cut_forest") return read(RandomCutForestOptions(), false);
+  return read(RollingForestOptions(), true);
+}
+
 std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext& bind) {
   const Schema* input = CommonInput(bind);
   if (input == nullptr) return std::nullopt;
@@ -167,38 +214,12 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   if (!good || !key || !schema) return std::nullopt;
   plan->output = std::make_shared<const Schema>(*schema);
   plan->max_p = options.GetFloat("max_p");
-  const bool online = options.GetString("variant") == "online";
-  const auto features = static_cast<int>(plan->features.size());
-  const auto window = static_cast<int>(options.GetInt("window"));
-  const auto leaf = static_cast<int>(options.GetInt("leaf_size"));
-  const auto trees = static_cast<int>(options.FindInt("trees").value_or(online ? 32 : 64));
-  const auto seed = static_cast<uint64_t>(options.GetInt("seed"));
-  Status valid;
-  if (online) {
-    OnlineForestOptions o;
-    o.features = features;
-    o.trees = trees;
-    o.window = window;
-    o.leaf_size = leaf;
-    o.seed = seed;
-    valid = OnlineForest::Validate(o);
-    plan->model = o;
-  } else {
-    RollingForestOptions o;
-    o.features = features;
-    o.trees = trees;
-    o.window = window;
-    o.leaf_size = leaf;
-    o.seed = seed;
-    valid = RollingForest::Validate(o);
-    plan->model = o;
-  }
+  const std::string variant = options.GetString("variant");
+  const Status valid = ReadModel(variant, options, plan.get());
   if (!valid.ok()) {
     bind.diagnostics->Error("FR3504", bind.node_span, valid.message());
     return std::nullopt;
   }
-  plan->fingerprint = std::string(online ? "online" : "rolling") + " trees " + std::to_string(trees) + " window " +
-                      std::to_string(window) + " leaf " + std::to_string(leaf) + " seed " + std::to_string(seed) + ":";
   for (const std::string& name : plan->names) plan->fingerprint += " " + name;
   BoundOperator bound;
   if (!key->empty()) {
@@ -210,7 +231,7 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   for (const int c : *key) AddName(input->field(c).name, &bound.columns_read);
   std::string names;
   for (const std::string& name : plan->names) names += (names.empty() ? "" : ", ") + name;
-  bound.explain = {{"features", names}, {"variant", online ? "online" : "rolling"}};
+  bound.explain = {{"features", names}, {"variant", variant}};
   bound.instantiate = [plan] { return std::make_unique<IsolationForest>(plan); };
   return bound;
 }
@@ -230,7 +251,10 @@ NodeDescriptor IsolationForestDescriptor() {
       "features that make the score high, with their share). Each row is scored, then learned, one by one.\n"
       "variant rolling (default): 64 trees over the last `window` rows, half on small and half on larger samples, one "
       "rebuilt every 8 rows.\n"
-      "variant online: Leveni et al., ICML 2024, 32 trees. A null feature is missing. A full model takes some 0.3-0.6 "
+      "variant online: Leveni et al., ICML 2024, 32 trees. half_space_trees: Tan et al., IJCAI 2011. "
+      "robust_random_cut_forest: Guha et al., ICML 2016,\n"
+      "slow, and for features on scales that compare. The last two are there for who knows them by name. A null "
+      "feature is missing. A full model takes some 0.3-0.6 "
       "MB; with `key` one per key.";
   d.example =
       "odd:\n  type: isolation_forest\n  inputs: [motion]\n  features:\n    - log1p(view_velocity)\n    - "
@@ -240,15 +264,21 @@ NodeDescriptor IsolationForestDescriptor() {
       DetectorOption("features", OptionKind::kExprList, "Numbers that describe a row, one expression a line."));
   d.options.back().required = true;
   d.options.push_back(DetectorOption("variant", OptionKind::kEnum, "Which algorithm.", "rolling"));
-  d.options.back().enum_values = {"rolling", "online"};
+  d.options.back().enum_values = {"rolling", "online", "half_space_trees", "robust_random_cut_forest"};
   const auto number = [&](const char* name, const char* doc, const char* fallback, double min, double max) {
     d.options.push_back(DetectorOption(name, OptionKind::kInt, doc, fallback));
     d.options.back().min = min;
     d.options.back().max = max;
   };
-  number("trees", "Number of trees; default 64 (rolling) or 32 (online).", "", 1, 1024);
-  number("leaf_size", "Rows in a small sample (rolling) or at which a leaf may split (online).", "32", 1, 65535);
-  number("window", "Rows remembered.", "2048", 2, 65535);
+  number("trees",
+         "Number of trees; default 64 (rolling), 32 (online), 25 (half_space_trees), 40 (robust_random_cut_forest).",
+         "", 1, 1024);
+  number("leaf_size",
+         "Rows in a small sample (rolling), at which a leaf may split (online), up to which a node is not looked into "
+         "(half_space_trees); default 32, a tenth of the window for half_space_trees.",
+         "", 1, 65535);
+  number("window", "Rows remembered; default 2048, 250 for half_space_trees, 256 for robust_random_cut_forest.", "", 2,
+         65535);
   number("seed", "Seed of the random choices: the same seed gives the same scores.", "1", 0, 9e15);
   AddDetectorOptions(&d);
   d.make_operator = Make;

@@ -10,7 +10,8 @@ namespace freshet {
 ///   Nulls : a null or NaN feature is missing; a row that misses all has null score and is not learned.
 ///   Memory: bounded by window, trees and features; see operators/isolation_forest/MODEL.md.
 ///   Order : one output row per input row, kept.
-///   Source: isolation forest (Liu, Ting, Zhou 2008) over a rolling window, or Leveni et al. 2024 (`variant: online`).
+///   Source: isolation forest (Liu, Ting, Zhou 2008) over a rolling window, or Leveni et al. 2024 (`variant: online`),
+///           Tan et al. 2011 (`half_space_trees`), Guha et al. 2016 (`robust_random_cut_forest`).
 NodeDescriptor IsolationForestDescriptor();
 
 }  // namespace freshet

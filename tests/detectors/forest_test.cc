@@ -8,7 +8,9 @@
 
 #include "bench/detectors/outlier_data.h"
 #include "engine/base/rng.h"
+#include "operators/isolation_forest/half_space_trees.h"
 #include "operators/isolation_forest/online_forest.h"
+#include "operators/isolation_forest/random_cut_forest.h"
 #include "operators/isolation_forest/rolling_forest.h"
 #include "tests/detectors/online_forest_oracle.h"
 
@@ -51,6 +53,23 @@ OnlineForest MakeOnline(uint64_t seed, int features = kFeatures, int window = 51
   return OnlineForest(options);
 }
 
+HalfSpaceTrees MakeHalfSpace(uint64_t seed, int features = kFeatures) {
+  HalfSpaceTreesOptions options;
+  options.features = features;
+  options.seed = seed;
+  REQUIRE(HalfSpaceTrees::Validate(options).ok());
+  return HalfSpaceTrees(options);
+}
+
+RandomCutForest MakeRandomCut(uint64_t seed, int features = kFeatures, int trees = 12) {
+  RandomCutForestOptions options;
+  options.features = features;
+  options.trees = trees;
+  options.seed = seed;
+  REQUIRE(RandomCutForest::Validate(options).ok());
+  return RandomCutForest(options);
+}
+
 TEST_CASE("OnlineForest_AgainstThePlainOracle_ScoresAreEqualPerSeed") {
   for (uint64_t seed = 1; seed <= 6; ++seed) {
     const bool holes = seed % 2 == 0;
@@ -74,7 +93,7 @@ TEST_CASE("OnlineForest_AgainstThePlainOracle_ScoresAreEqualPerSeed") {
 }
 
 template <class Forest>
-void CheckRange(Forest forest) {
+void CheckRange(Forest forest, int first_rows = 100) {
   Rng rng(17);
   double usual = 0;
   int count = 0;
@@ -88,7 +107,7 @@ void CheckRange(Forest forest) {
     usual += score;
     ++count;
   }
-  CHECK(count >= 3890);
+  CHECK(count >= 3990 - first_rows);
   const double far[kFeatures] = {2e9, -500, 900, 77, 1e4};
   CHECK(forest.Score(far) > usual / count);
 }
@@ -96,6 +115,8 @@ void CheckRange(Forest forest) {
 TEST_CASE("Forests_OnMixedRows_ScoreBetweenZeroAndOne") {
   CheckRange(MakeRolling(1));
   CheckRange(MakeOnline(1));
+  CheckRange(MakeHalfSpace(1), 250);
+  CheckRange(MakeRandomCut(1));
 }
 
 template <class Make>
@@ -128,6 +149,8 @@ TEST_CASE("Forests_RestoredAtRandomPlaces_GoOnIdentically") {
   for (uint64_t seed = 1; seed <= 4; ++seed) {
     CheckSnapshots([](uint64_t s) { return MakeRolling(s); }, seed);
     CheckSnapshots([](uint64_t s) { return MakeOnline(s); }, seed);
+    CheckSnapshots([](uint64_t s) { return MakeHalfSpace(s); }, seed);
+    CheckSnapshots([](uint64_t s) { return MakeRandomCut(s); }, seed);
   }
 }
 
@@ -136,7 +159,7 @@ void CheckBadInput(Forest forest) {
   const double constant[kFeatures] = {3, 3, 3, 3, 3};
   for (int i = 0; i < 3000; ++i) {
     const double score = forest.ScoreAndLearn(constant);
-    if (forest.learned() > 100) REQUIRE(std::isfinite(score));
+    if (forest.learned() > 250) REQUIRE(std::isfinite(score));
   }
   const double usual = forest.Score(constant);
   const double missing[kFeatures] = {kNan, kNan, kNan, kNan, kNan};
@@ -156,6 +179,8 @@ void CheckBadInput(Forest forest) {
 TEST_CASE("Forests_OnConstantMissingAndInfinite_StaySane") {
   CheckBadInput(MakeRolling(2));
   CheckBadInput(MakeOnline(2));
+  CheckBadInput(MakeHalfSpace(2));
+  CheckBadInput(MakeRandomCut(2));
 }
 
 TEST_CASE("RollingForest_ConstantSeriesThatMoves_ScoresNearOne") {
@@ -216,6 +241,59 @@ TEST_CASE("Forests_PlantedFeature_IsNamedFirstAndPartsSumToTheScore") {
   CHECK(online >= 0.75);
 }
 
+TEST_CASE("AlternativeForests_PlantedFeature_IsNamedFirstAndPartsSumToTheScore") {
+  const double half_space = HitRate(MakeHalfSpace(5, 6), 55);
+  const double random_cut = HitRate(MakeRandomCut(5, 6, 40), 55);
+  MESSAGE("planted feature named first: half-space trees " << half_space << ", random cut forest " << random_cut);
+  CHECK(half_space >= 0.5);
+  CHECK(random_cut >= 0.95);
+}
+
+TEST_CASE("RandomCutTree_ThreePointsOnALine_AreCutAsOftenAsTheirGaps") {
+  PointRing ring(1, 8);
+  double displaced = 0;
+  constexpr int kDraws = 20'000;
+  for (int i = 0; i < kDraws; ++i) {
+    RandomCutTree tree(ring.stride(), 8);
+    const float zero[4] = {0, 0, 0, 0}, one[4] = {1, 0, 0, 0}, ten[4] = {10, 0, 0, 0};
+    const auto draw = [&](uint64_t k) { return Mix64(static_cast<uint64_t>(3 * i) + k); };
+    tree.Insert(0, zero, draw(0));
+    tree.Insert(1, one, draw(1));
+    displaced += tree.Displacement(ten, draw(2));
+  }
+  // 9 of 10 first cuts set 10 apart and displace two; else it is cut from 1 alone, which displaces one.
+  CHECK(displaced / kDraws == doctest::Approx(1.9).epsilon(0.01));
+}
+
+TEST_CASE("RandomCutTree_InsertedAndDeletedAtRandom_IsAsIfDrawnAnew") {
+  // The mean displacement of what is left must not tell how it came to be there.
+  Rng rng(31);
+  PointRing ring(2, 64);
+  double aged = 0, fresh = 0;
+  constexpr int kDraws = 3000;
+  for (int i = 0; i < kDraws; ++i) {
+    RandomCutTree old_tree(ring.stride(), 64), new_tree(ring.stride(), 64);
+    std::vector<std::vector<float>> rows(64, std::vector<float>(4, 0.0f));
+    for (auto& row : rows) {
+      row[0] = static_cast<float>(rng.Below(5));  // many are equal
+      row[1] = static_cast<float>(rng.NextNormal());
+      if (rng.Below(3) == 0) row[1] = 0;
+    }
+    for (int k = 0; k < 64; ++k) old_tree.Insert(k, rows[static_cast<size_t>(k)].data(), rng.Next());
+    for (int k = 0; k < 48; ++k) old_tree.Delete(k);
+    for (int k = 63; k >= 48; --k) new_tree.Insert(k, rows[static_cast<size_t>(k)].data(), rng.Next());
+    aged += old_tree.MeanDisplacement();
+    fresh += new_tree.MeanDisplacement();
+  }
+  CHECK(aged / kDraws == doctest::Approx(fresh / kDraws).epsilon(0.02));
+  RandomCutTree tree(ring.stride(), 64);
+  const float row[4] = {1, 2, 0, 0};
+  for (int k = 0; k < 64; ++k) tree.Insert(k, row, rng.Next());
+  CHECK(tree.MeanDisplacement() == 0);
+  for (int k = 0; k < 64; ++k) tree.Delete(k);
+  CHECK(tree.Displacement(row, 1) == 0);
+}
+
 TEST_CASE("Forests_WhileYoung_AreSmallAndStayBounded") {
   RollingForest rolling = MakeRolling(1, 4, 2048);
   OnlineForest online = MakeOnline(1, 4, 2048);
@@ -253,10 +331,10 @@ TEST_CASE("Forests_BadOptions_AreRefusedInWords") {
 TEST_CASE("Forests_OnRealSets_KeepTheirAuc") {
   struct Floor {
     const char* name;
-    double rolling, online;  // of one run; medians of 30 stand in MODEL.md
+    double rolling, online, half_space;  // of one run; medians of 30 stand in MODEL.md
   };
-  for (const Floor& floor : {Floor{"Annthyroid", 0.81, 0.60}, Floor{"Mammography", 0.85, 0.77},
-                             Floor{"Shuttle", 0.992, 0.98}, Floor{"Smtp", 0.91, 0.80}}) {
+  for (const Floor& floor : {Floor{"Annthyroid", 0.81, 0.60, 0.63}, Floor{"Mammography", 0.85, 0.77, 0.77},
+                             Floor{"Shuttle", 0.992, 0.98, 0.97}, Floor{"Smtp", 0.91, 0.80, 0.85}}) {
     const auto set = bench::LoadOutlierSet(floor.name);
     if (set.rows() == 0) {
       MESSAGE("skipped: set FRESHET_DATA_DIR to a folder with outlier/" << floor.name << ".csv.gz");
@@ -266,6 +344,9 @@ TEST_CASE("Forests_OnRealSets_KeepTheirAuc") {
     const double rolling = bench::StreamAuc(set, MakeRolling(seed, set.features, 2048), seed, 100);
     const double online = bench::StreamAuc(set, MakeOnline(seed, set.features, 2048), seed, 100);
     MESSAGE(std::string(floor.name) << ", seed " << seed << ": rolling " << rolling << ", online " << online);
+    const double half_space = bench::StreamAuc(set, MakeHalfSpace(seed, set.features), seed, 100);
+    MESSAGE("half-space trees " << half_space);
+    CHECK(half_space > floor.half_space);
     CHECK(rolling > floor.rolling);
     CHECK(online > floor.online);
   }

@@ -1,0 +1,120 @@
+#include "operators/isolation_forest/random_cut_forest.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "engine/base/rng.h"
+
+namespace freshet {
+namespace {
+
+constexpr uint8_t kCodec = 1;
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+
+}  // namespace
+
+Status RandomCutForest::Validate(const RandomCutForestOptions& o) {
+  const auto check = [](const char* name, int64_t value, int64_t low, int64_t high) {
+    if (value >= low && value <= high) return Status::Ok();
+    return Status::InvalidArgument(std::string(name) + " must be from " + std::to_string(low) + " to " +
+                                   std::to_string(high) + ", not " + std::to_string(value));
+  };
+  FRESHET_RETURN_IF_ERROR(check("features", o.features, 1, kForestFeaturesMax));
+  FRESHET_RETURN_IF_ERROR(check("trees", o.trees, 1, 1024));
+  FRESHET_RETURN_IF_ERROR(check("window", o.window, 2, 32767));
+  return check("warmup", o.warmup, 2, o.window);
+}
+
+RandomCutForest::RandomCutForest(const RandomCutForestOptions& options)
+    : options_(options), ring_(options.features, options.window) {}
+
+double RandomCutForest::ScoreOf(double displacement) const {
+  return std::log2(1 + displacement) / std::log2(1.0 + options_.window);
+}
+
+uint64_t RandomCutForest::Draw(size_t tree) const {
+  return Mix64(options_.seed ^ Mix64(static_cast<uint64_t>(ring_.end()) << 10 | static_cast<uint64_t>(tree)));
+}
+
+double RandomCutForest::Score(const double* x) const {
+  if (!ready()) return kNone;
+  alignas(16) float row[kForestFeaturesMax];
+  if (ring_.ToScored(x, row) == RowKind::kAllMissing) return kNone;
+  double sum = 0;
+  for (size_t tree = 0; tree < trees_.size(); ++tree) sum += trees_[tree].Displacement(row, Draw(tree));
+  return ScoreOf(sum / options_.trees);
+}
+
+void RandomCutForest::Learn(const double* x) {
+  alignas(16) float row[kForestFeaturesMax];
+  if (ring_.ToLearned(x, row) == RowKind::kAllMissing) return;
+  if (trees_.empty())
+    trees_.assign(static_cast<size_t>(options_.trees), RandomCutTree(ring_.stride(), options_.window));
+  const int slot = static_cast<int>(ring_.end() % options_.window);
+  const bool full = ring_.end() >= options_.window;
+  for (size_t tree = 0; tree < trees_.size(); ++tree) {
+    if (full) trees_[tree].Delete(slot);
+    trees_[tree].Insert(slot, row, Draw(tree));
+  }
+  ring_.Append(row);
+}
+
+double RandomCutForest::Baseline() const {
+  if (!ready()) return kNone;
+  double sum = 0;
+  for (const RandomCutTree& tree : trees_) sum += tree.MeanDisplacement();
+  return ScoreOf(sum / options_.trees);
+}
+
+double RandomCutForest::Contributions(const double* x, double* per_feature) const {
+  std::fill_n(per_feature, options_.features, 0.0);
+  const double score = Score(x);
+  if (std::isnan(score)) return score;
+  alignas(16) float row[kForestFeaturesMax];
+  ring_.ToScored(x, row);
+  double parts[kForestFeaturesMax] = {};
+  for (const RandomCutTree& tree : trees_) tree.AddContributions(row, parts);
+  double total = 0;
+  for (int j = 0; j < options_.features; ++j) total += parts[j];
+  const double difference = score - Baseline();
+  for (int j = 0; j < options_.features; ++j) {
+    // A row inside every box has nothing to tell: its features share alike.
+    per_feature[j] = difference * (total > 0 ? parts[j] / total : 1.0 / options_.features);
+  }
+  return score;
+}
+
+size_t RandomCutForest::memory_bytes() const {
+  size_t bytes = sizeof *this + ring_.memory_bytes();
+  for (const RandomCutTree& tree : trees_) bytes += tree.memory_bytes();
+  return bytes;
+}
+
+void RandomCutForest::Encode(ByteSink& sink) const {
+  sink.PutU8(kCodec);
+  sink.PutVarint(static_cast<uint64_t>(options_.features));
+  sink.PutVarint(static_cast<uint64_t>(options_.trees));
+  ring_.Encode(sink);
+  sink.PutBool(!trees_.empty());
+  for (const RandomCutTree& tree : trees_) tree.Encode(sink, ring_);
+}
+
+Status RandomCutForest::Decode(ByteSource& source) {
+  if (source.GetU8() != kCodec) return Status::DataLoss("random cut forest: unknown codec");
+  if (source.GetVarint() != static_cast<uint64_t>(options_.features) ||
+      source.GetVarint() != static_cast<uint64_t>(options_.trees)) {
+    return Status::DataLoss("random cut forest: the snapshot has another number of features or trees");
+  }
+  if (!ring_.Decode(source)) return Status::DataLoss("random cut forest: the snapshot is torn");
+  trees_.clear();
+  if (source.GetBool())
+    trees_.assign(static_cast<size_t>(options_.trees), RandomCutTree(ring_.stride(), options_.window));
+  for (RandomCutTree& tree : trees_) {
+    if (!tree.Decode(source, ring_)) return Status::DataLoss("random cut forest: the snapshot is torn");
+  }
+  return source.ok() ? Status::Ok() : Status::DataLoss("random cut forest: the snapshot is torn");
+}
+
+}  // namespace freshet
