@@ -143,10 +143,22 @@ std::string RandomPipeline::WriteOperator(Rng& rng, const std::string& id) {
              "], key: [k], right_prefix: right_, how: " + (rng.Below(2) == 0 ? "left" : "inner") +
              (rng.Below(2) == 0 ? ", within: 1s" : ", window: {tumbling: 2s}") + "}\n";
     }
-    case 6:
+    case 6: {
+      static constexpr const char* kMethods[] = {
+          "statistical_outlier, method: mad",
+          "statistical_outlier, method: ewma_zscore",
+          "statistical_outlier, method: hampel, window: 9",
+          "statistical_outlier, method: negbin, calibrate: true",
+          "statistical_outlier, method: gesd, window: 30",
+          "statistical_outlier, method: holt_winters, period: 6s, step: 1s",
+          "statistical_outlier, method: seasonal, season: hour_of_day, zone: Asia/Kolkata",
+          "statistical_outlier, method: mad, transform: diff",
+          "change_point, threshold: 3",
+          "change_point, method: adwin",
+      };
       streams_.push_back(id);
-      return head + "statistical_outlier, " + one + ", metric: v" + key +
-             ", method: " + (rng.Below(2) == 0 ? "mad" : "ewma_zscore") + ", as: " + id + "}\n";
+      return head + kMethods[rng.Below(std::size(kMethods))] + ", " + one + ", metric: v" + key + ", as: " + id + "}\n";
+    }
     default:
       terminals_.push_back(id);
       return head + "alert, " + one + ", when: v > " + Text(2 + rng.Below(5)) + key + ", severity: high" +
