@@ -12,6 +12,7 @@
 
 #include "bench/detectors/noise.h"
 #include "engine/base/rng.h"
+#include "operators/anomaly/anomaly_model.h"
 #include "operators/isolation_forest/online_forest.h"
 #include "operators/isolation_forest/rolling_forest.h"
 #include "operators/outlier/ewma_zscore.h"
@@ -70,6 +71,21 @@ Method OutlierMethod(const std::string& name, const Detector& fresh = Detector()
           }};
 }
 
+/// The composed detector; rows are minutes, so that 1,440 are a day. Its p-values have no ties to speak of.
+inline Method ComposedMethod(const std::string& name, int metrics) {
+  return {name, metrics, [metrics]() -> Observe {
+            AnomalyOptions options;
+            options.metrics = metrics;
+            auto model = std::make_shared<AnomalyModel>(options);
+            auto minute = std::make_shared<int64_t>(0);
+            return [model, minute](const double* row) -> std::optional<TailProbability> {
+              const AnomalyVerdict verdict = model->ScoreAndLearn({60'000'000 * (*minute)++}, row, nullptr);
+              if (!verdict.p_value) return std::nullopt;
+              return TailProbability{*verdict.p_value, 0};
+            };
+          }};
+}
+
 /// All methods that are measured: a new one is one more line.
 inline std::vector<Method> Methods() {
   return {
@@ -77,6 +93,8 @@ inline std::vector<Method> Methods() {
       ForestMethod<OnlineForest, OnlineForestOptions>("forest online"),
       OutlierMethod<EwmaZScore>("ewma_zscore"),
       OutlierMethod<RollingMad>("mad"),
+      ComposedMethod("anomaly", 1),
+      ComposedMethod("anomaly of 3", 3),
   };
 }
 

@@ -117,9 +117,9 @@ class AnomalyModel {
   std::vector<HardRule> rules_;
   uint64_t unusual_ = 0;  // bit i: i rows ago
   int wake_ = 0;          // rows that still hold a stray one among their last values
-  int stray_run_ = 0;
-  int64_t last_us_;   // newest row; the least number: none
-  int64_t since_us_;  // of AnomalyVerdict; the least number: no run
+  double strays_ = 0;     // scores left out lately
+  int64_t last_us_;       // newest row; the least number: none
+  int64_t since_us_;      // of AnomalyVerdict; the least number: no run
   bool rule_broken_ = false;
 };
 

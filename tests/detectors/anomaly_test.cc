@@ -213,15 +213,22 @@ TEST_CASE("Anomaly_OnNoise_PValuesAreRates") {
   AnomalyModel model{AnomalyOptions()};
   int below_2 = 0, below_3 = 0, said = 0;
   constexpr int kRows = 60000;
+  std::vector<double> p;
   for (int i = 0; i < kRows; ++i) {
     const double x = rng.NextNormal();
     const AnomalyVerdict verdict = model.ScoreAndLearn({i * kMinuteUs}, &x, nullptr);
     if (!verdict.p_value) continue;
     ++said;
+    p.push_back(*verdict.p_value);
     below_2 += *verdict.p_value < 1e-2 ? 1 : 0;
     below_3 += *verdict.p_value < 1e-3 ? 1 : 0;
   }
-  CHECK(said > kRows - 1000);
+  CHECK(said > kRows - 2000);
+  std::sort(p.begin(), p.end());
+  double distance = 0;  // Kolmogorov and Smirnov's, to uniform
+  for (size_t i = 0; i < p.size(); ++i)
+    distance = std::max(distance, std::abs(p[i] - (static_cast<double>(i) + 0.5) / static_cast<double>(p.size())));
+  CHECK(distance < 0.02);
   CHECK(below_2 > kRows * 1e-2 / 2);
   CHECK(below_2 < kRows * 1e-2 * 2);
   CHECK(below_3 > kRows * 1e-3 / 2);
