@@ -8,6 +8,7 @@
 
 #include "operators/binding.h"
 #include "operators/detector_columns.h"
+#include "operators/isolation_forest/category_rarity.h"
 #include "operators/isolation_forest/half_space_trees.h"
 #include "operators/isolation_forest/online_forest.h"
 #include "operators/isolation_forest/random_cut_forest.h"
@@ -23,7 +24,8 @@ constexpr DetectorColumnsOptions kColumns{};
 
 struct ForestPlan {
   std::vector<BoundExpr> features;
-  std::vector<std::string> names;
+  std::vector<BoundExpr> categories;  // features after the others
+  std::vector<std::string> names;     // of both
   std::variant<RollingForestOptions, OnlineForestOptions, HalfSpaceTreesOptions, RandomCutForestOptions> model;
   double max_p = 1e-3;
   std::optional<KeyCodec> key;
@@ -55,10 +57,13 @@ using ForestOf = typename ForestFor<Options>::type;
 /// A forest and the calibration of its scores.
 class Model {
  public:
-  explicit Model(const ForestPlan& plan) : calibrator_(TailCalibratorOptions{}) {
+  explicit Model(const ForestPlan& plan) : categories_(plan.categories.size()), calibrator_(TailCalibratorOptions{}) {
     std::visit([&](const auto& options) { forest_.emplace<ForestOf<std::decay_t<decltype(options)>>>(options); },
                plan.model);
   }
+
+  /// The category's number, for the row that is scored next.
+  double Rarity(size_t category, std::string_view value) { return categories_[category].BitsAndLearn(value); }
 
   DetectorColumns::Row ScoreAndLearn(const double* x, const ForestPlan& plan, std::vector<double>& parts) {
     DetectorColumns::Row row;
@@ -69,7 +74,7 @@ class Model {
       row.is_anomaly = row.p_value && *row.p_value < plan.max_p;
       if (row.p_value && *row.p_value < 1e-2) {
         forest.Contributions(x, parts.data());
-        row.why = Why(parts, plan.names, x);
+        row.why = Why(parts, plan, x);
       }
       forest.Learn(x);
     });
@@ -80,13 +85,18 @@ class Model {
     sink.PutU8(kCodec);
     Visit([&](const auto& forest) { forest.Encode(sink); });
     calibrator_.Encode(sink);
+    for (const CategoryRarity& category : categories_) category.Encode(sink);
   }
   Status Decode(ByteSource& source) {
     if (source.GetU8() != kCodec) return Status::DataLoss("the forest in the checkpoint has an unknown form");
     Status status;
     Visit([&](auto& forest) { status = forest.Decode(source); });
     FRESHET_RETURN_IF_ERROR(std::move(status));
-    return calibrator_.Decode(source);
+    FRESHET_RETURN_IF_ERROR(calibrator_.Decode(source));
+    for (CategoryRarity& category : categories_) {
+      if (!category.Decode(source)) return Status::DataLoss("the categories in the checkpoint are damaged");
+    }
+    return Status::Ok();
   }
 
  private:
@@ -104,7 +114,8 @@ class Model {
   }
 
   /// "views = 812 (71%), likes = 3 (29%)": the features that make the score high, with their share of that.
-  static std::string Why(const std::vector<double>& parts, const std::vector<std::string>& names, const double* x) {
+  /// A category: "country 1 in 800 (52%)".
+  static std::string Why(const std::vector<double>& parts, const ForestPlan& plan, const double* x) {
     double total = 0;
     for (const double p : parts) total += std::max(0.0, p);
     if (!(total > 0)) return {};
@@ -116,20 +127,24 @@ class Model {
       const size_t f = order[i];
       if (parts[f] < 0.05 * total) break;
       char text[96];
-      std::snprintf(text, sizeof text, " = %.4g (%.0f%%)", x[f], 100 * parts[f] / total);
-      out += (i == 0 ? "" : ", ") + names[f] + text;
+      if (f < plan.features.size())
+        std::snprintf(text, sizeof text, " = %.4g (%.0f%%)", x[f], 100 * parts[f] / total);
+      else
+        std::snprintf(text, sizeof text, " 1 in %.0f (%.0f%%)", std::exp2(x[f]), 100 * parts[f] / total);
+      out += (i == 0 ? "" : ", ") + plan.names[f] + text;
     }
     return out;
   }
 
   std::variant<std::monostate, RollingForest, OnlineForest, HalfSpaceTrees, RandomCutForest> forest_;
+  std::vector<CategoryRarity> categories_;
   TailCalibrator calibrator_;
 };
 
 class IsolationForest final : public Operator {
  public:
   explicit IsolationForest(std::shared_ptr<const ForestPlan> plan)
-      : plan_(std::move(plan)), models_(plan_.get()), x_(plan_->features.size()), parts_(plan_->features.size()) {}
+      : plan_(std::move(plan)), models_(plan_.get()), x_(plan_->names.size()), parts_(plan_->names.size()) {}
 
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
@@ -139,11 +154,16 @@ class IsolationForest final : public Operator {
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
     std::vector<Column> features;
     for (const BoundExpr& f : plan_->features) features.push_back(f.Evaluate(in, &counters_->nulled));
+    std::vector<Column> categories;
+    for (const BoundExpr& c : plan_->categories) categories.push_back(c.Evaluate(in, &counters_->nulled));
     FRESHET_RETURN_IF_ERROR(models_.StartBatch(in));
     DetectorColumns columns(kColumns, in.row_count());
     for (int32_t row = 0; row < in.row_count(); ++row) {
       for (size_t f = 0; f < features.size(); ++f) x_[f] = NumberAt(features[f], row);
       FRESHET_ASSIGN_OR_RETURN(Model* const model, models_.At(row));
+      for (size_t c = 0; c < categories.size(); ++c) {
+        x_[features.size() + c] = categories[c].IsNull(row) ? NAN : model->Rarity(c, categories[c].StringAt(row));
+      }
       columns.Add(model->ScoreAndLearn(x_.data(), *plan_, parts_));
     }
     out.Emit(in.WithAppended(plan_->output, columns.Finish()));
@@ -176,11 +196,31 @@ bool BindFeatures(const OptionsNode& options, const Schema& input, const BindCon
   return good;
 }
 
+bool BindCategories(const OptionsNode& options, const Schema& input, const BindContext& bind, ForestPlan* plan) {
+  bool good = true;
+  for (const SpannedText& text : options.GetList("categories")) {
+    const auto parsed = ParsedExpr::Parse(text, bind.diagnostics);
+    auto bound = parsed ? BoundExpr::Bind(*parsed, input, bind.diagnostics) : std::nullopt;
+    if (bound && bound->type() != TypeId::kString) {
+      bind.diagnostics->Error(
+          "FR3507", text.span,
+          "a category must be a string; this expression gives " + std::string(TypeName(bound->type())),
+          "put a number under `features`");
+      bound.reset();
+    }
+    good = good && bound.has_value();
+    if (!bound) continue;
+    plan->names.push_back(bound->ToString());
+    plan->categories.push_back(std::move(*bound));
+  }
+  return good;
+}
+
 /// Fills model and fingerprint; names the option that does not fit.
 Status ReadModel(const std::string& variant, const OptionsNode& options, ForestPlan* plan) {
   std::string window_and_leaf;
   const auto read = [&](auto o, bool has_leaf) {
-    o.features = static_cast<int>(plan->features.size());
+    o.features = static_cast<int>(plan->names.size());
     o.trees = static_cast<int>(options.FindInt("trees").value_or(o.trees));
     o.window = static_cast<int>(options.FindInt("window").value_or(o.window));
     o.seed = static_cast<uint64_t>(options.GetInt("seed"));
@@ -209,6 +249,7 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   if (input == nullptr) return std::nullopt;
   auto plan = std::make_shared<ForestPlan>();
   bool good = BindFeatures(options, *input, bind, plan.get());
+  good = BindCategories(options, *input, bind, plan.get()) && good;
   const auto key = FindKey(*input, options, "key", bind.diagnostics);
   const auto schema = DetectorSchema(options, bind, *input, kColumns);
   if (!good || !key || !schema) return std::nullopt;
@@ -221,6 +262,7 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
     return std::nullopt;
   }
   for (const std::string& name : plan->names) plan->fingerprint += " " + name;
+  if (!plan->categories.empty()) plan->fingerprint += " categories " + std::to_string(plan->categories.size());
   BoundOperator bound;
   if (!key->empty()) {
     plan->key = KeyCodec(*input, *key);
@@ -228,6 +270,7 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   }
   bound.outputs = {{"", plan->output, OutputOrder::kInputOrder, {}}};
   for (const BoundExpr& f : plan->features) AddColumnsRead(f, *input, &bound.columns_read);
+  for (const BoundExpr& c : plan->categories) AddColumnsRead(c, *input, &bound.columns_read);
   for (const int c : *key) AddName(input->field(c).name, &bound.columns_read);
   std::string names;
   for (const std::string& name : plan->names) names += (names.empty() ? "" : ", ") + name;
@@ -263,6 +306,9 @@ NodeDescriptor IsolationForestDescriptor() {
   d.options.push_back(
       DetectorOption("features", OptionKind::kExprList, "Numbers that describe a row, one expression a line."));
   d.options.back().required = true;
+  d.options.push_back(DetectorOption("categories", OptionKind::kExprList,
+                                     "Strings that describe a row; each becomes a feature: how rare it has been among "
+                                     "the last 4,000 rows or so, in bits."));
   d.options.push_back(DetectorOption("variant", OptionKind::kEnum, "Which algorithm.", "rolling"));
   d.options.back().enum_values = {"rolling", "online", "half_space_trees", "robust_random_cut_forest"};
   const auto number = [&](const char* name, const char* doc, const char* fallback, double min, double max) {

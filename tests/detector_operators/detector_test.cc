@@ -29,6 +29,7 @@ struct Variant {
 const Variant kVariants[] = {
     {"rolling", IsolationForestDescriptor, "features: [a, b]\ntrees: 16\nwindow: 256\n"},
     {"online", IsolationForestDescriptor, "features: [a, b]\nvariant: online\ntrees: 8\nwindow: 256\n"},
+    {"categories", IsolationForestDescriptor, "features: [a, b]\ncategories: [host]\ntrees: 16\nwindow: 256\n"},
     {"half space", IsolationForestDescriptor, "features: [a, b]\nvariant: half_space_trees\nwindow: 50\n"},
     {"random cut", IsolationForestDescriptor, "features: [a, b]\nvariant: robust_random_cut_forest\ntrees: 8\n"},
     {"ewma", StatisticalOutlierDescriptor, "metric: a\n"},
@@ -270,6 +271,7 @@ TEST_CASE("Detector_MissingValues_AreNeitherScoredNorLearned") {
     holes.push_back(rows[i]);
   }
   for (const Variant& v : kVariants) {
+    if (v.name == std::string("categories")) continue;  // the host is never missing, so these rows say something
     INFO(std::string(v.name));
     const BoundNode node(v.descriptor(), v.yaml, kSchema);
     const std::vector<std::string> without = Run(node, rows, 700), with = Run(node, holes, 700);
@@ -299,6 +301,17 @@ TEST_CASE("Detector_Infinity_IsAnAnomalyOrMissingAndSpoilsNothing") {
     if (v.descriptor == StatisticalOutlierDescriptor) CHECK(Cell(out[800], "is_anomaly") == "true");
     CHECK(Cell(out[899], "score") != "?");
   }
+}
+
+TEST_CASE("Forest_CategoryNeverSeen_IsFoundAndNamed") {
+  std::vector<TestRow> rows = Noise(11, 1500, 2);
+  rows[1400].cells[0] = std::string("z");
+  rows[1450].cells[0] = nullptr;  // missing: neither strange nor a category
+  const BoundNode node(IsolationForestDescriptor(), "features: [a]\ncategories: [host]\nmax_p: 0.01\n", kSchema);
+  const std::vector<std::string> out = Run(node, rows, 100);
+  CHECK(Cell(out[1400], "is_anomaly") == "true");
+  CHECK(Cell(out[1400], "why").find("host 1 in 2802 (") == 0);
+  CHECK(Cell(out[1450], "is_anomaly") == "false");
 }
 
 TEST_CASE("Outlier_Threshold_DecidesInsteadOfP") {
@@ -431,6 +444,9 @@ TEST_CASE("Detector_Mistakes_AreReported") {
   CHECK(Faults(IsolationForestDescriptor(), "features: [a]\nwindow: 1\n").find("FR2004") != std::string::npos);
   CHECK(Faults(IsolationForestDescriptor(), "features: [a]\nleaf_size: 5000\nwindow: 100\n").find("FR3504") !=
         std::string::npos);
+  CHECK(Faults(IsolationForestDescriptor(), "features: [a]\ncategories: [b]\n").find("FR3507") != std::string::npos);
+  CHECK(Faults(IsolationForestDescriptor(), "features: [a]\nvariant: robust_random_cut_forest\nleaf_size: 5\n")
+            .find("FR3504") != std::string::npos);
   CHECK(Faults(IsolationForestDescriptor(), "features: [a]\nvariant: offline\n").find("FR2005") != std::string::npos);
   CHECK(Faults(StatisticalOutlierDescriptor(), "metric: host\n").find("FR3505") != std::string::npos);
   CHECK(Faults(StatisticalOutlierDescriptor(), "method: mad\n").find("FR2006") != std::string::npos);
