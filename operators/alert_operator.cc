@@ -74,6 +74,7 @@ class AlertOperator final : public Operator {
     FRESHET_ASSIGN_OR_RETURN(cells_,
                              ctx.state().OpenKeyed<AlertCell>("episodes", {AlertCell::kCodec, plan_->fingerprint}));
     FRESHET_ASSIGN_OR_RETURN(silenced_, ctx.state().OpenNumbers("silenced"));
+    rule_silenced_until_us_ = silenced_->lowest();
     cells_->ForEach([&](std::string_view key, AlertCell& cell) {
       if (cell.id == 0 && cell.episode.phase() != Episode::Phase::kIdle)
         cell.id = plan_->AlertId(key, cell.episode.started_us());
@@ -115,6 +116,7 @@ class AlertOperator final : public Operator {
     if (order->alert_id == 0) {
       silenced_->Reset();
       silenced_->Raise(order->until_us);
+      rule_silenced_until_us_ = order->until_us;
       command.Answer("");
     }
     std::vector<std::string> touched;
@@ -145,14 +147,12 @@ class AlertOperator final : public Operator {
     std::string message;
   };
 
-  int64_t RuleSilencedUntil() const { return silenced_->lowest(); }
-
   void Step(const Batch& in, int32_t row, const EpisodeInput& input) {
     const std::string key(keys_.key(row));
     AlertCell& cell = cells_->FindOrCreate(keys_.hash(row), key);
     Advance(key, cell, input.time_us);
     bool started = false;
-    const auto event = cell.OnRow(input, *rules_, RuleSilencedUntil(), &started);
+    const auto event = cell.OnRow(input, *rules_, rule_silenced_until_us_, &started);
     if (started || plan_->rules.episode.no_data == NoData::kFire) {
       ByteSink sink;
       EncodeBatch(in.Slice(row, 1), sink);
@@ -170,7 +170,7 @@ class AlertOperator final : public Operator {
     for (auto next = cell.Deadline(*rules_); next && *next <= now_us && *next < INT64_MAX;
          next = cell.Deadline(*rules_)) {
       bool started = false;
-      const auto event = cell.OnTime(*next, *rules_, RuleSilencedUntil(), &started);
+      const auto event = cell.OnTime(*next, *rules_, rule_silenced_until_us_, &started);
       if (started) {
         cell.row_bytes = cell.last_bytes;
         Begin(key, &cell,
@@ -321,6 +321,7 @@ class AlertOperator final : public Operator {
   AlertRules end_rules_;  ///< once the input has ended: the end lets no alert be forgotten
   KeyedTable<AlertCell>* cells_ = nullptr;
   KeyGroupNumbers* silenced_ = nullptr;  ///< until when the whole rule is
+  int64_t rule_silenced_until_us_ = KeyGroupNumbers::kNone;
   EncodedKeys keys_;
   std::set<std::pair<int64_t, std::string>> deadlines_;
   std::map<std::string, int64_t> scheduled_;

@@ -15,6 +15,9 @@
 namespace freshet::cli {
 namespace {
 
+/// Alerts that one answer holds, the latest: some megabytes.
+constexpr size_t kAlertsMax = 10000;
+
 /// An episode as it is told, on or over.
 struct AlertLine {
   std::string rule;
@@ -145,6 +148,8 @@ Status WritePipelineAlerts(const AlertPlace& place, CheckpointStore& store, cons
   std::sort(lines.begin(), lines.end(), [](const AlertLine& a, const AlertLine& b) {
     return std::tuple(a.alert.started_us, a.rule, a.alert.id) > std::tuple(b.alert.started_us, b.rule, b.alert.id);
   });
+  const size_t left_out = lines.size() - std::min(lines.size(), kAlertsMax);
+  lines.resize(lines.size() - left_out);
   json->BeginObject().Field("name", place.pipeline).Field("state_directory", place.state_directory);
   json->Key("rules").BeginArray();
   for (const auto& [rule, until_us] : silenced) {
@@ -154,7 +159,7 @@ Status WritePipelineAlerts(const AlertPlace& place, CheckpointStore& store, cons
   }
   json->EndArray();
   FRESHET_RETURN_IF_ERROR(WriteBudgets(store, tables, json));
-  json->Key("alerts").BeginArray();
+  json->Field("alerts_left_out", static_cast<int64_t>(left_out)).Key("alerts").BeginArray();
   for (const AlertLine& line : lines) WriteLine(line, json);
   json->EndArray().EndObject();
   return Status::Ok();

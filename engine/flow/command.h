@@ -71,6 +71,11 @@ class CommandQueue {
     const std::lock_guard lock(mutex_);
     for (const auto& command : std::exchange(obeyed_, {})) command->Settle(Command::Outcome::kDurable);
   }
+  /// Some are obeyed and not durable.
+  bool awaits_commit() {
+    const std::lock_guard lock(mutex_);
+    return !obeyed_.empty();
+  }
   /// The job is over.
   void OnOver() {
     const std::lock_guard lock(mutex_);

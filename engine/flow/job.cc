@@ -566,6 +566,7 @@ void Job::EpochGivenUp(Status why, EpochRows rows) {
     if (took_part_.count(sink->id()) > 0 && ended_[static_cast<size_t>(sink->id())] &&
         ended_since_.count(sink->id()) == 0)
       unprepared_.insert(sink->id());
+  if (commands_.awaits_commit()) checkpoint_wanted_ = true;  // somebody waits for it
   const bool slow = !given_up_.ok() && given_up_.code() == StatusCode::kUnavailable;
   if (given_up_.ok() && why.code() == StatusCode::kUnavailable) {
     ++totals_.checkpoint_skipped_count;  // the store is merging: it asks for a moment
