@@ -114,6 +114,7 @@ class CrashingRocksDbStore::FileSystem final : public rocksdb::FileSystemWrapper
   void EndCommit() { committing_ = std::thread::id(); }
   void CrashAtCall(int64_t n) { crash_left_ = n; }
   void FailAtCall(int64_t n) { fail_left_ = n; }
+  void NeverGarble() { garbles_ = false; }
   bool powerless() const { return powerless_; }
   /// Nothing reaches the disk any more.
   void CutPower() {
@@ -123,7 +124,7 @@ class CrashingRocksDbStore::FileSystem final : public rocksdb::FileSystemWrapper
   /// What a disk holds after the power came back.
   void Restart(Rng rng) {
     const std::lock_guard lock(mutex_);
-    for (const auto& [name, synced] : synced_) TearTail(name, synced, rng);
+    for (const auto& [name, synced] : synced_) TearTail(name, synced, garbles_, rng);
     synced_.clear();
     for (size_t survive = rng.Below(journal_.size() + 1); journal_.size() > survive; journal_.pop_back())
       Undo(journal_.back());
@@ -227,13 +228,13 @@ class CrashingRocksDbStore::FileSystem final : public rocksdb::FileSystemWrapper
     }
   }
   /// Of what was not synced, some is there, and its end may be garbage.
-  static void TearTail(const std::string& name, uint64_t synced, Rng& rng) {
+  static void TearTail(const std::string& name, uint64_t synced, bool garbles, Rng& rng) {
     std::error_code gone;
     const uint64_t size = fs::file_size(name, gone);
     if (gone || size <= synced) return;
     const uint64_t left = synced + rng.Below(size - synced + 1);
     fs::resize_file(name, left);
-    if (left == synced || rng.Below(4) > 0) return;
+    if (!garbles || left == synced || rng.Below(4) > 0) return;
     const uint64_t torn = 1 + rng.Below(std::min<uint64_t>(left - synced, 64));
     std::fstream file(name, std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(static_cast<std::streamoff>(left - torn));
@@ -246,6 +247,7 @@ class CrashingRocksDbStore::FileSystem final : public rocksdb::FileSystemWrapper
   std::map<std::string, uint64_t> synced_;
   std::vector<Change> journal_;
   std::atomic<bool> powerless_{false};
+  bool garbles_ = true;
   std::atomic<int64_t> crash_left_{-1};
   std::atomic<int64_t> fail_left_{-1};
   std::atomic<std::thread::id> committing_;
@@ -308,6 +310,7 @@ Result<CheckpointStore*> CrashingRocksDbStore::NextLife(Rng* rng) {
 }
 
 void CrashingRocksDbStore::CrashAtCall(int64_t n) { files_->CrashAtCall(n); }
+void CrashingRocksDbStore::NeverGarble() { files_->NeverGarble(); }
 void CrashingRocksDbStore::FailAtCall(int64_t n) { files_->FailAtCall(n); }
 
 }  // namespace freshet::testing
