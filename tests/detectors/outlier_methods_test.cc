@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "operators/outlier/count_outlier.h"
+#include "operators/outlier/discrete_band.h"
 #include "operators/outlier/distributions.h"
 #include "operators/outlier/ewma_zscore.h"
 #include "operators/outlier/hampel.h"
@@ -163,6 +164,34 @@ TEST_CASE("CountsAndRatios_Bands_AreWhereTheScoreReachesTheThreshold") {
       CHECK(model.Score(v.lower - step).score < -3);
     }
   }
+}
+
+TEST_CASE("DiscreteBand_HoweverSkewed_EndsWhereThePValueDoes") {
+  const uint64_t seed = 15;
+  INFO("seed " << seed);
+  Rng rng(seed);
+  const auto check = [](double mean, double dispersion, double known, double z) {
+    CAPTURE(mean);
+    CAPTURE(dispersion);
+    CAPTURE(known);
+    CAPTURE(z);
+    const double size = 1 / (1 / known + dispersion), spread = std::sqrt(mean * (1 + mean / size));
+    const double skew = (1 + 2 * mean / size) / spread, p_min = TwoSidedNormalTail(z);
+    const auto p_of = [&](double k) { return CountTails(k, mean, size).two_sided(); };
+    const double step = std::fmax(1, std::floor(spread / 32));
+    for (const int side : {-1, 1}) {
+      const double edge =
+          DiscreteBandEdge(p_of, side, p_min, z, mean, spread, skew, 0, std::numeric_limits<double>::max());
+      CAPTURE(edge);
+      CHECK(edge == std::round(edge));
+      CHECK((p_of(edge) >= p_min || side * (edge - mean) <= 0));
+      if (edge + side * step >= 0) CHECK(p_of(edge + side * step) < p_min);
+    }
+  };
+  check(10, 99, 500, 3);
+  for (int i = 0; i < 300; ++i)
+    check(std::exp(8 * rng.NextDouble()), std::exp(10 * rng.NextDouble() - 5), std::exp(12 * rng.NextDouble()),
+          1.5 + 4 * rng.NextDouble());
 }
 
 TEST_CASE("Counts_OnNoise_KeepTheRateAskedFor") {
