@@ -17,6 +17,7 @@ constexpr int kTogetherMax = 3;
 constexpr double kPerDimension = 0.95;
 constexpr double kConcentrated = 1.25;
 constexpr double kNegligible = 1e-9;
+constexpr size_t kInlineNameMax = 15;
 constexpr const char* kOthers = "(others)";
 
 double Weight(uint64_t ticks) { return std::max(1 / static_cast<double>(ticks), kWeight); }
@@ -65,20 +66,33 @@ std::string SegmentExplanation::Text() const {
   return text + share_text;
 }
 
+std::string SegmentBook::Others() const {
+  std::string others = kOthers;
+  for (int d = 1; d < dimensions_; ++d) others += std::string(1, kSegmentSeparator) + kOthers;
+  return others;
+}
+
+SegmentTick SegmentBook::Pooled(const SegmentTick& tick, size_t room) const {
+  const std::string others = Others();
+  SegmentTick pooled;
+  for (const auto& [name, counts] : tick) {
+    const bool is_known = segments_.count(name) > 0, fits = is_known || room > 0;
+    if (!is_known && fits) --room;
+    SegmentCounts& into = pooled[fits ? name : others];
+    into.k += counts.k;
+    into.n += counts.n;
+  }
+  return pooled;
+}
+
 void SegmentBook::Learn(int hour, const SegmentTick& tick) {
   ++ticks_;
   const auto h = static_cast<size_t>(hour);
   if (by_hour_) ++hour_ticks_[h];
-  std::string others = kOthers;
-  for (int d = 1; d < dimensions_; ++d) others += std::string(1, kSegmentSeparator) + kOthers;
   SegmentTick pooled;
   const SegmentTick* all = &tick;
   if (segments_.size() + tick.size() > kSegmentsMax) {
-    for (const auto& [name, counts] : tick) {
-      SegmentCounts& into = pooled[segments_.count(name) > 0 ? name : others];
-      into.k += counts.k;
-      into.n += counts.n;
-    }
+    pooled = Pooled(tick, kSegmentsMax - std::min(kSegmentsMax, segments_.size()));
     all = &pooled;
   }
   for (const auto& [name, counts] : *all) segments_.try_emplace(name).first->second.hours.resize(by_hour_ ? kHours : 0);
@@ -93,6 +107,7 @@ void SegmentBook::Learn(int hour, const SegmentTick& tick) {
   std::erase_if(segments_, [&](const auto& s) {
     return std::abs(s.second.all.k) + std::abs(s.second.all.n) <= kNegligible * total && all->count(s.first) == 0;
   });
+  MeasureNames();
 }
 
 const SegmentCounts& SegmentBook::Usual(const Segment& segment, int hour) const {
@@ -126,7 +141,9 @@ std::map<std::string, SegmentBook::Part> SegmentBook::Parts(int hour, const Segm
 
 std::optional<SegmentExplanation> SegmentBook::Explain(int hour, const SegmentTick& tick, double expected) const {
   if (!ready() || !std::isfinite(expected)) return std::nullopt;
-  const std::map<std::string, Part> parts = Parts(hour, tick, expected);
+  // Once some are pooled, a name that is not known may have been all along.
+  const std::map<std::string, Part> parts =
+      Parts(hour, segments_.count(Others()) > 0 ? Pooled(tick, 0) : tick, expected);
   Part total;
   const auto add = [](Part* into, const Part& part) {
     into->change += part.change;
@@ -172,6 +189,16 @@ std::optional<SegmentExplanation> SegmentBook::Explain(int hour, const SegmentTi
   return best;
 }
 
+void SegmentBook::MeasureNames() {
+  name_bytes_ = 0;
+  for (const auto& [name, segment] : segments_) name_bytes_ += name.size() > kInlineNameMax ? name.size() : 0;
+}
+
+size_t SegmentBook::memory_bytes() const {
+  constexpr size_t kNode = sizeof(decltype(segments_)::value_type) + 4 * sizeof(void*);
+  return sizeof *this + segments_.size() * (kNode + (by_hour_ ? kHours * sizeof(SegmentCounts) : 0)) + name_bytes_;
+}
+
 void SegmentBook::Encode(ByteSink& sink) const {
   sink.PutVarint(ticks_);
   for (const uint64_t ticks : hour_ticks_) sink.PutVarint(ticks);
@@ -201,6 +228,7 @@ bool SegmentBook::Decode(ByteSource& source) {
       c.n = source.GetF64();
     }
   }
+  MeasureNames();
   return source.ok();
 }
 

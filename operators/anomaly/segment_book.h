@@ -40,7 +40,8 @@ struct SegmentExplanation {
 /// the segment, so that neither parts of what changed nor a whole that contains it win. A set that explains no more
 /// than 1.25 times its own share of the total explains nothing.
 ///
-/// A plain value of at most 10,000 segments; further ones are pooled as "(others)". Deterministic; not thread-safe.
+/// A plain value of at most 10,000 segments; further ones, by name, are pooled as "(others)", and explained as such:
+/// once there is a pool, a name that is not known is of it. Deterministic; not thread-safe.
 class SegmentBook {
  public:
   static constexpr double kExplains = 0.67;
@@ -56,6 +57,7 @@ class SegmentBook {
   /// `expected`: of the total, the sum of k, or of k over n. None if the total is just that, or nothing is known.
   std::optional<SegmentExplanation> Explain(int hour, const SegmentTick& tick, double expected) const;
   void Clear() { *this = SegmentBook(dimensions_, ratio_, by_hour_); }
+  size_t memory_bytes() const;
 
   void Encode(ByteSink& sink) const;
   bool Decode(ByteSource& source);
@@ -70,6 +72,10 @@ class SegmentBook {
     double change = 0;
     SegmentCounts was, is;
   };
+  std::string Others() const;
+  /// Names that are not known as one, but for the first `room` of them.
+  SegmentTick Pooled(const SegmentTick& tick, size_t room) const;
+  void MeasureNames();
   const SegmentCounts& Usual(const Segment& segment, int hour) const;
   /// The parts of the change by segment; empty if nothing is known.
   std::map<std::string, Part> Parts(int hour, const SegmentTick& tick, double expected) const;
@@ -80,6 +86,7 @@ class SegmentBook {
   uint64_t ticks_ = 0;
   std::array<uint64_t, kHours> hour_ticks_{};
   std::map<std::string, Segment> segments_;
+  size_t name_bytes_ = 0;  // on the heap
 };
 
 }  // namespace freshet

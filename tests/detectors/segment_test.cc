@@ -1,7 +1,9 @@
 // Which segments explain a change: parts that add up, restores, and how often a planted segment is named first.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -197,6 +199,32 @@ TEST_CASE("SegmentBook_MoreSegmentsThanFit_ArePooled") {
   book.Encode(sink);
   CHECK(sink.size() < 10001 * 40);
   CHECK(sink.bytes().find("(others)") != std::string::npos);
+}
+
+TEST_CASE("SegmentBook_AtItsCap_KnowsItsNamesAndExplainsThePoolAsOne") {
+  for (const int names : {6000, 10'001, 12'000}) {
+    CAPTURE(names);
+    const auto tick = [&](double first, double last) {
+      SegmentTick t;
+      char name[16];
+      for (int s = 0; s < names; ++s) {
+        std::snprintf(name, sizeof name, "s%05d", s);
+        t[name] = {s == 0 ? first : s + 1 == names ? last : 1, 0};
+      }
+      return t;
+    };
+    SegmentBook book(1, false, false);
+    for (int i = 0; i < 30; ++i) book.Learn(0, tick(1, 1));
+    const double total = names;
+    // What was pooled is no news; a name that is known is told as itself, one that is not as one of the others.
+    const auto said = book.Explain(0, tick(5000, 1), total);
+    REQUIRE(said.has_value());
+    CHECK(said->Text() == "s00000 explains 100 %");
+    const auto pooled = book.Explain(0, tick(1, 5000), total);
+    REQUIRE(pooled.has_value());
+    CHECK(pooled->segments == std::vector<std::string>{names > 10'000 ? "(others)" : "s0" + std::to_string(names - 1)});
+    CHECK(book.memory_bytes() > static_cast<size_t>(std::min(names, 10'000)) * 80);
+  }
 }
 
 }  // namespace
