@@ -36,12 +36,17 @@ double AlarmBudget::bar() const {
   return Periods() < 1 ? std::max(bar, options_.alarm_at) : bar;
 }
 
+/// Both are by time.
+void AlarmBudget::ForgetOld() {
+  const int64_t from = now_us_ - static_cast<int64_t>(kPeriods * static_cast<double>(options_.period_us));
+  if (!past_.empty() && past_.front().time_us < from)
+    std::erase_if(past_, [&](const Candidate& c) { return c.time_us < from; });
+  if (!alarms_.empty() && alarms_.front() < from) std::erase_if(alarms_, [&](int64_t us) { return us < from; });
+}
+
 void AlarmBudget::Close() {
   past_.push_back(open_);
   open_count_ = -1;
-  const int64_t from = now_us_ - static_cast<int64_t>(kPeriods * static_cast<double>(options_.period_us));
-  std::erase_if(past_, [&](const Candidate& c) { return c.time_us < from; });
-  std::erase_if(alarms_, [&](int64_t us) { return us < from; });
   if (past_.size() > kKept)
     past_.erase(std::min_element(past_.begin(), past_.end(),
                                  [](const Candidate& a, const Candidate& b) { return a.score < b.score; }));
@@ -56,6 +61,7 @@ double AlarmBudget::Pass(EventTime time, double score) {
   if (open_count_ >= 0 &&
       (count_ - open_count_ >= stretch || static_cast<double>(now_us_ - open_.time_us) >= stretch_us))
     Close();
+  ForgetOld();
   if (!(score > kFloor)) return 0;
   if (open_count_ < 0) {
     open_count_ = count_;

@@ -49,6 +49,7 @@ class AlarmBudget {
   double Periods() const;
   size_t Affordable() const;
   void Close();
+  void ForgetOld();
 
   AlarmBudgetOptions options_;
   int64_t count_ = 0;

@@ -113,10 +113,11 @@ double AnomalyModel::ScoreTogether(const std::vector<SeriesVerdict>& verdicts, c
 }
 
 SeriesVerdict AnomalyModel::ScoreOne(size_t m, double value, const AnomalyInput& row) {
-  if (!options_.by_age || !std::isfinite(value)) return series_[m].ScoreAndLearn(row.time, value, row.zone_us);
-  const AgeCurve::Expectation usual = curves_[m].Expect(row.age_s, value);
-  curves_[m].Learn(row.age_s, value);
-  SeriesVerdict verdict = series_[m].ScoreAndLearn(row.time, usual.residual, row.zone_us);
+  if (!options_.by_age) return series_[m].ScoreAndLearn(row.time, value, row.zone_us);
+  const bool is_finite = std::isfinite(value);
+  const AgeCurve::Expectation usual = curves_[m].Expect(row.age_s, is_finite ? value : 0);
+  if (is_finite) curves_[m].Learn(row.age_s, value);
+  SeriesVerdict verdict = series_[m].ScoreAndLearn(row.time, is_finite ? usual.residual : value, row.zone_us);
   verdict.expected = usual.expected;
   verdict.lower = usual.lower;
   verdict.upper = usual.upper;
@@ -281,7 +282,10 @@ Status AnomalyModel::Decode(ByteSource& source) {
   else
     strays_ = source.GetF64();
   const Status torn = Status::DataLoss("anomaly: the snapshot is torn");
-  if (codec == 1) return source.ok() ? Status::Ok() : torn;
+  if (codec == 1) {
+    for (const SeriesScorer& s : series_) last_us_ = std::max(last_us_, s.newest_us().value_or(kNever));
+    return source.ok() ? Status::Ok() : torn;
+  }
   last_us_ = source.GetI64();
   since_us_ = source.GetI64();
   rule_broken_ = source.GetBool();

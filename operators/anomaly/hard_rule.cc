@@ -23,13 +23,15 @@ const char* HardRuleName(HardRuleKind kind) {
 }
 
 HardRuleVerdict HardRule::Add(EventTime time, double x, double n, double expected, double sd) {
-  HardRuleVerdict verdict;
   const bool is_drop = options_.kind != HardRuleKind::kErrorRate;
-  if (!std::isfinite(x) || !(n > 0) || !std::isfinite(n)) return verdict;
-  if (is_drop && (!std::isfinite(expected) || !std::isfinite(sd))) return verdict;
   const int64_t width = std::max<int64_t>(1, options_.over_us / kSlotCount);
   int64_t index = time.us / width - (time.us % width < 0 ? 1 : 0);
-  for (const Slot& s : slots_) index = std::max(index, s.index);
+  int64_t newest = kNoIndex;
+  for (const Slot& s : slots_) newest = std::max(newest, s.index);
+  const bool is_missing = !std::isfinite(x) || !(n > 0) || !std::isfinite(n) ||
+                          (is_drop && (!std::isfinite(expected) || !std::isfinite(sd)));
+  if (is_missing) return newest > kNoIndex && newest > index - kSlotCount ? Judge(newest) : HardRuleVerdict();
+  index = std::max(index, newest);
   const int64_t place = index % kSlotCount;
   Slot& slot = slots_[static_cast<size_t>(place < 0 ? place + kSlotCount : place)];
   if (slot.index != index) slot = Slot{index, 0, 0, 0, 0};
@@ -39,16 +41,21 @@ HardRuleVerdict HardRule::Add(EventTime time, double x, double n, double expecte
     slot.expected += n * expected;
     slot.variance += n * sd * n * sd;
   }
+  return Judge(index);
+}
+
+HardRuleVerdict HardRule::Judge(int64_t index) const {
+  HardRuleVerdict verdict;
   Slot sum;
   for (const Slot& s : slots_) {
-    if (s.index == std::numeric_limits<int64_t>::min() || s.index <= index - kSlotCount) continue;
+    if (s.index == kNoIndex || s.index <= index - kSlotCount) continue;
     sum.n += s.n;
     sum.x += s.x;
     sum.expected += s.expected;
     sum.variance += s.variance;
   }
   verdict.value = sum.x / sum.n;
-  if (!is_drop) {
+  if (options_.kind == HardRuleKind::kErrorRate) {
     verdict.broken = sum.n >= options_.samples && verdict.value > options_.at;
     return verdict;
   }

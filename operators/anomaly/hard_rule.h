@@ -42,7 +42,8 @@ class HardRule {
 
   const HardRuleOptions& options() const { return options_; }
   /// `n`: samples behind x (1 for a row that is one). `expected` and its standard deviation `sd` may be NaN; then a
-  /// drop is not judged by this row. A row that is not finite, or of no samples, changes nothing and breaks nothing.
+  /// drop is not judged by this row. Such a row, one that is not finite, or of no samples, is missing: it changes
+  /// nothing, and what was said last is said again, until the newest row that was not missing has left `over_us`.
   HardRuleVerdict Add(EventTime time, double x, double n, double expected, double sd);
   void Clear() { slots_ = {}; }
 
@@ -51,10 +52,14 @@ class HardRule {
 
  private:
   static constexpr int kSlotCount = 10;
+  static constexpr int64_t kNoIndex = std::numeric_limits<int64_t>::min();
   struct Slot {
-    int64_t index = std::numeric_limits<int64_t>::min();
+    int64_t index = kNoIndex;
     double n = 0, x = 0, expected = 0, variance = 0;  // sums, weighed by n
   };
+  /// From the slots as of the one of `index`, the newest.
+  HardRuleVerdict Judge(int64_t index) const;
+
   HardRuleOptions options_;
   std::array<Slot, kSlotCount> slots_;
 };

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "engine/base/bytes.h"
@@ -62,6 +63,8 @@ class SeriesScorer {
   /// `zone_us`: local time minus UTC, for the hour.
   SeriesVerdict ScoreAndLearn(EventTime time, double x, int64_t zone_us = 0);
   bool warm() const;
+  /// Of the newest value learned.
+  std::optional<int64_t> newest_us() const { return count_ > 0 ? std::optional<int64_t>(last_us_) : std::nullopt; }
   size_t memory_bytes() const;
 
   void Encode(ByteSink& sink) const;

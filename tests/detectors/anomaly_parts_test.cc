@@ -53,22 +53,25 @@ TEST_CASE("HardRule_AgainstAddingAllRows_SameMeans") {
     double x, n;
   };
   std::vector<Row> rows;
-  int64_t time = -3000;
-  int broken = 0;
+  HardRuleVerdict before;
+  int64_t time = -3000, newest = -1000;
+  int broken = 0, kept = 0;
   for (int i = 0; i < 3000; ++i) {
     time += static_cast<int64_t>(rng.Below(rng.Below(50) == 0 ? 3000 : 60));
     const double n = static_cast<double>(rng.Below(8)), x = static_cast<double>(rng.Below(100)) / 1000;
     const auto index = static_cast<int64_t>(std::floor(static_cast<double>(time) / 100));
-    if (i % 211 == 5) {
-      CHECK(std::isnan(rule.Add({time}, i % 2 ? kInfinity : kNan, n, kNan, kNan).value));
-      continue;
-    }
-    const HardRuleVerdict said = rule.Add({time}, x, n, kNan, kNan);
-    if (n == 0) {
-      CHECK(std::isnan(said.value));
+    const bool is_missing = i % 211 == 5 || n == 0;
+    const HardRuleVerdict said = rule.Add({time}, i % 211 != 5 ? x : i % 2 ? kInfinity : kNan, n, kNan, kNan);
+    if (is_missing) {  // nothing new, as long as there is something in the time looked at
+      const bool holds = newest > index - 10;
+      CHECK(said.broken == (holds && before.broken));
+      CHECK((holds ? said.value == before.value : std::isnan(said.value)));
+      kept += said.broken ? 1 : 0;
       continue;
     }
     rows.push_back({index, x, n});
+    before = said;
+    newest = index;
     double sum = 0, count = 0;
     for (const Row& r : rows) {
       if (r.index <= index - 10) continue;
@@ -87,6 +90,7 @@ TEST_CASE("HardRule_AgainstAddingAllRows_SameMeans") {
     CHECK(source.exhausted());
   }
   CHECK(broken > 100);
+  CHECK(kept > 20);
 }
 
 TEST_CASE("HardRule_DropOfANoisyMetric_IsJudgedByItsStandardError") {
@@ -218,6 +222,18 @@ TEST_CASE("AlarmBudget_EqualScores_SpendTheBudgetAndNoMore") {
   CHECK(alarms >= 3 * 22 - 8);
   CHECK(alarms <= 3 * 22 + 8);
   CHECK(gate.Pass({0}, kNan) == 0);
+}
+
+TEST_CASE("AlarmBudget_AfterAQuietStretch_OldCandidatesAreForgotten") {
+  constexpr int64_t kWeekUs = 7 * kDayUs;
+  AlarmBudget gate(*ParseAlarmBudget("3/week"));
+  for (int64_t i = 0; i < 9 * 2016; ++i) (void)gate.Pass({i * 5 * kMinuteUs}, i % 40 == 0 ? 6 : 0.2);
+  CHECK(gate.bar() == 6);
+  (void)gate.Pass({9 * kWeekUs}, 0.2);  // whatever was open is closed
+  for (int64_t day = 0; day < 70; ++day) (void)gate.Pass({9 * kWeekUs + day * kDayUs}, 0.2);
+  CHECK(gate.bar() == 1);
+  CHECK(*gate.rate() == 0);
+  CHECK(gate.Pass({20 * kWeekUs}, 3) == 3);
 }
 
 TEST_CASE("AlarmBudget_CutByARestore_SameAlarms") {
@@ -388,6 +404,72 @@ TEST_CASE("Anomaly_RuleBrokenBeforeWarm_IsAnAnomalyAndAlarmsOnce") {
   }
   CHECK(alarms == 1);
   CHECK(anomalies >= 38);
+}
+
+TEST_CASE("Anomaly_ByAge_WhereTheValueIsMissing_TheExpectationIsStillOfTheValue") {
+  AnomalyOptions options;
+  options.metrics = 2;
+  options.series.kind = MetricKind::kCount;
+  options.series.by_hour = false;
+  options.by_age = true;
+  AnomalyModel model(options);
+  Rng rng(34);
+  for (int i = 0; i < 900; ++i) {
+    const bool is_last = i == 899;
+    const double x[] = {is_last ? kInfinity : 5000 + 10 * rng.NextNormal(), 5000 + 10 * rng.NextNormal()};
+    const AnomalyVerdict verdict = model.ScoreAndLearn({.time = {i * kMinuteUs}, .x = x, .age_s = 5000});
+    if (!is_last) continue;
+    CHECK(verdict.metric == 0);
+    CHECK(verdict.lead.expected == doctest::Approx(5000).epsilon(0.01));
+    CHECK(verdict.lead.lower > 4000);
+    CHECK(verdict.lead.upper < 6000);
+  }
+}
+
+TEST_CASE("Anomaly_AMissingValueWhileARuleIsBroken_EndsNothing") {
+  AnomalyOptions options;
+  options.metrics = 2;
+  options.series.kind = MetricKind::kRatio;
+  options.rules = {HardRuleOptions{}};
+  AnomalyModel model(options);
+  int alarms = 0;
+  for (int i = 0; i < 60; ++i) {
+    const double x[] = {i % 3 == 1 && i < 50 ? kNan : i >= 20 && i < 50 ? 0.2 : 0.01, 0.5}, n[] = {100, 100};
+    const AnomalyVerdict verdict = model.ScoreAndLearn({i * kMinuteUs}, x, n);
+    alarms += verdict.alarm_score > 0 ? 1 : 0;
+    if (i >= 24 && i < 50) {
+      CHECK_MESSAGE(verdict.rule != nullptr, "row " << i);
+      CHECK(verdict.is_anomaly);
+    }
+  }
+  CHECK(alarms == 1);
+  // Nor is it broken for ever: five minutes after the last value nothing is said.
+  const double x[] = {0.9, 0.5}, missing[] = {kNan, 0.5}, n[] = {1000, 100};
+  CHECK(model.ScoreAndLearn({60 * kMinuteUs}, x, n).rule != nullptr);
+  CHECK(model.ScoreAndLearn({64 * kMinuteUs}, missing, n).rule != nullptr);
+  CHECK(model.ScoreAndLearn({65 * kMinuteUs}, missing, n).rule == nullptr);
+}
+
+TEST_CASE("Anomaly_BreakBetweenAStateOfCodecOneAndItsNextRow_BeginsAnew") {
+  AnomalyOptions options;
+  options.series.history = 300;
+  AnomalyModel model(options);
+  Rng rng(35);
+  for (int i = 0; i < 900; ++i) {
+    const double x = rng.NextNormal();
+    (void)model.ScoreAndLearn({i * kMinuteUs}, &x, nullptr);
+  }
+  ByteSink sink;
+  model.Encode(sink);
+  std::string bytes(sink.bytes().substr(0, sink.size() - (8 + 8 + 1 + 1 + 1)));  // as below
+  bytes[0] = 1;
+  options.breaks = {{100 * kMinuteUs, -1}, {950 * kMinuteUs, -1}};
+  AnomalyModel other(options);
+  ByteSource source(bytes);
+  REQUIRE(other.Decode(source).ok());
+  const double x = 0;
+  CHECK(other.ScoreAndLearn({900 * kMinuteUs}, &x, nullptr).began_anew == -1);
+  CHECK(other.ScoreAndLearn({1000 * kMinuteUs}, &x, nullptr).began_anew == 1);
 }
 
 TEST_CASE("Anomaly_WithAllOptions_CutAnywhereByARestore_SameBits") {
