@@ -8,7 +8,7 @@
 namespace freshet {
 namespace {
 
-constexpr uint8_t kCodec = 3;  // 1 ended with stray_run_; up to 2 the tail had 4,000 scores
+constexpr uint8_t kCodec = 4;  // 1 ended with stray_run_; up to 2 the tail had 4,000 scores, up to 3 rules no metric
 constexpr int64_t kNever = std::numeric_limits<int64_t>::min();
 constexpr double kScoreMax = 8;
 constexpr double kOddAlone = 2;
@@ -259,6 +259,7 @@ void AnomalyModel::Encode(ByteSink& sink) const {
     ByteSink slots;
     rule.Encode(slots);
     sink.PutU8(static_cast<uint8_t>(rule.options().kind));
+    sink.PutVarint(static_cast<uint64_t>(rule.options().metric));
     sink.PutString(slots.bytes());
   }
 }
@@ -272,12 +273,12 @@ Status AnomalyModel::Decode(ByteSource& source) {
     FRESHET_RETURN_IF_ERROR(forest_->Decode(source));
     FRESHET_RETURN_IF_ERROR(forest_tail_->Decode(source));
   }
-  if (codec < kCodec) tail_ = TailCalibrator(TailOptions(4000));
+  if (codec < 3) tail_ = TailCalibrator(TailOptions(4000));
   FRESHET_RETURN_IF_ERROR(tail_.Decode(source));
   gate_.Decode(source);
   unusual_ = source.GetU64();
   wake_ = source.GetU8();
-  if (codec < kCodec)
+  if (codec < 3)
     (void)source.GetU8();  // strays in a row
   else
     strays_ = source.GetF64();
@@ -295,9 +296,14 @@ Status AnomalyModel::Decode(ByteSource& source) {
   if (budget_ && budget.remaining() > 0 && !budget_->Decode(budget)) return torn;
   for (uint64_t count = source.GetVarint(); count > 0 && source.ok(); --count) {
     const uint8_t kind = source.GetU8();
+    std::optional<uint64_t> metric;
+    if (codec >= 4) metric = source.GetVarint();
     ByteSource slots(source.GetString());
+    // Sums of another metric are none of a rule's.
     for (HardRule& rule : rules_)
-      if (static_cast<uint8_t>(rule.options().kind) == kind) rule.Decode(slots);
+      if (static_cast<uint8_t>(rule.options().kind) == kind &&
+          metric.value_or(static_cast<uint64_t>(rule.options().metric)) == static_cast<uint64_t>(rule.options().metric))
+        rule.Decode(slots);
   }
   return source.ok() ? Status::Ok() : torn;
 }

@@ -461,15 +461,46 @@ TEST_CASE("Anomaly_BreakBetweenAStateOfCodecOneAndItsNextRow_BeginsAnew") {
   }
   ByteSink sink;
   model.Encode(sink);
-  std::string bytes(sink.bytes().substr(0, sink.size() - (8 + 8 + 1 + 1 + 1)));  // as below
+  std::string bytes(sink.bytes().substr(0, sink.size() - (8 + 8 + 1 + 1 + 1) - 8));  // as below
+  bytes += '\0';
   bytes[0] = 1;
   options.breaks = {{100 * kMinuteUs, -1}, {950 * kMinuteUs, -1}};
-  AnomalyModel other(options);
-  ByteSource source(bytes);
-  REQUIRE(other.Decode(source).ok());
-  const double x = 0;
-  CHECK(other.ScoreAndLearn({900 * kMinuteUs}, &x, nullptr).began_anew == -1);
-  CHECK(other.ScoreAndLearn({1000 * kMinuteUs}, &x, nullptr).began_anew == 1);
+  for (const int64_t next : {900, 1000}) {
+    AnomalyModel other(options);
+    ByteSource source(bytes);
+    REQUIRE(other.Decode(source).ok());
+    const double x = 0;
+    CHECK(other.ScoreAndLearn({next * kMinuteUs}, &x, nullptr).began_anew == (next == 900 ? -1 : 1));
+  }
+}
+
+TEST_CASE("Anomaly_ARuleThatIsOfAnotherMetricNow_BeginsWithItsRows") {
+  AnomalyOptions options;
+  options.metrics = 2;
+  options.series.kind = MetricKind::kRatio;
+  options.rules = {HardRuleOptions{}};
+  AnomalyModel model(options);
+  const double x[] = {0.2, 0.01}, n[] = {500, 500};
+  for (int i = 0; i < 5; ++i) CHECK(model.ScoreAndLearn({i * kMinuteUs}, x, n).rule != nullptr);
+  ByteSink sink;
+  model.Encode(sink);
+  const std::string bytes(sink.bytes());
+  const auto goes_on = [&](const std::string& state, int metric) {
+    options.rules[0].metric = metric;
+    AnomalyModel other(options);
+    ByteSource source(state);
+    REQUIRE(other.Decode(source).ok());
+    CHECK(source.exhausted());
+    const double good[] = {0.01, 0.01};
+    return other.ScoreAndLearn({5 * kMinuteUs}, good, n).rule != nullptr;
+  };
+  CHECK(goes_on(bytes, 0));
+  CHECK_FALSE(goes_on(bytes, 1));
+  // Codec 3 had no metric (one byte here) in front of the sums, 410 bytes at the end.
+  std::string before = bytes;
+  before.erase(before.size() - 411, 1);
+  before[0] = 3;
+  CHECK(goes_on(before, 0));
 }
 
 TEST_CASE("Anomaly_WithAllOptions_CutAnywhereByARestore_SameBits") {
@@ -524,10 +555,10 @@ TEST_CASE("Anomaly_StateOfOlderCodecs_IsReadStill") {
   // At the end: strays (codec 3: f64, before: u8), two times, a bool, an empty string, no rules; codec 1 had strays
   // only.
   constexpr size_t kEnd = 8 + 8 + 1 + 1 + 1;
-  for (const char codec : {1, 2}) {
-    std::string bytes(sink.bytes().substr(0, sink.size() - kEnd - 8));
-    bytes += '\0';
-    if (codec == 2) bytes += sink.bytes().substr(sink.size() - kEnd);
+  for (const char codec : {1, 2, 3}) {
+    std::string bytes(sink.bytes().substr(0, sink.size() - kEnd - (codec == 3 ? 0 : 8)));
+    if (codec < 3) bytes += '\0';
+    if (codec > 1) bytes += sink.bytes().substr(sink.size() - kEnd);
     bytes[0] = codec;
     AnomalyModel whole = model, other(options);
     ByteSource source(bytes);
