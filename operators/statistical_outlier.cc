@@ -18,7 +18,7 @@ namespace {
 
 constexpr uint8_t kCodec = 1;
 constexpr DetectorColumnsOptions kColumns{true, true};
-/// Scores remembered per key to calibrate p-values: enough for p = 1e-3 by rank, 8 KB a key.
+/// Scores remembered per key to calibrate p-values: 14 KB a key, with the peaks.
 constexpr int kCalibrationHistory = 1000;
 /// Numbers beyond this are taken for infinite: their squares would be.
 constexpr double kNumberMax = 1e150;

@@ -13,9 +13,14 @@
 #include "bench/detectors/noise.h"
 #include "engine/base/rng.h"
 #include "operators/anomaly/anomaly_model.h"
+#include "operators/isolation_forest/half_space_trees.h"
 #include "operators/isolation_forest/online_forest.h"
 #include "operators/isolation_forest/rolling_forest.h"
 #include "operators/outlier/ewma_zscore.h"
+#include "operators/outlier/gesd.h"
+#include "operators/outlier/hampel.h"
+#include "operators/outlier/holt_winters.h"
+#include "operators/outlier/iqr_fence.h"
 #include "operators/outlier/rolling_mad.h"
 #include "operators/outlier/tail_calibrator.h"
 
@@ -93,6 +98,11 @@ inline std::vector<Method> Methods() {
       ForestMethod<OnlineForest, OnlineForestOptions>("forest online"),
       OutlierMethod<EwmaZScore>("ewma_zscore"),
       OutlierMethod<RollingMad>("mad"),
+      OutlierMethod<Hampel>("hampel"),
+      OutlierMethod<IqrFence>("iqr"),
+      OutlierMethod<HoltWinters>("holt_winters"),
+      OutlierMethod<GesdModel>("gesd"),
+      ForestMethod<HalfSpaceTrees, HalfSpaceTreesOptions>("half_space"),
       ComposedMethod("anomaly", 1),
       ComposedMethod("anomaly of 3", 3),
   };

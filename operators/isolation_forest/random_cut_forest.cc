@@ -34,8 +34,8 @@ double RandomCutForest::ScoreOf(double displacement) const {
   return std::log2(1 + displacement) / std::log2(1.0 + options_.window);
 }
 
-uint64_t RandomCutForest::Draw(size_t tree) const {
-  return Mix64(options_.seed ^ Mix64(static_cast<uint64_t>(ring_.end()) << 10 | static_cast<uint64_t>(tree)));
+uint64_t RandomCutForest::Draw(int64_t row, size_t tree) const {
+  return Mix64(options_.seed ^ Mix64(static_cast<uint64_t>(row) << 10 | static_cast<uint64_t>(tree)));
 }
 
 double RandomCutForest::Score(const double* x) const {
@@ -43,22 +43,25 @@ double RandomCutForest::Score(const double* x) const {
   alignas(16) float row[kForestFeaturesMax];
   if (ring_.ToScored(x, row) == RowKind::kAllMissing) return kNone;
   double sum = 0;
-  for (size_t tree = 0; tree < trees_.size(); ++tree) sum += trees_[tree].Displacement(row, Draw(tree));
+  for (size_t tree = 0; tree < trees_.size(); ++tree) sum += trees_[tree].Displacement(row, Draw(ring_.end(), tree));
   return ScoreOf(sum / options_.trees);
 }
 
 void RandomCutForest::Learn(const double* x) {
   alignas(16) float row[kForestFeaturesMax];
   if (ring_.ToLearned(x, row) == RowKind::kAllMissing) return;
-  if (trees_.empty())
-    trees_.assign(static_cast<size_t>(options_.trees), RandomCutTree(ring_.stride(), options_.window));
-  const int slot = static_cast<int>(ring_.end() % options_.window);
-  const bool full = ring_.end() >= options_.window;
+  const int64_t number = ring_.end();
+  const int slot = static_cast<int>(number % options_.window);
   for (size_t tree = 0; tree < trees_.size(); ++tree) {
-    if (full) trees_[tree].Delete(slot);
-    trees_[tree].Insert(slot, row, Draw(tree));
+    if (number >= options_.window) trees_[tree].Delete(slot);
+    trees_[tree].Insert(slot, row, Draw(number, tree));
   }
   ring_.Append(row);
+  if (!trees_.empty() || !ready()) return;  // a young forest is its rows
+  trees_.assign(static_cast<size_t>(options_.trees), RandomCutTree(ring_.stride(), options_.window));
+  for (size_t tree = 0; tree < trees_.size(); ++tree) {
+    for (int64_t i = 0; i < ring_.end(); ++i) trees_[tree].Insert(static_cast<int>(i), ring_.Row(i), Draw(i, tree));
+  }
 }
 
 double RandomCutForest::Baseline() const {
@@ -109,8 +112,9 @@ Status RandomCutForest::Decode(ByteSource& source) {
   }
   if (!ring_.Decode(source)) return Status::DataLoss("random cut forest: the snapshot is torn");
   trees_.clear();
-  if (source.GetBool())
-    trees_.assign(static_cast<size_t>(options_.trees), RandomCutTree(ring_.stride(), options_.window));
+  const bool planted = source.GetBool();
+  if (planted != ready()) return Status::DataLoss("random cut forest: the snapshot is torn");
+  if (planted) trees_.assign(static_cast<size_t>(options_.trees), RandomCutTree(ring_.stride(), options_.window));
   for (RandomCutTree& tree : trees_) {
     if (!tree.Decode(source, ring_)) return Status::DataLoss("random cut forest: the snapshot is torn");
   }

@@ -60,7 +60,7 @@ class RandomCutForest {
 
  private:
   double ScoreOf(double displacement) const;
-  uint64_t Draw(size_t tree) const;
+  uint64_t Draw(int64_t row, size_t tree) const;
 
   RandomCutForestOptions options_;
   PointRing ring_;
