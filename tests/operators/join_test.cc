@@ -10,10 +10,9 @@
 #include <tuple>
 
 #include "engine/base/rng.h"
-#include "engine/flow/sim_runtime.h"
 #include "operators/window/window.h"
 #include "tests/operators/test_rows.h"
-#include "tests/support/flow_nodes.h"
+#include "tests/support/flow_runs.h"
 
 namespace freshet::testing {
 namespace {
@@ -392,34 +391,6 @@ TEST_CASE("Join_TornState_IsDataLoss") {
 
 // ---- in a running graph
 
-struct Lines {
-  std::shared_ptr<Collected> results = std::make_shared<Collected>();
-  std::shared_ptr<Collected> late = std::make_shared<Collected>();
-  std::shared_ptr<Collected> counts = std::make_shared<Collected>();
-};
-
-/// Two sources joined, and a window over the join: its rows must keep the watermark's promise.
-GraphSpec MakeSpec(const NumbersOptions& a, const NumbersOptions& b, const BoundOperator& join,
-                   const BoundOperator& window, const Lines& lines) {
-  GraphSpec spec;
-  spec.pipeline_name = "test";
-  const auto add = [&](const char* id, std::vector<PortRef> inputs, const BoundOperator& bound) {
-    NodeSpec node;
-    node.id = node.type = id;
-    node.inputs = std::move(inputs);
-    node.kind = OperatorNode{bound};
-    spec.nodes.push_back(std::move(node));
-  };
-  spec.nodes.push_back(NumbersSource("a", a));
-  spec.nodes.push_back(NumbersSource("b", b));
-  add("join", {{0, 0}, {1, 0}}, join);
-  add("window", {{2, 0}}, window);
-  spec.nodes.push_back(CollectSink("results", {{2, 0}}, lines.results));
-  spec.nodes.push_back(CollectSink("late", {{2, 1}}, lines.late));
-  spec.nodes.push_back(CollectSink("counts", {{3, 0}}, lines.counts));
-  return spec;
-}
-
 TEST_CASE("JoinFlow_TwoSourcesLanesBatchesAndCrashes_AreTheSameLines") {
   const Schema& numbers = *NumbersSchema();
   const BoundNode join(JoinDescriptor(), "within: 400ms\nkey: k\nright_prefix: r_\nhow: left\n", {&numbers, &numbers});
@@ -436,37 +407,18 @@ TEST_CASE("JoinFlow_TwoSourcesLanesBatchesAndCrashes_AreTheSameLines") {
   b.seed = 2;
   b.rows = 300;
   b.chunk_rows = 17;
-  const auto simulate = [&](uint64_t seed, int lanes, int32_t batch_rows, int crashes) {
-    Lines lines;
-    const auto store = NewMemoryStore();
-    SimOptions options;
-    options.job.store = store.get();
-    options.job.lane_count = lanes;
-    options.job.batch_row_count_max = batch_rows;
-    options.seed = seed;
-    options.crash_count_max = crashes;
-    options.crash_chance = 0.01;
-    const SimResult result =
-        RunSimulation([&] { return MakeSpec(a, b, join.bound(), window.bound(), lines); }, options);
-    REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
-    return lines;
-  };
-  const Lines expected = simulate(1, 1, 4096, 0);
-  CHECK(expected.results->lines.size() > 200);
-  CHECK(!expected.late->lines.empty());
-  CHECK(!expected.counts->lines.empty());
-  uint64_t seed = 2;
-  for (const int lanes : {1, 2, 4}) {
-    for (const int32_t batch_rows : {1, 7, 4096}) {
-      CAPTURE(lanes);
-      CAPTURE(batch_rows);
-      CAPTURE(seed);
-      const Lines got = simulate(seed++, lanes, batch_rows, 3);
-      CHECK(got.results->lines == expected.results->lines);
-      CHECK(got.late->lines == expected.late->lines);
-      CHECK(got.counts->lines == expected.counts->lines);
-    }
-  }
+  // A window over the join: its rows must keep the watermark's promise.
+  const SinkLines expected = CheckLanesBatchesAndCrashes([&](FlowGraph& graph) {
+    const PortRef left = graph.Source("a", a), right = graph.Source("b", b);
+    const PortRef joined = graph.Node("join", {left, right}, join.bound());
+    const PortRef counted = graph.Node("window", {joined}, window.bound());
+    graph.Sink("results", joined);
+    graph.Sink("late", {joined.node, 1});
+    graph.Sink("counts", counted);
+  });
+  CHECK(expected.at("results").size() > 200);
+  CHECK(!expected.at("late").empty());
+  CHECK(!expected.at("counts").empty());
 }
 
 }  // namespace

@@ -4,36 +4,19 @@
 
 #include <algorithm>
 
-#include "engine/flow/sim_runtime.h"
 #include "operators/derive.h"
 #include "operators/statistical_outlier.h"
 #include "operators/window/window.h"
 #include "tests/operators/test_rows.h"
-#include "tests/support/flow_nodes.h"
+#include "tests/support/flow_runs.h"
 #include "tests/support/operator_harness.h"
 
 namespace freshet::testing {
 namespace {
 
-struct Outputs {
-  std::shared_ptr<Collected> results = std::make_shared<Collected>();
-  std::shared_ptr<Collected> late = std::make_shared<Collected>();
-};
-
-GraphSpec MakeSpec(const NumbersOptions& numbers, const BoundOperator& bound, const Outputs& outputs) {
-  GraphSpec spec;
-  spec.pipeline_name = "test";
-  spec.nodes.push_back(NumbersSource("numbers", numbers));
-  std::get<SourceNode>(spec.nodes[0].kind).credit_rows = 100;  // else all input is in the graph before memory is full
-  NodeSpec node;
-  node.id = "node";
-  node.type = "node";
-  node.inputs = {{0, 0}};
-  node.kind = OperatorNode{bound};
-  spec.nodes.push_back(std::move(node));
-  spec.nodes.push_back(CollectSink("results", {{1, 0}}, outputs.results));
-  if (bound.outputs.size() > 1) spec.nodes.push_back(CollectSink("late", {{1, 1}}, outputs.late));
-  return spec;
+/// Little credit: else all input is in the graph before memory is full.
+WriteGraph GraphOf(const NumbersOptions& numbers, const BoundOperator& bound) {
+  return [&](FlowGraph& graph) { graph.NodeOverNumbers(numbers, bound, 100); };
 }
 
 SimOptions OptionsOf(CheckpointStore* store, int64_t limit, uint64_t seed, int lanes, int32_t batch_rows, int crashes) {
@@ -49,39 +32,29 @@ SimOptions OptionsOf(CheckpointStore* store, int64_t limit, uint64_t seed, int l
   return options;
 }
 
-Outputs Simulate(const NumbersOptions& numbers, const BoundOperator& bound, const SimOptions& options,
-                 int64_t* dropped) {
-  Outputs outputs;
-  const SimResult result = RunSimulation([&] { return MakeSpec(numbers, bound, outputs); }, options);
-  REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
-  if (dropped != nullptr) *dropped += result.report.memory_dropped_bytes;
-  return outputs;
+SinkLines RunUnlimited(const WriteGraph& write) {
+  const auto store = NewMemoryStore();
+  return RunGraph(write, OptionsOf(store.get(), 0, 1, 1, 4096, 0));
 }
 
 void CheckNode(const BoundNode& node, const NumbersOptions& numbers, bool some_late) {
   REQUIRE_MESSAGE(node, node.diagnostics());
   constexpr int64_t kLimit = 24000;
-  const Outputs expected =
-      Simulate(numbers, node.bound(), OptionsOf(NewMemoryStore().get(), 0, 1, 1, 4096, 0), nullptr);
-  CHECK(expected.results->lines.size() > 100);
-  CHECK(expected.late->lines.empty() != some_late);
-  uint64_t seed = 2;
-  for (const int lanes : {1, 2, 4}) {
-    for (const int32_t batch_rows : {1, 7, 4096}) {
-      for (const int crashes : {0, 3}) {
-        CAPTURE(lanes);
-        CAPTURE(batch_rows);
-        CAPTURE(crashes);
-        CAPTURE(seed);
-        int64_t dropped = 0;
-        const auto store = NewMemoryStore();
-        const Outputs got = Simulate(numbers, node.bound(),
-                                     OptionsOf(store.get(), kLimit, seed++, lanes, batch_rows, crashes), &dropped);
-        CHECK(got.results->lines == expected.results->lines);
-        CHECK(got.late->lines == expected.late->lines);
-        if (crashes == 0) CHECK(dropped > 2 * kLimit);
-      }
-    }
+  const WriteGraph write = GraphOf(numbers, node.bound());
+  const SinkLines expected = RunUnlimited(write);
+  CHECK(expected.at("results").size() > 100);
+  CHECK((expected.contains("late") && !expected.at("late").empty()) == some_late);
+  for (const int crashes : {0, 3}) {
+    CAPTURE(crashes);
+    ForLanesAndBatches([&](int lanes, int32_t batch_rows, uint64_t seed) {
+      const auto store = NewMemoryStore();
+      SimResult result;
+      const SinkLines got =
+          RunGraph(write, OptionsOf(store.get(), kLimit, seed, lanes, batch_rows, crashes), nullptr, &result);
+      REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+      CHECK(got == expected);
+      if (crashes == 0) CHECK(result.report.memory_dropped_bytes > 2 * kLimit);
+    });
   }
 }
 
@@ -132,22 +105,24 @@ TEST_CASE("MemoryLimit_RestartsWithOtherLanesAndLimits_EqualTheUndisturbedRun") 
                        *NumbersSchema());
   REQUIRE_MESSAGE(node, node.diagnostics());
   const NumbersOptions numbers = ManyKeys();
-  const Outputs expected =
-      Simulate(numbers, node.bound(), OptionsOf(NewMemoryStore().get(), 0, 1, 1, 4096, 0), nullptr);
+  const WriteGraph write = GraphOf(numbers, node.bound());
+  const SinkLines expected = RunUnlimited(write);
   for (uint64_t seed = 1; seed <= 12; ++seed) {
     CAPTURE(seed);
     const auto store = NewMemoryStore();
-    Outputs outputs;
+    FlowGraph::Sinks sinks;
+    SinkLines got;
     // The first lives stop somewhere on the way; one of them has room for everything.
     const std::pair<int, int64_t> lives[] = {{4, 16000}, {1, seed % 2 == 0 ? 0 : 8000}, {2, 16000}, {3, 24000}};
     for (const auto& [lanes, limit] : lives) {
       SimOptions options = OptionsOf(store.get(), limit, seed, lanes, 64, 0);
-      if (&lives[3].first != &lanes) options.step_count_max = static_cast<int64_t>(400 + 100 * seed);
-      const SimResult result = RunSimulation([&] { return MakeSpec(numbers, node.bound(), outputs); }, options);
-      if (options.step_count_max > 100000) REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+      const bool last = &lives[3].first == &lanes;
+      if (!last) options.step_count_max = static_cast<int64_t>(400 + 100 * seed);
+      SimResult result;
+      got = RunGraph(write, options, &sinks, &result);
+      if (last) REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
     }
-    CHECK(outputs.results->lines == expected.results->lines);
-    CHECK(outputs.late->lines == expected.late->lines);
+    CHECK(got == expected);
   }
 }
 

@@ -1,52 +1,12 @@
 // Windows in a running graph: gathers, crashes and restores at other lane counts must not change a line of output.
 #include <doctest/doctest.h>
 
-#include <array>
-#include <map>
-
-#include "engine/flow/sim_runtime.h"
 #include "operators/window/window.h"
-#include "tests/support/flow_nodes.h"
+#include "tests/support/flow_runs.h"
 #include "tests/support/operator_harness.h"
 
 namespace freshet::testing {
 namespace {
-
-struct Outputs {
-  std::shared_ptr<Collected> results = std::make_shared<Collected>();
-  std::shared_ptr<Collected> late = std::make_shared<Collected>();
-};
-
-GraphSpec MakeSpec(const NumbersOptions& numbers, const BoundOperator& window, const Outputs& outputs) {
-  GraphSpec spec;
-  spec.pipeline_name = "test";
-  spec.nodes.push_back(NumbersSource("numbers", numbers));
-  NodeSpec node;
-  node.id = "window";
-  node.type = "window";
-  node.inputs = {{0, 0}};
-  node.kind = OperatorNode{window};
-  spec.nodes.push_back(std::move(node));
-  spec.nodes.push_back(CollectSink("results", {{1, 0}}, outputs.results));
-  spec.nodes.push_back(CollectSink("late", {{1, 1}}, outputs.late));
-  return spec;
-}
-
-Outputs Simulate(const NumbersOptions& numbers, const BoundOperator& window, uint64_t seed, int lanes,
-                 int32_t batch_rows, int crashes) {
-  Outputs outputs;
-  const auto store = NewMemoryStore();
-  SimOptions options;
-  options.job.store = store.get();
-  options.job.lane_count = lanes;
-  options.job.batch_row_count_max = batch_rows;
-  options.seed = seed;
-  options.crash_count_max = crashes;
-  options.crash_chance = 0.01;
-  const SimResult result = RunSimulation([&] { return MakeSpec(numbers, window, outputs); }, options);
-  REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
-  return outputs;
-}
 
 TEST_CASE("WindowFlow_RevisionsInLanesBatchesAndCrashes_AreTheSameLines") {
   for (const char* shape :
@@ -64,23 +24,13 @@ TEST_CASE("WindowFlow_RevisionsInLanesBatchesAndCrashes_AreTheSameLines") {
     numbers.rows = 300;
     numbers.jitter_us = 6000000;
     numbers.lateness = Duration::Seconds(1);
-    const Outputs expected = Simulate(numbers, window.bound(), 1, 1, 4096, 0);
+    const SinkLines expected =
+        CheckLanesBatchesAndCrashes([&](FlowGraph& graph) { graph.NodeOverNumbers(numbers, window.bound()); });
     const bool global = std::string_view(shape).starts_with("{global");
-    CHECK(expected.late->lines.empty() == global);
+    CHECK(expected.at("late").empty() == global);
     int64_t revisions = 0;
-    for (const std::string& line : expected.results->lines) revisions += line.ends_with("|update");
+    for (const std::string& line : expected.at("results")) revisions += line.ends_with("|update");
     CHECK(revisions > 50 * (std::string_view(shape) != "{global: true}") - 1);
-    uint64_t seed = 2;
-    for (const int lanes : {1, 2, 4}) {
-      for (const int32_t batch_rows : {1, 7, 4096}) {
-        CAPTURE(lanes);
-        CAPTURE(batch_rows);
-        CAPTURE(seed);
-        const Outputs got = Simulate(numbers, window.bound(), seed++, lanes, batch_rows, 3);
-        CHECK(got.results->lines == expected.results->lines);
-        CHECK(got.late->lines == expected.late->lines);
-      }
-    }
   }
 }
 
@@ -98,20 +48,10 @@ TEST_CASE("WindowFlow_ByRowsOfAKeyInLanesBatchesAndCrashes_AreTheSameLines") {
     numbers.rows = 300;
     numbers.jitter_us = 3000000;
     numbers.lateness = Duration::Seconds(1);
-    const Outputs expected = Simulate(numbers, window.bound(), 1, 1, 4096, 0);
-    CHECK(!expected.late->lines.empty());
-    CHECK(expected.results->lines.size() > 50);
-    uint64_t seed = 2;
-    for (const int lanes : {1, 2, 4}) {
-      for (const int32_t batch_rows : {1, 7, 4096}) {
-        CAPTURE(lanes);
-        CAPTURE(batch_rows);
-        CAPTURE(seed);
-        const Outputs got = Simulate(numbers, window.bound(), seed++, lanes, batch_rows, 3);
-        CHECK(got.results->lines == expected.results->lines);
-        CHECK(got.late->lines == expected.late->lines);
-      }
-    }
+    const SinkLines expected =
+        CheckLanesBatchesAndCrashes([&](FlowGraph& graph) { graph.NodeOverNumbers(numbers, window.bound()); });
+    CHECK(!expected.at("late").empty());
+    CHECK(expected.at("results").size() > 50);
   }
 }
 
@@ -150,7 +90,12 @@ TEST_CASE("WindowFlow_ClockTimers_AreCalledWhileTheInputLasts") {
   NumbersOptions numbers;
   numbers.rows = 2000;
   numbers.chunk_rows = 8;
-  Simulate(numbers, counter, 1, 4, 64, 0);
+  SimOptions options;
+  const auto store = NewMemoryStore();
+  options.job.store = store.get();
+  options.job.lane_count = 4;
+  options.job.batch_row_count_max = 64;
+  RunGraph([&](FlowGraph& graph) { graph.NodeOverNumbers(numbers, counter); }, options);
   CHECK(calls > 3);
 }
 
@@ -163,11 +108,19 @@ TEST_CASE("WindowFlow_ProcessingTime_CountsEveryRowOnce") {
   numbers.chunk_rows = 8;
   for (uint64_t seed = 1; seed <= 10; ++seed) {
     CAPTURE(seed);
-    const Outputs got = Simulate(numbers, window.bound(), seed, 2, 7, 3);
+    const auto store = NewMemoryStore();
+    SimOptions options;
+    options.job.store = store.get();
+    options.job.lane_count = 2;
+    options.job.batch_row_count_max = 7;
+    options.seed = seed;
+    options.crash_count_max = 3;
+    options.crash_chance = 0.01;
+    const SinkLines got = RunGraph([&](FlowGraph& graph) { graph.NodeOverNumbers(numbers, window.bound()); }, options);
     int64_t rows = 0;
-    for (const std::string& line : got.results->lines) rows += std::stoll(line.substr(line.rfind('|') + 1));
+    for (const std::string& line : got.at("results")) rows += std::stoll(line.substr(line.rfind('|') + 1));
     CHECK(rows == 500);
-    CHECK(got.results->lines.size() > 1);
+    CHECK(got.at("results").size() > 1);
   }
 }
 
