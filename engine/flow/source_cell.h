@@ -13,6 +13,10 @@
 
 namespace freshet {
 
+/// Times further than this from 1970 (146,000 years) are taken for garbage: sums with them would overflow.
+inline constexpr int64_t kTimeMaxUs = int64_t{1} << 62;
+inline bool IsTime(int64_t us) { return us < kTimeMaxUs && us > -kTimeMaxUs; }
+
 /// What a connector thread says about its source, numbered in the order in which it was said.
 struct SourceItem {
   /// What SourceCell::Prepare made of the block's rows.

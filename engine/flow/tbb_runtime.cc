@@ -25,6 +25,22 @@ auto EnvelopeTuple(std::index_sequence<I...>) -> std::tuple<decltype((void)I, En
 template <size_t N>
 using Envelopes = decltype(EnvelopeTuple(std::make_index_sequence<N>()));
 
+/// What oneTBB is given to run, lambdas and nodes, goes to another thread too: made and destroyed is handed over here.
+const char kMadeForTbb = 0;
+
+/// Runs `f` in the arena, perhaps on another thread, and waits for it.
+template <class F>
+void RunIn(oneapi::tbb::task_arena& arena, F&& f) {
+  const auto body = [&f] {
+    TakenOver(&kMadeForTbb);
+    f();
+    HandOver(&kMadeForTbb);
+  };
+  HandOver(&kMadeForTbb);
+  arena.execute(body);
+  TakenOver(&kMadeForTbb);
+}
+
 /// A cell as a node of the graph. Its output ports are joined by edges to the nodes it sends to.
 class CellNode {
  public:
@@ -43,6 +59,7 @@ class CellNodeOf final : public CellNode {
   using Node = flow::multifunction_node<Envelope, Envelopes<N>, flow::queueing>;
   CellNodeOf(flow::graph& graph, Body body)
       : node_(graph, flow::serial, [this, body](const Envelope& e, typename Node::output_ports_type&) noexcept {
+          TakenOver(&kMadeForTbb);
           TakenOver(this);
           body(e);
           HandOver(this);  // to the next body, and to whoever waits for the graph
@@ -94,7 +111,7 @@ std::unique_ptr<CellNode> MakeCellNode(flow::graph& graph, size_t ports, Body bo
 class TbbArena::Impl {
  public:
   explicit Impl(int concurrency) : concurrency_(concurrency), arena_(concurrency, 1) {
-    arena_.execute([this] {
+    RunIn(arena_, [this] {
       kept_open_ = std::make_unique<flow::graph>();
       kept_open_->reserve_wait();
     });
@@ -103,7 +120,7 @@ class TbbArena::Impl {
   ~Impl() {
     kept_open_->release_wait();
     owner_.join();
-    arena_.execute([this] { kept_open_.reset(); });
+    RunIn(arena_, [this] { kept_open_.reset(); });
   }
   int concurrency() const { return concurrency_; }
   oneapi::tbb::task_arena& arena() { return arena_; }
@@ -206,7 +223,7 @@ class TbbRuntime::Impl final : public Carrier {
       JoinDeliveries();
       // Everything that was sent is taken: bodies of this graph have run when this returns.
       graph_->release_wait();
-      arena_.execute([&] { graph_->wait_for_all(); });
+      RunIn(arena_, [&] { graph_->wait_for_all(); });
       for (const auto& node : nodes_) TakenOver(node.get());
       for (const auto& decoding : decoding_) TakenOver(decoding.get());
       dead_ = true;
@@ -219,7 +236,7 @@ class TbbRuntime::Impl final : public Carrier {
         final_report_ = std::move(report);
       }
       for (auto& cell : job_->cells()) cell->Detach();
-      arena_.execute([&] {
+      RunIn(arena_, [&] {
         decode_nodes_.clear();
         nodes_.clear();
         graph_.reset();
@@ -258,7 +275,9 @@ class TbbRuntime::Impl final : public Carrier {
   int64_t body_count() const { return body_count_.load(); }
   int OccupyArena(const std::shared_ptr<std::atomic<bool>>& release, const std::shared_ptr<std::atomic<int>>& started) {
     for (int i = 0; i < shared_->concurrency(); ++i) {
+      HandOver(&kMadeForTbb);
       arena_.enqueue([release, started] {
+        TakenOver(&kMadeForTbb);
         started->fetch_add(1);
         while (!release->load()) std::this_thread::yield();
       });
@@ -296,7 +315,7 @@ class TbbRuntime::Impl final : public Carrier {
 
   void BuildGraph() {
     const GraphPlan& plan = job_->plan();
-    arena_.execute([&] {
+    RunIn(arena_, [&] {
       graph_ = std::make_unique<flow::graph>();
       port_of_edge_.resize(plan.edges.size());
       under_way_.resize(plan.cells.size());
@@ -348,6 +367,7 @@ class TbbRuntime::Impl final : public Carrier {
     Decoding* d = decoding.get();
     decoding_.push_back(std::move(decoding));
     auto node = std::make_unique<DecodeNode>(*graph_, flow::unlimited, [this, d](Token) noexcept {
+      TakenOver(&kMadeForTbb);
       TakenOver(d);
       SourceItem item;
       if (d->chunks.TryPop(item)) {
