@@ -74,7 +74,8 @@ Status RunSession::Start() {
   phase_ = PipelinePhase::kRunning;
   if (runtime_->job().already_finished())
     already_finished_wall_us_ = runtime_->job().restored_manifest().committed_wall_us;
-  records_before_ = runtime_->job().restored_manifest().epoch.number > 0 ? RecordsRead(runtime_->Report()) : 0;
+  records_before_ = runtime_->job().already_finished() ? RecordsRead(runtime_->Report())
+                                                       : runtime_->job().records_restored();
   return Status::Ok();
 }
 

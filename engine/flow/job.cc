@@ -425,6 +425,8 @@ Status Job::ReadRowsBefore() {
     if (!DecodeCounters(source, &counters[n])) return Status::DataLoss("the counters in the checkpoint cannot be read");
   }
   for (size_t n = 0; n < counters.size(); ++n)
+    if (std::holds_alternative<SourceNode>(spec_.nodes[n].kind)) records_restored_ += counters[n].in;
+  for (size_t n = 0; n < counters.size(); ++n)
     if (!spec_.nodes[n].inputs.empty()) rows_before_[n] = RowsSentTo(spec_.nodes[n], counters) - counters[n].in;
   return Status::Ok();
 }

@@ -136,6 +136,8 @@ class Job final : public CellListener {
   /// `sinks()` are then those with rows that have not left yet; there are no other cells.
   bool already_finished() const { return already_finished_; }
   const Manifest& restored_manifest() const { return restored_manifest_; }
+  /// Records that the sources had read at the restored epoch.
+  int64_t records_restored() const { return records_restored_; }
 
   /// Starts an epoch unless one is under way or no source is left to send a barrier. Returns the cells to nudge.
   std::vector<int> BeginEpoch(bool final_one);
@@ -241,6 +243,7 @@ class Job final : public CellListener {
   int64_t began_us_ = 0;
   Epoch committed_;
   std::vector<Manifest::Table> committed_tables_;
+  int64_t records_restored_ = 0;
   std::vector<int64_t> rows_before_;  ///< per node: rows its inputs had sent when it was not there yet to take them
   Status given_up_;                   ///< why the epoch under way will not be committed; OK: it will
   std::set<int> took_part_;           ///< cells whose state is in rows_
