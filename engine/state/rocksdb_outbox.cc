@@ -6,13 +6,11 @@
 
 #include <utility>
 
+#include "engine/state/rocksdb_rows.h"
 #include "engine/state/row_format.h"
 
 namespace freshet {
 namespace {
-
-rocksdb::Slice SliceOf(std::string_view v) { return {v.data(), v.size()}; }
-std::string_view ViewOf(const rocksdb::Slice& v) { return {v.data(), v.size()}; }
 
 std::string Frame(std::string_view key, std::string_view value) {
   const uint32_t checksum = RowChecksum(key, value);

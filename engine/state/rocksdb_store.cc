@@ -1,18 +1,11 @@
-#include <rocksdb/cache.h>
-#include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
-#include <rocksdb/env.h>
 #include <rocksdb/file_system.h>
-#include <rocksdb/filter_policy.h>
 #include <rocksdb/iterator.h>
-#include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_writer.h>
-#include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
-#include <array>
 #include <atomic>
 #include <shared_mutex>
 #include <utility>
@@ -20,6 +13,7 @@
 #include "engine/base/limits.h"
 #include "engine/state/checkpoint_store.h"
 #include "engine/state/rocksdb_outbox.h"
+#include "engine/state/rocksdb_rows.h"
 #include "engine/state/rocksdb_store_testing.h"
 #include "engine/state/row_format.h"
 
@@ -28,12 +22,9 @@ namespace {
 
 /// Files in L0 at which an epoch is skipped; RocksDB's own brakes stand far beyond, so that it never stalls a write.
 constexpr uint64_t kL0FileCountMax = 16;
-constexpr int kL0CompactionTrigger = 4;
 /// An epoch larger than this goes to a sorted file even if it has few keys: it would be written twice otherwise.
 constexpr int64_t kWriteBatchBytesMax = 2 << 20;
-constexpr size_t kWriteBufferBytes = 4 << 20;
-constexpr size_t kBlockCacheBytes = 8 << 20;
-constexpr size_t kBlockBytes = 16 << 10;
+constexpr int kProbeMib = 9;
 constexpr const char* kDatabase = "/db";
 constexpr const char* kStaging = "/staging";
 /// The last epoch that was ingested: a row in the sorted file itself, and one in every epoch since.
@@ -42,82 +33,6 @@ constexpr const char* kIngestedBefore = "ingested before";
 constexpr const char* kReplaced = "/db.replaced";
 constexpr const char* kLockFile = "/LOCK";
 
-rocksdb::Slice SliceOf(std::string_view v) { return {v.data(), v.size()}; }
-std::string_view ViewOf(const rocksdb::Slice& v) { return {v.data(), v.size()}; }
-
-/// RocksDB's own log is of no use to people who run pipelines; its errors reach them as Status.
-class SilentLogger final : public rocksdb::Logger {
- public:
-  using rocksdb::Logger::Logv;
-  void Logv(const char*, va_list) override {}
-};
-
-/// After a full disk RocksDB would look every five seconds whether there is room again, and refuse to be asked
-/// meanwhile. The next epoch is our moment to try.
-class NoAutomaticRecovery final : public rocksdb::EventListener {
- public:
-  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* automatic) override {
-    *automatic = false;
-  }
-};
-
-Status DamagedState(const std::string& directory, const std::string& detail) {
-  return Status::DataLoss("the state in " + directory + " is damaged (" + detail +
-                          "): put a checkpoint or a copy of that directory back, or start over with `--fresh`");
-}
-
-Status StatusOf(const rocksdb::Status& s, const std::string& directory) {
-  if (s.ok()) return Status::Ok();
-  const std::string detail = s.ToString();
-  if (s.IsNoSpace() || detail.find("No space left") != std::string::npos ||
-      detail.find("quota exceeded") != std::string::npos)
-    return Status::NoSpace("the disk that holds the state in " + directory +
-                           " is full: free some space, or move the state with `settings.checkpoint.path` (" + detail +
-                           ")");
-  if (s.IsCorruption() || s.IsPathNotFound()) return DamagedState(directory, detail);
-  return Status::Io("the state in " + directory + " cannot be read or written: " + detail);
-}
-
-rocksdb::Options MakeOptions(rocksdb::Env* env) {
-  rocksdb::Options options;
-  options.env = env;
-  options.create_if_missing = true;
-  options.create_missing_column_families = true;  // a directory of an older Freshet has no outbox yet
-  options.info_log = std::make_shared<SilentLogger>();
-  options.listeners.push_back(std::make_shared<NoAutomaticRecovery>());
-  options.max_bgerror_resume_count = 0;
-  options.stats_dump_period_sec = 0;
-  options.stats_persist_period_sec = 0;
-  options.max_open_files = 512;  // each keeps its index and filter in memory
-  options.max_background_jobs = 2;
-  options.max_file_opening_threads = 1;
-  options.write_buffer_size = kWriteBufferBytes;
-  options.max_write_buffer_number = 2;
-  options.max_total_wal_size = 2 * kWriteBufferBytes;
-  options.compaction_readahead_size = 1 << 20;
-  options.level0_file_num_compaction_trigger = kL0CompactionTrigger;
-  options.level0_slowdown_writes_trigger = 1 << 20;
-  options.level0_stop_writes_trigger = 1 << 20;
-  options.soft_pending_compaction_bytes_limit = 0;
-  options.hard_pending_compaction_bytes_limit = 0;
-  options.target_file_size_base = 64 << 20;
-  options.max_bytes_for_level_base = 512 << 20;
-  // Compressing pays off on disk only where files live long; an epoch's own file is read back soon by a compaction.
-  options.compression = rocksdb::kNoCompression;
-  options.bottommost_compression = rocksdb::kLZ4Compression;
-  // A torn tail is what a crash leaves and was never acknowledged; damage elsewhere must not pass as an older epoch.
-  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
-  rocksdb::BlockBasedTableOptions table;
-  table.block_cache = rocksdb::NewLRUCache(kBlockCacheBytes, 1);
-  table.block_size = kBlockBytes;
-  table.format_version = 5;
-  // Keys that were dropped from memory are looked up again, and most that are asked for are not there: new ones.
-  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
-  table.max_auto_readahead_size = 64 << 10;
-  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-  return options;
-}
-
 class RocksDbStore final : public CheckpointStore {
  public:
   RocksDbStore(Env* env, std::string directory, std::unique_ptr<FileLock> lock, std::unique_ptr<rocksdb::Env> own_env)
@@ -125,12 +40,13 @@ class RocksDbStore final : public CheckpointStore {
         directory_(std::move(directory)),
         lock_(std::move(lock)),
         own_env_(std::move(own_env)),
-        options_(MakeOptions(own_env_ ? own_env_.get() : rocksdb::Env::Default())),
+        options_(MakeRocksDbOptions(own_env_ ? own_env_.get() : rocksdb::Env::Default())),
         outbox_(NewRocksDbOutbox([this](const auto& body) { return WithOutbox(body); })) {}
   ~RocksDbStore() override { CloseDatabase(); }
 
-  /// For looking only: Commit must not be called.
+  /// For looking only: nothing may be written.
   Status OpenReadOnly() {
+    CloseDatabase();
     rocksdb::DB* db = nullptr;
     std::vector<rocksdb::ColumnFamilyHandle*> families;
     rocksdb::Status s = rocksdb::DB::OpenForReadOnly(
@@ -202,7 +118,7 @@ class RocksDbStore final : public CheckpointStore {
       rocksdb::Status s = batch.DeleteRange(EncodeRowKey(table, 0, {}), RowKeyAfter(table, kStoreKeyGroup));
       if (!s.ok()) return StatusOf(s, directory_);
     }
-    FRESHET_RETURN_IF_ERROR(StatusOf(Fill(rows.Sorted(), &batch), directory_));
+    FRESHET_RETURN_IF_ERROR(StatusOf(FillBatch(rows.Sorted(), {}, &batch), directory_));
     rocksdb::WriteOptions write;
     write.sync = true;
     FRESHET_RETURN_IF_ERROR(StatusOf(db_->Write(write, &batch), directory_));
@@ -257,32 +173,10 @@ class RocksDbStore final : public CheckpointStore {
 
   Status MultiGet(TableId table, const std::vector<RowRef>& rows,
                   const std::function<Status(size_t, std::string_view)>& visit) override {
-    constexpr size_t kAtOnce = 128;
     if (failed_) FRESHET_RETURN_IF_ERROR(OpenIfClosed());
     const std::shared_lock lock(database_mutex_);
     if (!db_) return NotOpen();
-    std::array<std::string, kAtOnce> keys;
-    std::array<rocksdb::Slice, kAtOnce> slices;
-    std::array<rocksdb::PinnableSlice, kAtOnce> values;
-    std::array<rocksdb::Status, kAtOnce> statuses;
-    for (size_t first = 0; first < rows.size(); first += kAtOnce) {
-      const size_t count = std::min(kAtOnce, rows.size() - first);
-      for (size_t i = 0; i < count; ++i) {
-        keys[i] = EncodeRowKey(table, rows[first + i].key_group, rows[first + i].key);
-        slices[i] = SliceOf(keys[i]);
-        values[i].Reset();
-      }
-      db_->MultiGet({}, db_->DefaultColumnFamily(), count, slices.data(), values.data(), statuses.data(),
-                    /*sorted_input=*/true);
-      for (size_t i = 0; i < count; ++i) {
-        if (statuses[i].IsNotFound()) continue;
-        FRESHET_RETURN_IF_ERROR(StatusOf(statuses[i], directory_));
-        const Result<std::string_view> value = UnframeValue(keys[i], ViewOf(values[i]));
-        if (!value.ok()) return DamagedState(directory_, value.status().message());
-        FRESHET_RETURN_IF_ERROR(visit(first + i, *value));
-      }
-    }
-    return Status::Ok();
+    return MultiGetRows(db_.get(), directory_, table, rows, visit);
   }
 
   Status ScanSome(TableId table, uint16_t key_group, std::string_view from, size_t count_max,
@@ -290,19 +184,7 @@ class RocksDbStore final : public CheckpointStore {
     if (failed_) FRESHET_RETURN_IF_ERROR(OpenIfClosed());
     const std::shared_lock lock(database_mutex_);
     if (!db_) return NotOpen();
-    const std::string end = RowKeyAfter(table, key_group);
-    const rocksdb::Slice end_slice(end);
-    rocksdb::ReadOptions read;
-    read.iterate_upper_bound = &end_slice;
-    read.fill_cache = false;
-    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(read));
-    for (it->Seek(EncodeRowKey(table, key_group, from)); it->Valid() && count_max > 0; it->Next(), --count_max) {
-      const std::string_view key = ViewOf(it->key());
-      const Result<std::string_view> value = UnframeValue(key, ViewOf(it->value()));
-      if (!value.ok()) return DamagedState(directory_, value.status().message());
-      FRESHET_RETURN_IF_ERROR(visit(key.substr(kRowKeyPrefixBytes), *value));
-    }
-    return StatusOf(it->status(), directory_);
+    return ScanSomeRows(db_.get(), directory_, table, key_group, from, count_max, visit);
   }
 
   OutboxStore* outbox() override { return outbox_.get(); }
@@ -358,21 +240,56 @@ class RocksDbStore final : public CheckpointStore {
     if (!failed_) return Status::Ok();
     const std::unique_lock lock(database_mutex_);
     if (!failed_) return Status::Ok();
-    if (db_) {
-      // A Resume that was tried while the disk was full leaves the database unable to resume for good.
-      const rocksdb::Status resumed = db_->Resume();
-      if (!resumed.ok() && ingest_failed_) return StatusOf(resumed, directory_);
-    }
     // An epoch whose commit failed is tried again, even if it is found committed now.
     const Epoch committed = committed_;
-    FRESHET_RETURN_IF_ERROR(Open());
+    Status opened = ProbeRoom();
+    if (opened.ok()) {
+      if (db_ && !only_readable_) {
+        const rocksdb::Status resumed = db_->Resume();
+        if (!resumed.ok() && ingest_failed_ && !OpensBesides()) return StatusOf(resumed, directory_);
+      }
+      opened = Open();
+      failed_ = !opened.ok();
+      only_readable_ = false;
+      if (opened.ok()) ingest_failed_ = false;
+    }
+    // Keys that have left memory are read meanwhile. What a commit that failed may have left behind does no harm: its
+    // keys are all in memory.
+    if (!opened.ok() && !db_) {
+      only_readable_ = OpenReadOnly().ok();
+      if (!only_readable_) CloseDatabase();
+    }
     committed_ = committed;
-    ingest_failed_ = false;
-    failed_ = false;
-    return Status::Ok();
+    return opened;
   }
 
-  /// For readers: what has failed can be read, unless it could not be opened since.
+  /// Whether what stands on disk can be opened: looks with a second handle, which writes nothing.
+  bool OpensBesides() const {
+    rocksdb::DB* db = nullptr;
+    std::vector<rocksdb::ColumnFamilyHandle*> families;
+    const rocksdb::Status s = rocksdb::DB::OpenForReadOnly(
+        options_, directory_ + kDatabase, {{rocksdb::kDefaultColumnFamilyName, options_}, {kOutboxFamily, options_}},
+        &families, &db);
+    for (rocksdb::ColumnFamilyHandle* family : families) delete family;
+    delete db;
+    return s.ok();
+  }
+
+  /// A Resume that is tried while the disk is full may leave the database unable to resume for good: it has memory
+  /// tables to flush. So first something as large is written.
+  Status ProbeRoom() {
+    const std::string path = directory_ + kStaging + "/probe";
+    std::unique_ptr<rocksdb::WritableFile> file;
+    rocksdb::Status s = options_.env->NewWritableFile(path, &file, rocksdb::EnvOptions());
+    const std::string piece(size_t{1} << 20, '\0');
+    for (int mib = 0; s.ok() && mib < kProbeMib; ++mib) s = file->Append(piece);
+    if (s.ok()) s = file->Flush();
+    if (file) (void)file->Close();
+    (void)options_.env->DeleteFile(path);
+    return StatusOf(s, directory_);
+  }
+
+  /// For readers: what has failed can be read, unless it could not be opened at all since.
   Status OpenIfClosed() {
     {
       const std::shared_lock lock(database_mutex_);
@@ -414,20 +331,9 @@ class RocksDbStore final : public CheckpointStore {
     return std::optional<std::string>(*value);
   }
 
-  static rocksdb::Status Fill(const std::vector<EpochRows::Row>& rows, rocksdb::WriteBatch* batch) {
-    for (const EpochRows::Row& row : rows) {
-      rocksdb::Status s = row.erased() ? batch->Delete(SliceOf(row.key()))
-                                       : batch->Put(SliceOf(row.key()), SliceOf(row.framed_value()));
-      if (!s.ok()) return s;
-    }
-    return rocksdb::Status::OK();
-  }
-
   rocksdb::Status WriteRows(const std::vector<EpochRows::Row>& rows, const Erased& erased, int64_t bytes) {
     rocksdb::WriteBatch batch(static_cast<size_t>(bytes) + rows.size() * 8 + 64);
-    for (const EpochRows::ErasedGroups& range : erased)
-      if (rocksdb::Status s = batch.DeleteRange(range.begin(), range.end()); !s.ok()) return s;
-    if (rocksdb::Status s = Fill(rows, &batch); !s.ok()) return s;
+    if (rocksdb::Status s = FillBatch(rows, erased, &batch); !s.ok()) return s;
     rocksdb::WriteOptions write;
     write.sync = true;
     return db_->Write(write, &batch);
@@ -472,6 +378,7 @@ class RocksDbStore final : public CheckpointStore {
   std::string last_ingested_;  ///< the epoch, as in its row; empty: none yet
   std::atomic<bool> failed_{false};
   bool ingest_failed_ = false;  ///< the version file may name a file that is gone
+  bool only_readable_ = false;  ///< until there is room to open the database for more
 };
 
 Result<std::unique_ptr<FileLock>> LockState(Env* env, const std::string& directory) {

@@ -113,8 +113,11 @@ class CrashingRocksDbStore::FileSystem final : public rocksdb::FileSystemWrapper
   void BeginCommit() { committing_ = std::this_thread::get_id(); }
   void EndCommit() { committing_ = std::thread::id(); }
   void CrashAtCall(int64_t n) { crash_left_ = n; }
-  void FailAtCall(int64_t n) { fail_left_ = n; }
   void NeverGarble() { garbles_ = false; }
+  void FillAtCall(int64_t n, int64_t count) {
+    fail_left_ = n;
+    full_left_ = count;
+  }
   bool powerless() const { return powerless_; }
   /// Nothing reaches the disk any more.
   void CutPower() {
@@ -133,6 +136,7 @@ class CrashingRocksDbStore::FileSystem final : public rocksdb::FileSystemWrapper
     fs::create_directories(trash_);
     powerless_ = false;
     crash_left_ = fail_left_ = -1;
+    full_left_ = 0;
   }
 
  private:
@@ -202,7 +206,11 @@ class CrashingRocksDbStore::FileSystem final : public rocksdb::FileSystemWrapper
   IOStatus Next() {
     if (std::this_thread::get_id() == committing_.load()) {
       if (crash_left_ >= 0 && crash_left_-- == 0) powerless_ = true;
-      if (fail_left_ >= 0 && fail_left_-- == 0) return IOStatus::NoSpace("simulated full disk");
+      if (fail_left_ >= 0 && fail_left_-- == 0) full_left_ = std::max<int64_t>(full_left_, 1);
+      if (full_left_ > 0 && fail_left_ < 0) {
+        --full_left_;
+        return IOStatus::NoSpace("simulated full disk");
+      }
     }
     return powerless_ ? IOStatus::IOError("the power is off") : IOStatus::OK();
   }
@@ -250,6 +258,7 @@ class CrashingRocksDbStore::FileSystem final : public rocksdb::FileSystemWrapper
   bool garbles_ = true;
   std::atomic<int64_t> crash_left_{-1};
   std::atomic<int64_t> fail_left_{-1};
+  std::atomic<int64_t> full_left_{0};
   std::atomic<std::thread::id> committing_;
 };
 
@@ -271,6 +280,14 @@ class CrashingRocksDbStore::Store final : public CheckpointStore {
   }
   Result<std::optional<std::string>> Get(TableId table, uint16_t key_group, std::string_view key) override {
     return real_->Get(table, key_group, key);
+  }
+  Status MultiGet(TableId table, const std::vector<RowRef>& rows,
+                  const std::function<Status(size_t, std::string_view)>& visit) override {
+    return real_->MultiGet(table, rows, visit);
+  }
+  Status ScanSome(TableId table, uint16_t key_group, std::string_view from, size_t count_max,
+                  const std::function<Status(std::string_view, std::string_view)>& visit) override {
+    return real_->ScanSome(table, key_group, from, count_max, visit);
   }
   OutboxStore* outbox() override { return real_->outbox(); }
   int64_t disk_bytes() const override { return real_->disk_bytes(); }
@@ -311,6 +328,7 @@ Result<CheckpointStore*> CrashingRocksDbStore::NextLife(Rng* rng) {
 
 void CrashingRocksDbStore::CrashAtCall(int64_t n) { files_->CrashAtCall(n); }
 void CrashingRocksDbStore::NeverGarble() { files_->NeverGarble(); }
-void CrashingRocksDbStore::FailAtCall(int64_t n) { files_->FailAtCall(n); }
+void CrashingRocksDbStore::FailAtCall(int64_t n) { files_->FillAtCall(n, 1); }
+void CrashingRocksDbStore::FillAtCall(int64_t n, int64_t count) { files_->FillAtCall(n, count); }
 
 }  // namespace freshet::testing

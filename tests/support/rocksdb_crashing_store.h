@@ -30,6 +30,8 @@ class CrashingRocksDbStore {
   void CrashAtCall(int64_t n);
   /// In this life that call fails with a full disk, and the ones after it succeed.
   void FailAtCall(int64_t n);
+  /// From that call on the disk is full for `count` calls of commits and of what they do to put the store in order.
+  void FillAtCall(int64_t n, int64_t count);
   /// How often power failed inside a commit.
   int crash_inside_commit_count() const { return crash_inside_commit_count_; }
 
