@@ -1,8 +1,10 @@
 #include "operators/derive.h"
 
 #include <limits>
+#include <optional>
 
 #include "engine/state/keyed_table.h"
+#include "engine/state/table_scan.h"
 #include "operators/binding.h"
 #include "operators/keyed_history.h"
 
@@ -66,18 +68,36 @@ class Derive final : public Operator {
 
   /// Forgets keys that expired. Rows come by event time: none before `now` is still to come, so nobody can tell.
   Result<Progress> OnWatermark(EventTime now, Emitter&) override {
-    if (histories_ == nullptr || plan_->ttl_us == 0 || now == EventTime::Max() || now.us < next_sweep_us_)
-      return Progress::kDone;
-    next_sweep_us_ = now.us + plan_->ttl_us / 4;
-    std::vector<std::string> expired;
-    histories_->ForEach([&](std::string_view key, const KeyedHistory& history) {
-      if (history.IsExpired(now.us, plan_->ttl_us)) expired.emplace_back(key);
-    });
-    for (const std::string& key : expired) histories_->Erase(HashKey(key), key);
+    if (histories_ == nullptr || plan_->ttl_us == 0 || now == EventTime::Max()) return Progress::kDone;
+    if (now.us >= next_sweep_us_) {
+      next_sweep_us_ = now.us + plan_->ttl_us / 4;
+      std::vector<std::string> expired;
+      histories_->ForEach([&](std::string_view key, const KeyedHistory& history) {
+        if (history.IsExpired(now.us, plan_->ttl_us)) expired.emplace_back(key);
+      });
+      for (const std::string& key : expired) histories_->Erase(HashKey(key), key);
+      if (histories_->has_evicted() && !sweep_) sweep_.emplace(histories_->committed_rows());
+    }
+    if (sweep_) FRESHET_RETURN_IF_ERROR(SweepStored(now));
     return Progress::kDone;
   }
 
  private:
+  /// Keys that are not in memory, some thousand at each watermark until all have been looked at.
+  Status SweepStored(EventTime now) {
+    constexpr size_t kRowsAtOnce = 4096;
+    bool over = false;
+    const auto judge = [&](std::string_view key, std::string_view value) -> Result<bool> {
+      if (histories_->Resident(HashKey(key), key)) return true;
+      KeyedHistory history;
+      FRESHET_RETURN_IF_ERROR(histories_->DecodeValue(value, KeyedHistory::kCodec, &history));
+      return !history.IsExpired(now.us, plan_->ttl_us) || histories_->NoteShell(key);
+    };
+    FRESHET_RETURN_IF_ERROR(sweep_->Next(kRowsAtOnce, judge, &over));
+    if (over) sweep_.reset();
+    return Status::Ok();
+  }
+
   std::vector<Column> StepCalls(const Derived& column, const Batch& batch) {
     const int32_t rows = batch.physical_row_count();
     std::vector<Column> results;
@@ -99,6 +119,7 @@ class Derive final : public Operator {
   EncodedKeys keys_;
   NodeCounters* counters_ = nullptr;
   int64_t next_sweep_us_ = std::numeric_limits<int64_t>::min();
+  std::optional<StoredSweep> sweep_;  ///< under way
 };
 
 /// Binds one column to the columns before it. Its name must be new.

@@ -141,15 +141,17 @@ class FileSource final : public Source {
     if (budget.partition < 0) return PollOutcome::kEnd;
     const auto index = static_cast<size_t>(budget.partition);
     FRESHET_ASSIGN_OR_RETURN(const bool any, ReadOn(index, budget, chunk));
-    if (any) return PollOutcome::kChunk;
-    // It had been read to its end when the state was saved.
+    return any ? PollOutcome::kChunk : PollOutcome::kEnd;
+  }
+
+  /// It had been read to its end when the state was saved: tells so again.
+  void GiveEnd(size_t index, RawChunk* chunk) const {
     chunk->partition = static_cast<uint32_t>(index);
     chunk->partition_end = true;
     chunk->position_after = partitions_[index].restored_text;
     chunk->finished = std::make_shared<DecodedBlock>();
     for (const Field& field : format_.schema->columns->fields())
       chunk->finished->columns.push_back(NullColumn(field.type, 0));
-    return PollOutcome::kChunk;
   }
 
   /// False: the file has nothing (more).
@@ -159,7 +161,8 @@ class FileSource final : public Source {
     if (partition.reader == nullptr) {
       if (partition.restored_ended && Unchanged(partition)) {
         Finish(&partition);
-        return false;
+        GiveEnd(index, chunk);
+        return true;
       }
       auto reader = std::make_unique<FileReader>(env_, &format_, partition.name, false);
       if (Status status = reader->Open(partition.restored); !status.ok()) return Missing(partition.name, status);

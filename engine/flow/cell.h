@@ -17,6 +17,7 @@
 #include "engine/flow/operator.h"
 #include "engine/state/checkpoint_store.h"
 #include "engine/state/memory_budget.h"
+#include "engine/state/spill_store.h"
 
 namespace freshet {
 
@@ -74,7 +75,9 @@ struct CellEnvironment {
   CheckpointStore* store = nullptr;  ///< may be null: nothing is kept
   TableDirectory* tables = nullptr;
   MemoryBudget* memory = nullptr;  ///< never null once cells are made
+  SpillStore* spill = nullptr;     ///< where keys go that no checkpoint has and that do not fit; may be null
   Epoch restored;                  ///< 0: fresh start
+  bool restored_finished = false;  ///< all input had ended then, and there is more now
   bool fresh_forced = false;
   std::string state_directory;  ///< may be empty
   int32_t batch_row_count_max = kBatchRowCountMax;

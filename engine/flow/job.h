@@ -84,6 +84,7 @@ struct JobReport {
   int64_t memory_limit = 0;          ///< bytes of state in memory; 0: no limit
   int64_t memory_used = 0;           ///< by state, and by checkpoints that are being written
   int64_t memory_dropped_bytes = 0;  ///< of keys that left memory so far
+  int64_t memory_spilled_bytes = 0;  ///< written to the spill store
   int64_t checkpoint_last_bytes = 0;
   std::shared_ptr<const CheckpointFigures> checkpoints;
   int64_t running_us = 0;  ///< since the job was made
@@ -132,7 +133,7 @@ class Job final : public CellListener {
   /// What bounds the state in memory. Sources are not polled while it says that they wait; an epoch should begin when
   /// it asks for one.
   MemoryBudget& memory() { return memory_; }
-  /// The state says that everything was processed before (SEMANTICS.md §3.3).
+  /// The state says that everything was processed before, and the sources have no more (SEMANTICS.md §3.2, §3.3).
   /// `sinks()` are then those with rows that have not left yet; there are no other cells.
   bool already_finished() const { return already_finished_; }
   const Manifest& restored_manifest() const { return restored_manifest_; }
@@ -162,7 +163,8 @@ class Job final : public CellListener {
   /// The tables of the newest committed epoch, and where their rows can be read (only read). Any thread, as long as the
   /// job is there.
   Result<std::vector<Manifest::Table>> ReadCommitted(CheckpointStore** store) const;
-  /// Gives the epoch under way up if it has taken longer than `checkpoint_timeout`.
+  /// Gives the epoch under way up if it has taken longer than `checkpoint_timeout`: it counts as failed from now on,
+  /// and a stop does not wait for it any more. The cells have to answer it all the same before the next one begins.
   void GiveUpSlowEpoch();
   /// Rows wait for an epoch before they may leave; true until the next one begins.
   bool checkpoint_wanted() const { return checkpoint_wanted_.load(); }
@@ -188,6 +190,8 @@ class Job final : public CellListener {
  private:
   Job(GraphSpec spec, const JobOptions& options, Carrier* carrier);
   Status Open();
+  /// Of a finished state: whether a source has input behind its positions, or never ends, or is not known there.
+  Result<bool> HasMoreInput();
   void FinishSinksAgain();
   Status MakeCells();
   void ConnectGates();
@@ -200,6 +204,7 @@ class Job final : public CellListener {
   /// Under the lock. The only two ends of an epoch.
   void EpochCommitted(const Manifest& manifest);
   void EpochGivenUp(Status why, EpochRows rows);
+  void NoteFailure(Status why);
   void HoldBackState(EpochRows* rows);
   Status CheckLaws(const std::vector<NodeCounters>& counters) const;
   std::vector<NodeCounters> SumCounters() const;
@@ -214,6 +219,7 @@ class Job final : public CellListener {
   GraphPlan plan_;
   CellEnvironment environment_;
   std::unique_ptr<CheckpointStore> owned_store_;
+  std::unique_ptr<SpillStore> spill_;
   TableDirectory tables_;
   Manifest restored_manifest_;
   bool already_finished_ = false;
@@ -246,6 +252,7 @@ class Job final : public CellListener {
   int64_t records_restored_ = 0;
   std::vector<int64_t> rows_before_;  ///< per node: rows its inputs had sent when it was not there yet to take them
   Status given_up_;                   ///< why the epoch under way will not be committed; OK: it will
+  bool slow_ = false;                 ///< because it takes too long; that has been said
   std::set<int> took_part_;           ///< cells whose state is in rows_
   std::set<int> ended_since_;         ///< cells whose last state is in next_rows_
   std::set<int> unprepared_;          ///< sinks that have ended and have to prepare again

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <deque>
 
+#include "engine/base/log.h"
 #include "engine/flow/planted_bugs.h"
 #include "engine/state/table_numbers.h"
+#include "engine/state/tiered_rows.h"
 
 namespace freshet {
 namespace {
@@ -29,23 +31,8 @@ SchemaRef PortSchema(const GraphSpec& spec, const PortRef& ref) {
   return std::get<OperatorNode>(from.kind).bound.outputs[static_cast<size_t>(ref.port)].schema;
 }
 
-/// The committed rows of one table.
-class StoreRows final : public CommittedRows {
- public:
-  StoreRows(CheckpointStore* store, TableId table) : store_(store), table_(table) {}
-  Status MultiGet(const std::vector<Ref>& sorted,
-                  const std::function<Status(size_t, std::string_view)>& visit) override {
-    return store_->MultiGet(table_, sorted, visit);
-  }
-  Status ScanSome(uint16_t key_group, std::string_view from, size_t count_max,
-                  const std::function<Status(std::string_view, std::string_view)>& visit) override {
-    return store_->ScanSome(table_, key_group, from, count_max, visit);
-  }
-
- private:
-  CheckpointStore* const store_;
-  const TableId table_;
-};
+/// Changed rows go to the spill store in pieces of this size.
+constexpr int64_t kSpillPieceBytes = 1 << 20;
 
 }  // namespace
 
@@ -68,6 +55,10 @@ class OperatorCell::State final : public StateContext {
     if (epoch.number > 0) drains_.push_back({epoch.number, drain_});
     for (size_t i = 0; i < tables_.size(); ++i) {
       const TableId id = ids_[i];
+      if (Spills(i)) {
+        tables_[i]->ForgetErased();
+        continue;
+      }
       for (const StateTable::GroupRange& range : tables_[i]->TakeErasedGroups())
         rows->EraseGroups(id, range.first, range.last);
       tables_[i]->DrainDirty([&](const StateEntry& e) {
@@ -78,6 +69,7 @@ class OperatorCell::State final : public StateContext {
         else
           rows->Put(id, e.key_group, e.key, e.value);
       });
+      FRESHET_RETURN_IF_ERROR(tables_[i]->drain_status());
     }
     return Status::Ok();
   }
@@ -102,14 +94,43 @@ class OperatorCell::State final : public StateContext {
     for (const auto& t : tables_) keys += t->size();
     return keys;
   }
+  /// Of memory_bytes, what only a commit can make droppable. What spills can go at any time, unless that fails.
   int64_t unclean_bytes() const {
     int64_t bytes = 0;
-    for (const auto& t : tables_) bytes += t->unclean_bytes();
+    for (size_t i = 0; i < tables_.size(); ++i)
+      if (!Spills(i) || !spilled_.ok()) bytes += tables_[i]->unclean_bytes();
     return bytes;
   }
+  /// What Evict could drop now.
+  int64_t droppable_bytes() const {
+    int64_t bytes = 0;
+    for (size_t i = 0; i < tables_.size(); ++i)
+      bytes += Spills(i) ? tables_[i]->memory_bytes() : tables_[i]->memory_bytes() - tables_[i]->unclean_bytes();
+    return bytes;
+  }
+  int64_t aside_bytes() const {
+    int64_t bytes = 0;
+    for (const auto& t : tables_) bytes += t->aside_bytes();
+    return bytes;
+  }
+  /// Keys that no checkpoint has yet.
+  void PutAside() {
+    for (const auto& t : tables_) {
+      const int64_t bytes = environment_.memory->BytesToPutAside(t->unclean_bytes());
+      if (bytes == 0) continue;
+      Result<int64_t> dropped = t->PutAside(bytes);
+      if (dropped.ok()) environment_.memory->AddDropped(*dropped);
+      NoteSpill(std::move(dropped).status());
+    }
+  }
   void Evict() {
-    for (const auto& t : tables_)
-      environment_.memory->AddDropped(t->EvictClean(environment_.memory->BytesToDrop(t->memory_bytes())));
+    for (size_t i = 0; i < tables_.size(); ++i) {
+      StateTable& table = *tables_[i];
+      const int64_t bytes = environment_.memory->BytesToDrop(table.memory_bytes());
+      if (bytes == 0 || table.eviction_held()) continue;
+      if (Spills(i)) Spill(i);
+      environment_.memory->AddDropped(table.EvictClean(bytes));
+    }
   }
 
  protected:
@@ -119,11 +140,13 @@ class OperatorCell::State final : public StateContext {
     StateTable* raw = table.get();
     tables_.push_back(std::move(table));
     ids_.push_back(id);
+    spills_.push_back(0);
     const uint16_t first = FirstKeyGroup(plan_.lane, plan_.lane_count);
     const auto last = static_cast<uint16_t>(FirstKeyGroup(plan_.lane + 1, plan_.lane_count) - 1);
-    const bool evictable = raw->options().evictable && environment_.store != nullptr;
-    if (environment_.store != nullptr && (evictable || dynamic_cast<KeyGroupNumbers*>(raw) != nullptr)) {
-      auto rows = std::make_unique<StoreRows>(environment_.store, id);
+    const bool has_store = environment_.store != nullptr || environment_.spill != nullptr;
+    const bool evictable = raw->options().evictable && has_store;
+    if (has_store && (evictable || dynamic_cast<KeyGroupNumbers*>(raw) != nullptr)) {
+      auto rows = std::make_unique<TieredRows>(environment_.store, environment_.spill, id);
       rows->first_key_group = first;
       rows->last_key_group = last;
       raw->AttachCommitted(std::move(rows));
@@ -142,6 +165,47 @@ class OperatorCell::State final : public StateContext {
   }
 
  private:
+  /// A table whose keys go to the spill store. No epoch drains it: what it was told to put aside is clean at once.
+  bool Spills(size_t i) const {
+    return environment_.store == nullptr && environment_.spill != nullptr && tables_[i]->options().evictable;
+  }
+
+  /// Writes what has changed in a table; then all of it may leave memory.
+  void Spill(size_t i) {
+    StateTable& table = *tables_[i];
+    EpochRows rows;
+    Status status;
+    const auto write = [&](int64_t from_bytes) {
+      if (status.ok() && rows.byte_size() >= from_bytes) status = environment_.spill->Write(std::move(rows));
+    };
+    for (const StateTable::GroupRange& range : table.TakeErasedGroups())
+      rows.EraseGroups(ids_[i], range.first, range.last);
+    table.DrainDirty([&](const StateEntry& e) {
+      if (!status.ok()) return;
+      if (e.erased)
+        rows.Erase(ids_[i], e.key_group, e.key);
+      else
+        rows.Put(ids_[i], e.key_group, e.key, e.value);
+      write(kSpillPieceBytes);
+    });
+    if (!rows.empty()) write(0);
+    ++spills_[i];
+    if (status.ok())
+      table.OnCommitted(spills_[i]);
+    else
+      table.TakeBackDrain();
+    NoteSpill(std::move(status));
+  }
+
+  void NoteSpill(Status status) {
+    if (status.ok() != spilled_.ok())
+      Log(status.ok() ? LogLevel::kInfo : LogLevel::kWarning,
+          status.ok() ? "keys can be put aside again: the pipeline goes on"
+                      : "keys that do not fit into memory cannot be put aside: the pipeline waits and tries again",
+          {{"node", node_id_}, {"reason", status.ToString()}});
+    spilled_ = std::move(status);
+  }
+
   /// A restored table may take its lane's share of half the limit; what does not fit is read when it is asked for.
   bool IsFull(const StateTable& table) const {
     const int64_t limit = environment_.memory->limit();
@@ -156,6 +220,8 @@ class OperatorCell::State final : public StateContext {
   std::deque<std::pair<uint64_t, uint64_t>> drains_;  // (epoch, drain) not committed yet
   std::vector<std::unique_ptr<StateTable>> tables_;
   std::vector<TableId> ids_;
+  std::vector<uint64_t> spills_;  // per table: calls of Spill
+  Status spilled_;                // the last one
   uint64_t drained_ = 0;
 };
 
@@ -292,22 +358,32 @@ void OperatorCell::TakeCommit() {
 void OperatorCell::ShedMemory() {
   if (failed_ || !wants_commits()) return;
   const auto account = [&] {
-    int64_t bytes = 0, unclean = 0;
+    int64_t bytes = 0, unclean = 0, aside = 0;
     for (const Element& element : elements_) {
       if (!element.state) continue;
+      aside += element.state->aside_bytes();
       bytes += element.state->memory_bytes();
       unclean += element.state->unclean_bytes();
     }
     environment_.memory->Add(bytes - accounted_bytes_, unclean - accounted_unclean_);
+    if (aside != accounted_aside_) environment_.memory->AddAside(aside - accounted_aside_);
     accounted_bytes_ = bytes;
     accounted_unclean_ = unclean;
+    accounted_aside_ = aside;
   };
   account();
   // A pass over the table is worth its while when there is something to find.
-  const int64_t clean = accounted_bytes_ - accounted_unclean_;
-  if (clean < accounted_bytes_ / 8 || environment_.memory->BytesToDrop(clean) == 0) return;
+  int64_t droppable = 0;
+  for (const Element& element : elements_)
+    if (element.state) droppable += element.state->droppable_bytes();
+  if (droppable >= accounted_bytes_ / 8 && environment_.memory->BytesToDrop(droppable) > 0) {
+    for (Element& element : elements_)
+      if (element.state) element.state->Evict();
+    account();
+  }
+  if (environment_.memory->BytesToPutAside(accounted_unclean_) == 0) return;
   for (Element& element : elements_)
-    if (element.state) element.state->Evict();
+    if (element.state) element.state->PutAside();
   account();
 }
 

@@ -71,6 +71,7 @@ class OperatorCell : public Cell {
   uint64_t committed_known_ = 0;
   int64_t accounted_bytes_ = 0;
   int64_t accounted_unclean_ = 0;
+  int64_t accounted_aside_ = 0;
   std::vector<int64_t> stamped_;  ///< next ordinal per port of element 0
   std::vector<Batch> late_samples_;
   int late_sample_rows_ = 0;

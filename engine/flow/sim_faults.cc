@@ -18,6 +18,8 @@ class FaultySource final : public Source {
     if (rng_.NextDouble() < faults_.source_error) return Status::Unavailable(kOutage);
     return real_->Poll(budget, chunk);
   }
+  std::optional<std::vector<uint32_t>> TakeQuiet() override { return real_->TakeQuiet(); }
+  Result<bool> HasMore(const SourceOpenContext& ctx) override { return real_->HasMore(ctx); }
   int64_t retry_after_us() const override { return real_->retry_after_us(); }
   std::optional<double> ProgressRatio() const override { return real_->ProgressRatio(); }
   void Interrupt() override { real_->Interrupt(); }

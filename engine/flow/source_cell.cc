@@ -39,7 +39,29 @@ class RecordBytes {
   int64_t at_ = 0;
   int64_t record_ = 0;
 };
+
+/// The front of a source's row in the engine's table.
+template <class F>
+void ReadPositions(ByteSource& source, F&& take) {
+  const uint64_t count = source.GetVarint();
+  for (uint64_t i = 0; i < count && source.ok(); ++i) {
+    PartitionPosition p;
+    p.name = source.GetString();
+    p.position = source.GetString();
+    p.ended = source.GetBool();
+    const uint64_t records = source.GetU64();
+    take(std::move(p), records, source.GetI64());
+  }
+}
 }  // namespace
+
+Result<std::vector<PartitionPosition>> DecodePositions(std::string_view row) {
+  std::vector<PartitionPosition> positions;
+  ByteSource source(row);
+  ReadPositions(source, [&](PartitionPosition p, uint64_t, int64_t) { positions.push_back(std::move(p)); });
+  if (!source.ok()) return Status::DataLoss("the source's position in the checkpoint cannot be read");
+  return positions;
+}
 
 SourceCell::SourceCell(const CellEnvironment& environment, const CellPlan& plan)
     : OperatorCell(environment, plan),
@@ -62,15 +84,10 @@ Status SourceCell::Restore() {
   FRESHET_ASSIGN_OR_RETURN(const std::string bytes, RestoredEngineRow(EngineKey("source", node_of(0).id)));
   if (bytes.empty()) return Status::Ok();
   ByteSource source(bytes);
-  const uint64_t count = source.GetVarint();
-  for (uint64_t i = 0; i < count && source.ok(); ++i) {
-    PartitionPosition p;
-    p.name = source.GetString();
-    p.position = source.GetString();
-    p.ended = source.GetBool();
-    running_.push_back({source.GetU64(), source.GetI64()});
+  ReadPositions(source, [&](PartitionPosition p, uint64_t records, int64_t lines) {
     partitions_.push_back(std::move(p));
-  }
+    running_.push_back({records, lines});
+  });
   sent_.us = source.GetI64();
   if (!time_.Decode(source, source_.bound.schema))
     return Status::DataLoss("the source's position in the checkpoint cannot be read");
@@ -78,6 +95,7 @@ Status SourceCell::Restore() {
   ByteSource more_source(more);
   if (!more.empty() && !time_.DecodeMore(more_source))
     return Status::DataLoss("what the source knows of time cannot be read from the checkpoint");
+  if (environment_.restored_finished) time_.Reopen();
   watermark_us_ = sent_.us;
   idle_sent_ = !partitions_.empty() && time_.all_idle();
   for (uint32_t p = 0; p < partitions_.size(); ++p) PublishProgress(p);

@@ -47,6 +47,9 @@ struct SourceItem {
   bool drained = false;                 ///< kEnd: the run ends here, the input does not
 };
 
+/// Where a source's partitions stood: the front of its row in the engine's table ("source/NODE").
+Result<std::vector<PartitionPosition>> DecodePositions(std::string_view row);
+
 /// The first cell of a source: restores the order of decoded blocks by ticket, gives rows their time, runs the
 /// operators fused behind the source, sends watermarks, and injects barriers between two blocks.
 class SourceCell final : public OperatorCell {

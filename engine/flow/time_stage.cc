@@ -191,6 +191,10 @@ void TimeStage::Settle(uint32_t partition, std::vector<std::pair<Row, int64_t>>*
 
 void TimeStage::EndPartition(uint32_t partition) { partitions_[partition].ended = true; }
 
+void TimeStage::Reopen() {
+  for (Partition& p : partitions_) Join(p);
+}
+
 bool TimeStage::MarkIdle(uint32_t partition) { return !std::exchange(partitions_[partition].idle, true); }
 
 int64_t TimeStage::waiting_count() const {

@@ -49,6 +49,9 @@ class TimeStage {
   /// Where the partition joined the others' time when it came back or came late (RowMeta::joined); Min(): it did not.
   EventTime joined(uint32_t partition) const { return {partitions_[partition].joined_us}; }
   void EndPartition(uint32_t partition);
+  /// After the end of all input there may be more: every partition holds time back again, from where it stands or the
+  /// others' time does, until it ends.
+  void Reopen();
   /// The partition had nothing for `idle`; returns true if that is news.
   bool MarkIdle(uint32_t partition);
   int64_t waiting_count() const;

@@ -124,6 +124,18 @@ void AddCheckpoints(const Scope& m, const PipelineView& view, int64_t now_wall_u
          {figures, &figures->bytes});
 }
 
+void AddMemory(const Scope& m, const JobReport& report) {
+  m.Set("freshet_state_memory_bytes", "Bytes of state in memory, of checkpoints being written too.",
+        static_cast<double>(report.memory_used));
+  if (report.memory_limit > 0)
+    m.Set("freshet_state_memory_limit_bytes", "What settings.memory_limit allows.",
+          static_cast<double>(report.memory_limit));
+  m.Count("freshet_state_memory_dropped_bytes_total", "Bytes of keys that left memory to make room.",
+          report.memory_dropped_bytes);
+  m.Count("freshet_state_spilled_bytes_total", "Bytes of keys put aside on disk before a checkpoint had them.",
+          report.memory_spilled_bytes);
+}
+
 void AddPipeline(const PipelineView& view, int64_t now_wall_us, MetricRegistry& registry) {
   const Scope m(registry, {{"pipeline", view.name}});
   const bool up = view.phase == PipelinePhase::kRunning || view.phase == PipelinePhase::kReloading;
@@ -136,6 +148,7 @@ void AddPipeline(const PipelineView& view, int64_t now_wall_us, MetricRegistry& 
   if (view.report.progress)
     m.Set("freshet_input_progress_ratio", "Share of bounded input read.", *view.report.progress);
   AddCheckpoints(m, view, now_wall_us);
+  AddMemory(m, view.report);
   for (size_t n = 0; n < view.report.nodes.size(); ++n)
     AddNode(Scope(registry, {{"pipeline", view.name}, {"node", view.report.nodes[n].id}}), view, n, now_wall_us);
 }

@@ -162,6 +162,16 @@ void WriteCheckpointJson(const JobReport& report, JsonWriter& json) {
   json.EndObject();
 }
 
+void WriteMemoryJson(const JobReport& report, JsonWriter& json) {
+  json.BeginObject().Field("used_bytes", report.memory_used).Key("limit_bytes");
+  if (report.memory_limit > 0)
+    json.Int(report.memory_limit);
+  else
+    json.Null();
+  json.Field("dropped_bytes", report.memory_dropped_bytes).Field("spilled_bytes", report.memory_spilled_bytes);
+  json.EndObject();
+}
+
 void WritePipelineJson(const PipelineView& view, int64_t now_wall_us, JsonWriter& json) {
   json.BeginObject().Field("name", view.name).Field("phase", PipelinePhaseName(view.phase));
   json.Field("state_directory", view.state_directory).Field("started_at", FormatTime(EventTime{view.started_wall_us}));
@@ -174,6 +184,8 @@ void WritePipelineJson(const PipelineView& view, int64_t now_wall_us, JsonWriter
   json.Field("reloads", view.reload_count).Field("reloads_refused", view.reload_refused_count);
   json.Key("checkpoint");
   WriteCheckpointJson(view.report, json);
+  json.Key("memory");
+  WriteMemoryJson(view.report, json);
   json.Field("window_us", view.load.window_us).Key("bottleneck");
   WriteBottleneckJson(view.report, view.load, json);
   json.Key("nodes").BeginArray();

@@ -46,6 +46,26 @@ class CommittedRows {
                           const std::function<Status(size_t index, std::string_view value)>& visit) = 0;
   virtual Status ScanSome(uint16_t key_group, std::string_view from, size_t count_max,
                           const std::function<Status(std::string_view key, std::string_view value)>& visit) = 0;
+  /// Of the row being visited by MultiGet: the drain whose commit its value waits for; 0: it is committed.
+  virtual uint64_t visited_drain() const { return 0; }
+
+  // Rows that leave memory before their commit.
+  virtual bool can_put_aside() const { return false; }
+  /// All of `entries` belong to `drain`, the next one or one that is not durable yet. None is erased.
+  virtual Status PutAside(uint64_t drain, const std::vector<StateEntry>& entries) {
+    (void)drain;
+    (void)entries;
+    return Status::Unsupported("nothing can be put aside");
+  }
+  virtual Status ForEachAside(uint64_t drain, const std::function<void(const StateEntry&)>& visit) {
+    (void)drain;
+    (void)visit;
+    return Status::Ok();
+  }
+  /// Drains up to this one are durable: what was put aside for them goes.
+  virtual void OnCommitted(uint64_t drain) { (void)drain; }
+  virtual int64_t aside_bytes() const { return 0; }
+
   /// The lane's key groups, [first, last].
   uint16_t first_key_group = 0;
   uint16_t last_key_group = 0;
@@ -81,6 +101,24 @@ class StateTable {
     (void)bytes;
     return 0;
   }
+  /// Drops keys worth about `bytes` that are changed or wait for a commit, after having put them aside. Returns how
+  /// many bytes it dropped; after an error everything is as before.
+  virtual Result<int64_t> PutAside(int64_t bytes) {
+    (void)bytes;
+    return 0;
+  }
+  /// Bytes of rows put aside that wait for a commit.
+  virtual int64_t aside_bytes() const { return 0; }
+  /// The last drain missed something that had been put aside and cannot be read.
+  virtual Status drain_status() const { return Status::Ok(); }
+  /// The last drain could not be written: its entries are changed as before.
+  virtual void TakeBackDrain() {}
+  /// Where drains are not asked for until memory is short: forgets erased keys that stand nowhere but in memory.
+  virtual void ForgetErased() {}
+  /// Nothing may leave now (KeyedTable::HoldEviction).
+  virtual bool eviction_held() const { return false; }
+  /// Some keys may stand in the store only.
+  virtual bool has_evicted() const { return false; }
   /// At a restore: this and further rows stay in the store.
   virtual void LeaveInStore() {}
   struct GroupRange {

@@ -96,6 +96,15 @@ class KeyedTable final : public StateTable {
   void DrainDirty(const std::function<void(const StateEntry&)>& sink) override {
     ByteSink scratch;
     ++drain_;
+    // Shells first: a key that was one may be more by now.
+    for (const std::string& key : shells_)
+      if (const uint32_t hash = HashKey(key); FindEntry(hash, key) == nullptr) sink({KeyGroupOf(hash), key, {}, true});
+    shells_.clear();
+    shell_bytes_ = 0;
+    if (committed_rows_ != nullptr)
+      drain_status_ = committed_rows_->ForEachAside(drain_, [&](const StateEntry& e) {
+        if (FindEntry(HashKey(e.key), e.key) == nullptr) sink(e);
+      });
     int64_t drained = 0;
     for (const uint32_t i : dirty_) {
       Entry& e = entries_[i];
@@ -115,19 +124,16 @@ class KeyedTable final : public StateTable {
     }
     dirty_.clear();
     if (committed_rows_ != nullptr) pending_.push_back({drain_, drained});
-    for (const std::string& key : shells_)
-      if (const uint32_t hash = HashKey(key); FindEntry(hash, key) == nullptr) sink({KeyGroupOf(hash), key, {}, true});
-    shells_.clear();
-    shell_bytes_ = 0;
   }
+  Status drain_status() const override { return drain_status_; }
 
   // ---- eviction ----
 
   void SetEvictionHooks(EvictionHooks<V> hooks) { hooks_ = std::move(hooks); }
   void AttachCommitted(std::unique_ptr<CommittedRows> committed) override { committed_rows_ = std::move(committed); }
   void LeaveInStore() override { has_evicted_ = true; }
-  /// Some keys may stand in the store only.
-  bool has_evicted() const { return has_evicted_; }
+  bool has_evicted() const override { return has_evicted_; }
+  bool eviction_held() const override { return held_; }
   /// Null: nothing is ever evicted.
   CommittedRows* committed_rows() { return committed_rows_.get(); }
   /// The key stands in memory, be it as erased: what the store says about it is old.
@@ -175,14 +181,41 @@ class KeyedTable final : public StateTable {
     shell_bytes_ = 0;
     erased_all_ = true;
     has_evicted_ = false;  // whatever the store still tells until the next commit
+    committed_rows_->OnCommitted(drain_ + 1);
+    may_put_aside_ = false;  // what is read below may be what was erased
   }
   std::vector<GroupRange> TakeErasedGroups() override {
-    if (!std::exchange(erased_all_, false)) return {};
+    erased_all_taken_ = std::exchange(erased_all_, false);
+    if (!erased_all_taken_) return {};
     return {{committed_rows_->first_key_group, committed_rows_->last_key_group}};
+  }
+
+  /// Shells that the drain took stay in the store: as good as absent there, too.
+  void TakeBackDrain() override {
+    erased_all_ = erased_all_ || erased_all_taken_;
+    std::erase_if(pending_, [&](const Pending& p) { return p.drain == drain_; });
+    std::erase_if(erased_, [&](const ErasedEntry& gone) { return gone.drain == drain_; });
+    for (uint32_t i = 0; i < entries_.size(); ++i) {
+      Entry& e = entries_[i];
+      if (!e.in_use || e.dirty || e.drain != static_cast<uint16_t>(drain_)) continue;
+      e.dirty = true;
+      dirty_.push_back(i);
+    }
+  }
+  void ForgetErased() override {
+    if (has_evicted_ || held_) return;
+    std::erase_if(dirty_, [&](uint32_t i) {
+      if (!entries_[i].in_use || !entries_[i].erased) return !entries_[i].in_use;
+      Remove(i);
+      return true;
+    });
+    shells_.clear();
+    shell_bytes_ = 0;
   }
 
   void OnCommitted(uint64_t drain) override {
     committed_ = std::max(committed_, drain);
+    if (committed_rows_ != nullptr) committed_rows_->OnCommitted(committed_);
     if (held_) return;
     std::erase_if(pending_, [&](const Pending& p) { return p.drain <= committed_; });
     std::erase_if(erased_, [&](const ErasedEntry& gone) {
@@ -231,6 +264,25 @@ class KeyedTable final : public StateTable {
     return before - memory_bytes();
   }
 
+  Result<int64_t> PutAside(int64_t bytes) override {
+    if (committed_rows_ == nullptr || !committed_rows_->can_put_aside() || !may_put_aside_ || held_ || bytes <= 0)
+      return 0;
+    const int64_t wanted = bytes / std::max<int64_t>(EntryBytes(), 1) + 1;
+    const int64_t before = memory_bytes();
+    int64_t count = 0;
+    // Those that wait for a commit have not changed for longer.
+    for (const bool dirty : {false, true}) {
+      for (uint32_t at = 0; at < entries_.size() && count < wanted;)
+        FRESHET_RETURN_IF_ERROR(PutPieceAside(dirty, wanted, &at, &count));
+    }
+    if (count == 0) return 0;
+    std::erase_if(dirty_, [&](uint32_t i) { return !entries_[i].in_use || !entries_[i].dirty; });
+    has_evicted_ = true;
+    if (hooks_.after_pass) hooks_.after_pass();
+    return before - memory_bytes();
+  }
+  int64_t aside_bytes() const override { return committed_rows_ == nullptr ? 0 : committed_rows_->aside_bytes(); }
+
   void ForEachEncoded(const std::function<void(const StateEntry&)>& sink) const override {
     ByteSink scratch;
     for (const Entry& e : entries_) {
@@ -262,6 +314,7 @@ class KeyedTable final : public StateTable {
  private:
   static constexpr bool kKnowsBytes = requires(const V& v) { v.MemoryBytes(); };
   static constexpr int64_t kShellBytesMax = 8 << 20;
+  static constexpr size_t kPieceKeys = 4096;  // put aside at once
   struct Nothing {};
   struct Entry {
     std::string key;
@@ -309,6 +362,43 @@ class KeyedTable final : public StateTable {
     heap_bytes_ += e.heap;
   }
 
+  /// The drain that takes a changed entry, or that took one that waits for its commit.
+  uint64_t DrainOf(const Entry& e) const {
+    return e.dirty ? drain_ + 1 : drain_ - static_cast<uint16_t>(static_cast<uint16_t>(drain_) - e.drain);
+  }
+
+  /// Some entries from `*at` on that belong to one drain.
+  Status PutPieceAside(bool dirty, int64_t wanted, uint32_t* at, int64_t* count) {
+    std::vector<StateEntry> piece;
+    std::vector<uint32_t> chosen;
+    std::deque<std::string> values;
+    uint64_t drain = 0;
+    ByteSink scratch;
+    for (; *at < entries_.size() && *count + static_cast<int64_t>(chosen.size()) < wanted && chosen.size() < kPieceKeys;
+         ++*at) {
+      const Entry& e = entries_[*at];
+      if (!e.in_use || e.erased || e.dirty != dirty || IsClean(e)) continue;
+      if (!chosen.empty() && DrainOf(e) != drain) break;
+      drain = DrainOf(e);
+      scratch.Clear();
+      e.value.Encode(scratch);
+      values.emplace_back(scratch.bytes());
+      piece.push_back({KeyGroupOf(e.hash), e.key, values.back(), false});
+      chosen.push_back(*at);
+    }
+    if (chosen.empty()) return Status::Ok();
+    FRESHET_RETURN_IF_ERROR(committed_rows_->PutAside(drain, piece));
+    for (const uint32_t i : chosen) {
+      Entry& e = entries_[i];
+      if (hooks_.on_evict && !hooks_.on_evict(e.hash, e.key, e.value)) continue;
+      e.value = V();
+      --live_count_;
+      Remove(i);
+      ++*count;
+    }
+    return Status::Ok();
+  }
+
   Status Load() {
     if (missing_.empty()) return Status::Ok();
     const auto order = [](const CommittedRows::Ref& a, const CommittedRows::Ref& b) {
@@ -323,6 +413,10 @@ class KeyedTable final : public StateTable {
       const uint32_t hash = HashKey(key);
       Entry& e = Insert(hash, key);
       FRESHET_RETURN_IF_ERROR(DecodeValue(bytes, options_.codec, &e.value));
+      if (const uint64_t drain = committed_rows_->visited_drain(); drain > drain_)
+        MarkDirty(e);
+      else if (drain > committed_)
+        e.drain = static_cast<uint16_t>(drain);
       bool kept = true;
       if (hooks_.on_load) {
         FRESHET_ASSIGN_OR_RETURN(kept, hooks_.on_load(hash, e.key, e.value));
@@ -453,6 +547,9 @@ class KeyedTable final : public StateTable {
   bool has_evicted_ = false;
   bool held_ = false;
   bool erased_all_ = false;
+  bool erased_all_taken_ = false;  // by the last drain
+  bool may_put_aside_ = true;
+  Status drain_status_;
   uint64_t drain_ = 0;
   uint64_t committed_ = 0;  // of the drains
   std::vector<Pending> pending_;

@@ -14,9 +14,12 @@ namespace freshet {
 ///   used > 3/8 and a fifth of the limit changed since the last commit: a checkpoint is asked for, because only keys
 ///   equal to the committed value may be dropped;
 ///   used > 1/2: cells drop such keys, those that were changed longest ago first, down to 1/4;
+///   used > 11/16: cells put changed keys aside, down to 1/2, in the spill store, where they wait for their commit;
 ///   used > 3/4 and there is something that a commit would make droppable: sources wait. Rows already in the graph
 ///   never do, so this cannot lock up; they are what the last quarter is for. State that cannot be dropped at all holds
 ///   nobody back.
+/// An epoch is held in memory while it is written, so what is put aside is bounded too: above 1/4 a checkpoint is asked
+/// for, above 1/2 sources wait.
 /// Cells tell what they hold after each run. Thread-safe.
 class MemoryBudget {
  public:
@@ -36,9 +39,12 @@ class MemoryBudget {
     if (!sources_wait()) room_.notify_all();
   }
   bool wants_checkpoint() const {
-    return limit_ > 0 && used() > limit_ / 8 * 3 && (unclean() > limit_ / 5 || sources_wait());
+    if (limit_ == 0) return false;
+    return sources_wait() || aside() > limit_ / 4 || (used() > limit_ / 8 * 3 && unclean() + aside() > limit_ / 5);
   }
-  bool sources_wait() const { return limit_ > 0 && used() > limit_ / 4 * 3 && unclean() > limit_ / 16; }
+  bool sources_wait() const {
+    return limit_ > 0 && ((used() > limit_ / 4 * 3 && unclean() > limit_ / 16) || aside() > limit_ / 2);
+  }
   /// How many of its `own` bytes a cell should drop now.
   int64_t BytesToDrop(int64_t own) const {
     const int64_t now = used();
@@ -46,6 +52,19 @@ class MemoryBudget {
     return static_cast<int64_t>(static_cast<double>(own) *
                                 (1 - static_cast<double>(limit_) / 4 / static_cast<double>(now)));
   }
+  /// How many of its `own` unclean bytes a cell should put aside now.
+  int64_t BytesToPutAside(int64_t own) const {
+    const int64_t now = used();
+    if (limit_ == 0 || now <= limit_ / 16 * 11 || own <= limit_ / 64) return 0;
+    return static_cast<int64_t>(static_cast<double>(own) *
+                                (1 - static_cast<double>(limit_) / 2 / static_cast<double>(now)));
+  }
+  /// Bytes of rows put aside that wait for a commit.
+  void AddAside(int64_t bytes) {
+    aside_.fetch_add(bytes, std::memory_order_relaxed);
+    Add(0, 0);
+  }
+  int64_t aside() const { return aside_.load(std::memory_order_relaxed); }
   /// Bytes dropped so far, for the report.
   void AddDropped(int64_t bytes) { dropped_.fetch_add(bytes, std::memory_order_relaxed); }
   int64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
@@ -62,6 +81,7 @@ class MemoryBudget {
   const int64_t limit_;
   std::atomic<int64_t> used_{0};
   std::atomic<int64_t> unclean_{0};
+  std::atomic<int64_t> aside_{0};
   std::atomic<int64_t> dropped_{0};
   std::atomic<bool> pressed_{false};
   std::mutex mutex_;

@@ -51,4 +51,31 @@ Status StoredScan::Next(bool* found) {
   return Status::Ok();
 }
 
+Status StoredSweep::Next(size_t row_count_max,
+                         const std::function<Result<bool>(std::string_view, std::string_view)>& visit,
+                         bool* round_over) {
+  *round_over = false;
+  while (row_count_max > 0) {
+    size_t count = 0;
+    bool stopped = false;
+    FRESHET_RETURN_IF_ERROR(
+        committed_->ScanSome(group_, from_, row_count_max, [&](std::string_view key, std::string_view value) -> Status {
+          if (stopped) return Status::Ok();
+          FRESHET_ASSIGN_OR_RETURN(const bool taken, visit(key, value));
+          stopped = !taken;
+          from_.assign(key);
+          if (taken) from_.push_back('\0');
+          ++count;
+          return Status::Ok();
+        }));
+    if (stopped || count == row_count_max) return Status::Ok();
+    row_count_max -= count;
+    from_.clear();
+    *round_over = group_ == committed_->last_key_group;
+    group_ = *round_over ? committed_->first_key_group : static_cast<uint16_t>(group_ + 1);
+    if (*round_over) return Status::Ok();
+  }
+  return Status::Ok();
+}
+
 }  // namespace freshet

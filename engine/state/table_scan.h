@@ -1,6 +1,7 @@
 #pragma once
 
 #include <bitset>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +39,23 @@ class StoredScan {
   bool started_ = false;
   std::vector<Piece> pieces_;
   std::vector<Piece*> heap_;  ///< the front has the smallest key
+};
+
+/// Goes over the committed rows of a lane, a piece at each call, round after round, so that keys nobody asks for are
+/// met too. What it reads is judged at once: nothing is held between calls. One thread.
+class StoredSweep {
+ public:
+  /// `rows` must outlive the sweep.
+  explicit StoredSweep(CommittedRows* rows) : committed_(rows), group_(rows->first_key_group) {}
+  /// Up to `row_count_max` rows. `visit` returns false to be asked again about this row by the next call.
+  /// `*round_over`: the next call begins anew.
+  Status Next(size_t row_count_max,
+              const std::function<Result<bool>(std::string_view key, std::string_view value)>& visit, bool* round_over);
+
+ private:
+  CommittedRows* const committed_;
+  uint16_t group_;
+  std::string from_;
 };
 
 }  // namespace freshet

@@ -1,6 +1,7 @@
 // The part of WindowOperator that deals with keys that are not in memory: their rows stand in the store as they were
 // when they left, and what has happened to them since follows from how far windows have closed.
 #include <algorithm>
+#include <utility>
 
 #include "engine/state/table_numbers.h"
 #include "operators/window/window_operator.h"
@@ -91,7 +92,7 @@ Status WindowOperator::ReadStored() {
 
 void WindowOperator::NoteStored(const KeyPanes& panes, std::string_view key) {
   if (panes.empty())
-    (void)table_->NoteShell(key);
+    NoteShell(panes.hash, key);
   else if (const int64_t moment = panes.NextMoment(!ending_); moment != KeyPanes::kNone)
     stored_due_[moment].set(KeyGroupOf(panes.hash));
 }
@@ -101,8 +102,13 @@ Result<bool> WindowOperator::WakeStored(const StoredScan& scan, int64_t through,
   if (table_->Resident(hash, scan.key())) return false;
   FRESHET_RETURN_IF_ERROR(table_->DecodeValue(scan.value(), table_->options().codec, panes));
   FRESHET_ASSIGN_OR_RETURN(const bool live, Wake(hash, through, panes));
-  if (!live) (void)table_->NoteShell(scan.key());
+  if (!live) NoteShell(hash, scan.key());
   return live;
+}
+
+/// A row with nothing left in it. If there is no room to remember it, another walk comes by.
+void WindowOperator::NoteShell(uint32_t hash, std::string_view key) {
+  if (!table_->NoteShell(key)) shells_left_.set(KeyGroupOf(hash));
 }
 
 Status WindowOperator::StartStored() {
@@ -157,6 +163,7 @@ void WindowOperator::FinishStored(EventTime now) {
   table_->HoldEviction(false);
   if (now != EventTime::Max()) {
     if (table_->has_evicted()) closed_through_->Raise(now.us);
+    if (shells_left_.any()) stored_due_[now.us + plan_->assigner.slide()] |= std::exchange(shells_left_, {});
     return;
   }
   closed_through_->Reset();
@@ -167,6 +174,7 @@ void WindowOperator::FinishStored(EventTime now) {
   table_->EraseAll();
   due_.clear();
   stored_due_.clear();
+  shells_left_.reset();
   firing_.clear();
   firing_at_ = 0;
 }

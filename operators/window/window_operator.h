@@ -102,6 +102,7 @@ class WindowOperator final : public Operator {
   Status BringBackStored();
   Status TakeStored(std::unique_ptr<Rows>* rows, int32_t* count);
   void NoteStored(const KeyPanes& panes, std::string_view key);
+  void NoteShell(uint32_t hash, std::string_view key);
   void FinishStored(EventTime now);
   void AccountMemory();
 
@@ -128,7 +129,8 @@ class WindowOperator final : public Operator {
 
   KeyGroupNumbers* closed_through_ = nullptr;  ///< `closed_`, kept from the first eviction on
   std::map<int64_t, std::bitset<kKeyGroupCount>> stored_due_;
-  std::unique_ptr<StoredScan> scan_;  ///< of `moment_`; null: nothing more
+  std::bitset<kKeyGroupCount> shells_left_;  ///< key groups with empty rows that could not be noted
+  std::unique_ptr<StoredScan> scan_;         ///< of `moment_`; null: nothing more
 };
 
 }  // namespace freshet

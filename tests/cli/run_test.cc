@@ -2,6 +2,11 @@
 #include <doctest/doctest.h>
 #include <signal.h>
 
+#include <algorithm>
+#include <cstdlib>
+#include <set>
+#include <sstream>
+
 #include "tests/cli/program.h"
 #include "tests/cli/sample.h"
 
@@ -62,6 +67,102 @@ TEST_CASE("Run_BoundedFile_AccountsForEveryRowAndSaysSo") {
     CHECK(again.code == 0);
     CHECK(shop.Read("out.ndjson") == before);
   }
+}
+
+namespace {
+
+std::vector<std::string> SortedLines(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  std::sort(lines.begin(), lines.end());
+  return lines;
+}
+
+/// Rows [from, to) whose key has no row in [open_from, from) that passes the filter: the window that stood open there
+/// has left for the other keys.
+std::string RowsOfOtherKeys(int open_from, int from, int to) {
+  std::set<uint64_t> gone;
+  for (int i = open_from; i < from; ++i)
+    if (const uint64_t r = freshet::Mix64(static_cast<uint64_t>(i)); (r >> 8) % 100 >= 10) gone.insert(r % 11);
+  std::string text;
+  for (int i = from; i < to; ++i)
+    if (gone.count(freshet::Mix64(static_cast<uint64_t>(i)) % 11) == 0) text += SampleRows(i, i + 1);
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("Run_FinishedAndTheFileGrew_GoesOnBehindItAndWindowsThatLeftStayGone") {
+  Workshop shop;
+  shop.Write("in.ndjson", SampleRows(0, 1705));
+  const std::string file = shop.Write("sample.yaml", SamplePipeline());
+  const std::vector<std::string> run = {"run", file, "--http", "off", "--state", shop.Path("state")};
+  REQUIRE(RunProgram(shop, run).code == 0);
+  const std::string first = shop.Read("out.ndjson");
+  CHECK(first == Undisturbed(SampleRows(0, 1705)));
+  CHECK(Contains(RunProgram(shop, run).err, "already processed in full on 20"));
+
+  // The last window, 170 s to 180 s, has left for some keys. Their rows up to 180 s are late, whatever their watermark.
+  shop.Append("in.ndjson", SampleRows(1705, 3000));
+  const Finished second = RunProgram(shop, run);
+  REQUIRE_MESSAGE(second.code == 0, second.err);
+  CHECK_MESSAGE(Contains(second.err, "read 3,000 = emitted 3,000"), second.err);
+  const std::string out = shop.Read("out.ndjson");
+  CHECK(out.substr(0, first.size()) == first);
+  const std::string on_time = RowsOfOtherKeys(1700, 1705, 1800);
+  REQUIRE(on_time.size() > 1000);
+  CHECK(SortedLines(out) == SortedLines(Undisturbed(SampleRows(0, 1705) + on_time + SampleRows(1800, 3000))));
+
+  CHECK(Contains(RunProgram(shop, run).err, "already processed in full on 20"));
+  CHECK(shop.Read("out.ndjson") == out);
+}
+
+TEST_CASE("Run_FinishedAndAFileCame_ReadsItBehindTheOthers") {
+  for (const bool packed : {false, true}) {
+    CAPTURE(packed);
+    Workshop shop;
+    shop.Write("in-1.ndjson", SampleRows(0, 1000));
+    const std::string sink = packed ? "out.csv.gz" : "out.csv";
+    const std::string file = shop.Write("sample.yaml", SamplePipeline());
+    const auto run = [&](const std::string& state, const std::string& out) {
+      const Finished done = RunProgram(shop, {"run", file, "--http", "off", "--state", shop.Path(state), "--set",
+                                              "sources.in.path=" + shop.Path("in-*.ndjson"), "--set",
+                                              "sinks.out.path=" + shop.Path(out), "--set", "sinks.out.format=csv"});
+      REQUIRE_MESSAGE(done.code == 0, done.err);
+      return done.err;
+    };
+    (void)run("state", sink);
+    CHECK(Contains(run("state", sink), "already processed"));
+    shop.Write("in-2.ndjson", SampleRows(1000, 2500));
+    CHECK(Contains(run("state", sink), "read 2,500"));
+    CHECK(Contains(run("state", sink), "already processed"));
+    // Row 1,000 is the first of a window: nothing is late, and one run over both files says the same.
+    (void)run("other", "all.csv");
+    if (packed) REQUIRE(std::system(("gzip -df " + shop.Path(sink)).c_str()) == 0);
+    CHECK(shop.Read("out.csv") == shop.Read("all.csv"));
+  }
+}
+
+TEST_CASE("Run_DrainedAndStartedAgain_FollowsOn") {
+  Workshop shop;
+  shop.Write("in.ndjson", SampleRows(0, 1000));
+  const std::string file = shop.Write("sample.yaml", SamplePipeline());
+  const auto life = [&](int rows) {
+    (void)!remove(shop.Path("state/http.addr").c_str());
+    Program program(shop, {"run", file, "--state", shop.Path("state"), "--drain", "--http", "127.0.0.1:0", "--set",
+                           "sources.in.follow=true"});
+    REQUIRE_MESSAGE(Eventually([&] { return !program.running() || RecordsRead(shop, "state") == rows; }),
+                    program.err());
+    REQUIRE_MESSAGE(program.running(), program.err());
+    program.Signal(SIGINT);
+    CHECK(program.Wait() == 0);
+  };
+  life(1000);
+  CHECK(shop.Read("out.ndjson") == Undisturbed(SampleRows(0, 1000)));
+  shop.Append("in.ndjson", SampleRows(1000, 2000));
+  life(2000);
+  CHECK(shop.Read("out.ndjson") == Undisturbed(SampleRows(0, 2000)));
 }
 
 TEST_CASE("Run_Interrupted_GoesOnWhereItStopped") {
@@ -220,8 +321,9 @@ TEST_CASE("Run_DrainUntilIdle_ClosesTheWindowsAndFinishesTheState") {
   CHECK_MESSAGE(Contains(run.err, "finished after"), run.err);
   CHECK_MESSAGE(Contains(run.err, "read 100 = emitted 100"), run.err);
   CHECK_MESSAGE(!Contains(run.err, "open "), run.err);
-  const Finished limited = RunProgram(shop, {"run", file, "--http", "off", "--state", shop.Path("other"), "--limit",
-                                             "60", "--drain", "--set", "sinks.out.path=" + shop.Path("limited.ndjson")});
+  const Finished limited =
+      RunProgram(shop, {"run", file, "--http", "off", "--state", shop.Path("other"), "--limit", "60", "--drain",
+                        "--set", "sinks.out.path=" + shop.Path("limited.ndjson")});
   CHECK_MESSAGE(limited.code == 0, limited.err);
   CHECK_MESSAGE(Contains(limited.err, "finished after"), limited.err);
   CHECK_MESSAGE(Contains(limited.err, "read 60 = emitted 60"), limited.err);

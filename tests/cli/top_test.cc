@@ -125,6 +125,8 @@ TEST_CASE("Top_Once_ShowsARunByStateAddressOrFile") {
   }();
   for (const std::string& key : pipeline.keys()) CHECK_MESSAGE(Contains(readme, "`" + key + "`"), key);
   for (const std::string& key : pipeline["checkpoint"].keys()) CHECK_MESSAGE(Contains(readme, "`" + key + "`"), key);
+  for (const std::string& key : pipeline["memory"].keys()) CHECK_MESSAGE(Contains(readme, "`" + key + "`"), key);
+  CHECK(pipeline["memory"].keys().size() == 4);
   const JsonValue& node = pipeline["nodes"].items().at(0);
   for (const std::string& key : node.keys()) CHECK_MESSAGE(Contains(readme, "`" + key + "`"), key);
   for (const std::string& key : node["load"].keys()) CHECK_MESSAGE(Contains(readme, "`" + key + "`"), key);

@@ -4,6 +4,7 @@
 #include <deque>
 
 #include "engine/base/rng.h"
+#include "engine/flow/sim_faults.h"
 #include "engine/flow/sim_runtime.h"
 #include "engine/flow/tbb_runtime.h"
 #include "tests/support/flow_nodes.h"
@@ -181,6 +182,33 @@ TEST_CASE("Simulation_EveryEpochIsTooSlow_TheLastOneIsCommitted") {
   CHECK(result.report.checkpoint_failed_count > 0);
   CHECK(result.report.checkpoint_last_error.find("settings.checkpoint.timeout") != std::string::npos);
   CHECK(outputs.counted->lines == expected.counted->lines);
+}
+
+TEST_CASE("Job_EpochTakesTooLong_CountsAsFailedAtOnce") {
+  const auto store = NewMemoryStore();
+  const Outputs outputs;
+  SimEnv env(Env::Posix());
+  struct NoCarrier final : Carrier {
+    void Send(Envelope) override {}
+    void Nudge(int) override {}
+  } carrier;
+  JobOptions options;
+  options.env = &env;
+  options.store = store.get();
+  options.checkpoint_timeout = Duration::Seconds(5);
+  auto job = Job::Make(MakeSpec(Numbers(10), outputs, [] { return false; }), options, &carrier);
+  REQUIRE_MESSAGE(job.ok(), job.status().ToString());
+  (void)(*job)->BeginEpoch(false);
+  env.Advance(4000000);
+  (*job)->GiveUpSlowEpoch();
+  CHECK((*job)->last_failure().ok());
+  env.Advance(2000000);
+  for (int again = 0; again < 3; ++again) (*job)->GiveUpSlowEpoch();
+  // No cell has answered, and still it is known: a stop would end with this reason.
+  CHECK((*job)->epoch_under_way());
+  CHECK((*job)->Report().checkpoint_failed_count == 1);
+  CHECK((*job)->last_failure().message().find("settings.checkpoint.timeout") != std::string::npos);
+  CHECK_FALSE((*job)->paused());
 }
 
 /// Waits for something that another thread makes true.

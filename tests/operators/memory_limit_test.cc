@@ -10,6 +10,7 @@
 #include "tests/operators/test_rows.h"
 #include "tests/support/flow_runs.h"
 #include "tests/support/operator_harness.h"
+#include "tests/support/rocksdb_crashing_store.h"
 
 namespace freshet::testing {
 namespace {
@@ -66,6 +67,112 @@ NumbersOptions ManyKeys() {
   numbers.jitter_us = 6000000;
   numbers.lateness = Duration::Seconds(3);
   return numbers;
+}
+
+/// Without a state directory keys go to the spill store. A crash is then a start from nothing; there is none here.
+void CheckNodeWithoutState(const BoundNode& node, const NumbersOptions& numbers) {
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  constexpr int64_t kLimit = 24000;
+  const Outputs expected = Simulate(numbers, node.bound(), OptionsOf(nullptr, 0, 1, 1, 4096, 0), nullptr);
+  CHECK(expected.results->lines.size() > 100);
+  uint64_t seed = 2;
+  for (const int lanes : {1, 2, 4}) {
+    for (const int32_t batch_rows : {1, 7, 4096}) {
+      CAPTURE(lanes);
+      CAPTURE(batch_rows);
+      CAPTURE(seed);
+      int64_t dropped = 0;
+      const Outputs got =
+          Simulate(numbers, node.bound(), OptionsOf(nullptr, kLimit, seed++, lanes, batch_rows, 0), &dropped);
+      CHECK(got.results->lines == expected.results->lines);
+      CHECK(got.late->lines == expected.late->lines);
+      CHECK(dropped > 2 * kLimit);
+    }
+  }
+}
+
+TEST_CASE("SpillStore_WindowsWithoutState_EqualTheUnlimitedRun") {
+  for (const char* options : {"window: {tumbling: 20s}\nkey: k\naggregates: {n: count(*), s: sum(v), l: last(v)}\n",
+                              "window: {hopping: 30s, every: 10s}\nkey: k\naggregates: {n: count(*), s: sum(v)}\n",
+                              "window: {hopping: 20s, every: 10s}\nkey: k\naggregates: {n: count(*), s: sum(v)}\n"
+                              "allowed_lateness: 2s\n"}) {
+    CAPTURE(options);
+    CheckNodeWithoutState(BoundNode(WindowDescriptor(), options, *NumbersSchema()), ManyKeys());
+  }
+}
+
+TEST_CASE("SpillStore_DeriveAndDetectorWithoutState_EqualTheUnlimitedRun") {
+  for (const char* options : {"key: k\ncolumns: {d: delta(v), r: rate(v), l: \"lag(v, 3)\"}\n",
+                              "key: k\nstate_ttl: 20s\ncolumns: {d: delta(v), l: \"lag(v, 2)\"}\n"}) {
+    CAPTURE(options);
+    CheckNodeWithoutState(BoundNode(DeriveDescriptor(), options, *NumbersSchema()), ManyKeys());
+  }
+  CheckNodeWithoutState(BoundNode(StatisticalOutlierDescriptor(), "key: k\nmetric: v\n", *NumbersSchema()), ManyKeys());
+}
+
+TEST_CASE("SpillStore_CommitsFailMostly_EqualsTheUnlimitedRun") {
+  const BoundNode window(
+      WindowDescriptor(),
+      "window: {hopping: 30s, every: 10s}\nkey: k\naggregates: {n: count(*), s: sum(v), l: last(v)}\n",
+      *NumbersSchema());
+  const BoundNode derive(DeriveDescriptor(), "key: k\nstate_ttl: 20s\ncolumns: {d: delta(v), l: \"lag(v, 2)\"}\n",
+                         *NumbersSchema());
+  NumbersOptions numbers = ManyKeys();
+  for (const BoundNode* node : {&window, &derive}) {
+    REQUIRE_MESSAGE(*node, node->diagnostics());
+    const Outputs expected = Simulate(numbers, node->bound(), OptionsOf(nullptr, 0, 1, 1, 4096, 0), nullptr);
+    int64_t spilled = 0;
+    uint64_t seed = 1;
+    for (const int lanes : {1, 2, 4}) {
+      for (const int32_t batch_rows : {1, 7, 4096}) {
+        for (const int crashes : {1, 4}) {
+          CAPTURE(lanes);
+          CAPTURE(batch_rows);
+          CAPTURE(crashes);
+          CAPTURE(seed);
+          const auto store = NewMemoryStore();
+          SimOptions options = OptionsOf(store.get(), 24000, seed++, lanes, batch_rows, crashes);
+          options.crash_chance = 0.002;
+          options.faults.commit_unavailable = 0.9;  // sources go on meanwhile
+          Outputs outputs;
+          const SimResult result = RunSimulation([&] { return MakeSpec(numbers, node->bound(), outputs); }, options);
+          REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+          spilled += result.report.memory_spilled_bytes;
+          CHECK(outputs.results->lines == expected.results->lines);
+          CHECK(outputs.late->lines == expected.late->lines);
+        }
+      }
+    }
+    CHECK(spilled > 24000);
+  }
+}
+
+TEST_CASE("MemoryLimit_DiskFullForAWhile_EqualsTheUnlimitedRun") {
+  const BoundNode node(WindowDescriptor(),
+                       "window: {hopping: 20s, every: 10s}\nkey: k\naggregates: {n: count(*), s: sum(v)}\n",
+                       *NumbersSchema());
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  const NumbersOptions numbers = ManyKeys();
+  const Outputs expected = Simulate(numbers, node.bound(), OptionsOf(nullptr, 0, 1, 1, 4096, 0), nullptr);
+  int64_t failed = 0;
+  for (uint64_t seed = 1; seed <= 16; ++seed) {
+    CAPTURE(seed);
+    CrashingRocksDbStore disk;
+    Rng rng(seed);
+    SimOptions options = OptionsOf(nullptr, 24000, seed, 1 + static_cast<int>(seed % 3), 64, 2);
+    options.store_of_life = [&] {
+      Result<CheckpointStore*> store = disk.NextLife(&rng);
+      disk.FillAtCall(static_cast<int64_t>(rng.Below(200)), static_cast<int64_t>(1 + rng.Below(40)));
+      return store;
+    };
+    Outputs outputs;
+    const SimResult result = RunSimulation([&] { return MakeSpec(numbers, node.bound(), outputs); }, options);
+    REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+    failed += result.report.checkpoint_failed_count;
+    CHECK(outputs.results->lines == expected.results->lines);
+    CHECK(outputs.late->lines == expected.late->lines);
+  }
+  CHECK(failed > 16);
 }
 
 TEST_CASE("MemoryLimit_TumblingWindow_EqualsTheUnlimitedRun") {
@@ -136,6 +243,29 @@ TEST_CASE("MemoryLimit_DeriveWithTimeToLive_EqualsTheUnlimitedRun") {
   const BoundNode node(DeriveDescriptor(), "key: k\nstate_ttl: 20s\ncolumns: {d: delta(v), l: \"lag(v, 2)\"}\n",
                        *NumbersSchema());
   CheckNode(node, ManyKeys(), true);
+}
+
+TEST_CASE("DeriveTimeToLive_KeysInTheStoreOnly_AreErasedThere") {
+  const BoundNode node(DeriveDescriptor(), "key: k\nstate_ttl: 5s\ncolumns: {d: delta(v)}\n", *NumbersSchema());
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  const auto store = NewMemoryStore();
+  int64_t dropped = 0;
+  (void)Simulate(ManyKeys(), node.bound(), OptionsOf(store.get(), 24000, 5, 2, 64, 0), &dropped);
+  CHECK(dropped > 24000);
+  const auto manifest = store->Load();
+  REQUIRE((manifest.ok() && manifest->has_value()));
+  for (const Manifest::Table& table : (*manifest)->tables) {
+    if (table.name != "derive") continue;
+    int rows = 0;
+    REQUIRE(store
+                ->Scan(table.id, 0, kKeyGroupCount - 1,
+                       [&](uint16_t, std::string_view, std::string_view) {
+                         ++rows;
+                         return Status::Ok();
+                       })
+                .ok());
+    CHECK(rows < 200);  // of 400 keys, a hundred of which came in the last seconds
+  }
 }
 
 TEST_CASE("DeriveTimeToLive_KeysThatWereAway_StartAnewAndLeaveTheState") {

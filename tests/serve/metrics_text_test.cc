@@ -36,6 +36,10 @@ std::vector<PipelineView> RichViews() {
     view.report.checkpoint_count = 3;
     view.report.checkpoint_failed_count = 1;
     view.report.checkpoint_last_wall_us = kNow - 4500000;
+    view.report.memory_used = 300;
+    view.report.memory_limit = views.empty() ? 0 : 1000;
+    view.report.memory_dropped_bytes = 70;
+    view.report.memory_spilled_bytes = 20;
     const auto figures = std::make_shared<CheckpointFigures>();
     figures->duration_us.Observe(17000);
     figures->duration_us.Observe(900000000);
@@ -128,6 +132,11 @@ TEST_CASE("Metrics_AllNodeClassesAndOddNames_AreValidPrometheusText") {
   CHECK(text.families.at("freshet_delivery_waiting_rows").samples.at(0).value == 3);
   CHECK(text.Value("freshet_checkpoint_age_seconds", {{"pipeline", odd}}) == 4.5);
   CHECK(text.Value("freshet_checkpoints_failed_total", {{"pipeline", odd}}) == 1);
+  CHECK(text.Value("freshet_state_memory_bytes", {{"pipeline", odd}}) == 300);
+  CHECK(text.Value("freshet_state_memory_limit_bytes", {{"pipeline", odd}}) == 1000);
+  CHECK(std::isnan(text.Value("freshet_state_memory_limit_bytes", {{"pipeline", "plain"}})));
+  CHECK(text.Value("freshet_state_memory_dropped_bytes_total", {{"pipeline", odd}}) == 70);
+  CHECK(text.Value("freshet_state_spilled_bytes_total", {{"pipeline", odd}}) == 20);
   CHECK(text.Value("freshet_checkpoint_duration_seconds_count", {{"pipeline", odd}}) == 2);
   CHECK(text.Value("freshet_checkpoint_duration_seconds_sum", {{"pipeline", odd}}) == doctest::Approx(900.017));
   CHECK(text.Value("freshet_checkpoint_duration_seconds_bucket", {{"pipeline", odd}, {"le", "0.016383"}}) == 0);

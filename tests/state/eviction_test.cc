@@ -1,6 +1,8 @@
 // Keys leave memory and come back: a table against a std::map, with epochs that are committed late, in part, or lost.
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
+#include <cstdlib>
 #include <deque>
 #include <map>
 #include <set>
@@ -9,7 +11,9 @@
 #include "engine/batch/column_builder.h"
 #include "engine/state/checkpoint_store.h"
 #include "engine/state/keyed_table.h"
+#include "engine/state/spill_store.h"
 #include "engine/state/table_scan.h"
+#include "engine/state/tiered_rows.h"
 #include "tests/state/temp_directory.h"
 
 namespace freshet {
@@ -54,6 +58,7 @@ class Rows final : public CommittedRows {
 /// A table, the store below it, and what both together should hold.
 struct World {
   CheckpointStore* store;
+  SpillStore* spill;  ///< null: nothing is put aside
   std::unique_ptr<KeyedTable<Cell>> table;
   std::map<std::string, int64_t> live;
   std::map<std::string, int64_t> durable;                                                 ///< as of the last commit
@@ -63,7 +68,14 @@ struct World {
 
   void Restart() {
     table = std::make_unique<KeyedTable<Cell>>("t", TableOptions{1, "", true});
-    table->AttachCommitted(std::make_unique<Rows>(store));
+    if (spill != nullptr) {
+      auto rows = std::make_unique<TieredRows>(store, spill, kTable);
+      rows->first_key_group = 0;
+      rows->last_key_group = kKeyGroupCount - 1;
+      table->AttachCommitted(std::move(rows));
+    } else {
+      table->AttachCommitted(std::make_unique<Rows>(store));
+    }
     table->LeaveInStore();
     under_way.clear();
     drains = 0;
@@ -78,6 +90,7 @@ struct World {
       else
         rows.Put(kTable, e.key_group, e.key, e.value);
     });
+    REQUIRE(table->drain_status().ok());
     under_way.emplace_back(++drains, std::move(rows), live);
   }
   /// The oldest epochs under way, `count` of them as one: an abandoned one leaves with the next.
@@ -107,13 +120,19 @@ struct World {
   }
 };
 
-void Torture(CheckpointStore* store, uint64_t seed, int steps) {
+void Torture(CheckpointStore* store, uint64_t seed, int steps, SpillStore* spill = nullptr) {
   CAPTURE(seed);
   Rng rng(seed);
-  World w{store, nullptr, {}, {}, {}, 0, 0};
+  World w{store, spill, nullptr, {}, {}, {}, 0, 0};
   w.Restart();
   int64_t evicted = 0;
+  int64_t put_aside = 0;
   for (int step = 0; step < steps; ++step) {
+    if (spill != nullptr && rng.Below(20) == 0) {
+      const Result<int64_t> put = w.table->PutAside(static_cast<int64_t>(rng.Below(60000)));
+      REQUIRE(put.ok());
+      put_aside += *put;
+    }
     const std::string key =
         "key-" + std::to_string(rng.Below(300)) + (rng.Below(4) == 0 ? "-longer than fifteen bytes" : "");
     switch (rng.Below(24)) {
@@ -176,6 +195,72 @@ void Torture(CheckpointStore* store, uint64_t seed, int steps) {
   }
   for (int i = 0; i < 300; ++i) w.CheckKey("key-" + std::to_string(i));
   CHECK(evicted > 0);
+  CHECK((put_aside > 0) == (spill != nullptr));
+}
+
+TEST_CASE("SpillStore_RandomWorkWithLateAndMergedCommits_AllTiersTogetherHoldTheModel") {
+  for (uint64_t seed = 1; seed <= 25; ++seed) {
+    const TempDirectory directory;
+    const auto spill = NewRocksDbSpill(Env::Posix(), directory.path() + "/spill");
+    Torture(NewMemoryStore().get(), seed, 3000, spill.get());
+    CHECK(spill->written_bytes() > 0);
+  }
+}
+
+TEST_CASE("SpillStore_OpenedAgain_IsEmptyAndLeavesNothing") {
+  const TempDirectory directory;
+  const std::string path = directory.path() + "/spill";
+  REQUIRE(Env::Posix()->MakeDirectories(path).ok());
+  REQUIRE(Env::Posix()->WriteFileAtomically(path + "/left by a crash", "x").ok());
+  for (int life = 0; life < 2; ++life) {
+    const auto spill = NewRocksDbSpill(Env::Posix(), path);
+    int found = 0;
+    const auto count = [&](size_t, std::string_view value) {
+      ++found;
+      CHECK(value == "v");
+      return Status::Ok();
+    };
+    EpochRows other;
+    other.Put(1, 7, "other", "x");
+    REQUIRE(spill->Write(std::move(other)).ok());
+    REQUIRE(spill->MultiGet(1, {{7, "k"}}, count).ok());
+    CHECK(found == 0);
+    EpochRows rows;
+    rows.Put(1, 7, "k", "v");
+    REQUIRE(spill->Write(std::move(rows)).ok());
+    REQUIRE(spill->MultiGet(1, {{7, "k"}}, count).ok());
+    CHECK(found == 1);
+  }
+  CHECK_FALSE(Env::Posix()->Stat(path).ok());
+}
+
+TEST_CASE("SpillStore_WithoutADirectory_HasAPrivateOneAndRemovesAbandonedOnes") {
+  const TempDirectory directory;
+  REQUIRE(::setenv("TMPDIR", directory.path().c_str(), 1) == 0);
+  Env& env = *Env::Posix();
+  // A killed process left one; nobody holds its lock.
+  const std::string abandoned = directory.path() + "/freshet-spill-abcdef";
+  REQUIRE(env.MakeDirectories(abandoned).ok());
+  REQUIRE(env.WriteFileAtomically(abandoned + "/LOCK", "").ok());
+  {
+    const auto first = NewRocksDbSpill(&env, "");
+    CHECK(env.List(directory.path())->size() == 1);  // made when it is needed
+    const auto second = NewRocksDbSpill(&env, "");
+    for (SpillStore* spill : {first.get(), second.get()}) {
+      EpochRows rows;
+      rows.Put(1, 7, "k", "v");
+      REQUIRE(spill->Write(std::move(rows)).ok());
+    }
+    const std::vector<std::string> names = *env.List(directory.path());
+    CHECK(names.size() == 2);
+    for (const std::string& name : names) {
+      struct stat info {};
+      REQUIRE(::stat((directory.path() + "/" + name).c_str(), &info) == 0);
+      CHECK((info.st_mode & 0777) == 0700);
+    }
+  }
+  CHECK(env.List(directory.path())->empty());
+  ::unsetenv("TMPDIR");
 }
 
 TEST_CASE("Eviction_RandomWorkWithLateAndMergedCommits_TableAndStoreTogetherHoldTheModel") {
@@ -193,7 +278,7 @@ TEST_CASE("Eviction_RandomWorkOverRocksDb_TableAndStoreTogetherHoldTheModel") {
 
 TEST_CASE("Eviction_DirtyAndUncommittedKeys_Stay") {
   const auto store = NewMemoryStore();
-  World w{store.get(), nullptr, {}, {}, {}, 0, 0};
+  World w{store.get(), nullptr, nullptr, {}, {}, {}, 0, 0};
   w.Restart();
   for (int i = 0; i < 100; ++i) {
     const std::string key = std::to_string(i);
