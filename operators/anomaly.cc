@@ -19,6 +19,7 @@ class Model {
   AnomalyVerdict ScoreAndLearn(const AnomalyInput& row) { return model_.ScoreAndLearn(row); }
   void Encode(ByteSink& sink) const { model_.Encode(sink); }
   Status Decode(ByteSource& source) { return model_.Decode(source); }
+  size_t memory_bytes() const { return model_.memory_bytes(); }
 
  private:
   AnomalyModel model_;

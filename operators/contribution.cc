@@ -37,6 +37,12 @@ struct Told {
   double share = NAN;
 };
 
+/// About what a segment of an open moment takes.
+int64_t SegmentBytes(const std::string& name) {
+  return static_cast<int64_t>(sizeof(SegmentTick::value_type) + 4 * sizeof(void*) +
+                              (name.size() > 15 ? name.size() : 0));
+}
+
 /// What is known of one key.
 class Contributor {
  public:
@@ -46,7 +52,10 @@ class Contributor {
   /// Moments not yet judged.
   const std::map<int64_t, SegmentTick>& open() const { return open_; }
   void Add(int64_t time_us, const std::string& segment, const SegmentCounts& counts) {
-    SegmentCounts& into = open_[time_us][segment];
+    SegmentTick& tick = open_[time_us];
+    const auto [at, is_new] = tick.try_emplace(segment);
+    if (is_new) open_bytes_ += SegmentBytes(segment);
+    SegmentCounts& into = at->second;
     into.k += counts.k;
     into.n += counts.n;
   }
@@ -61,6 +70,7 @@ class Contributor {
     for (const auto& [name, counts] : tick) {
       sum.k += counts.k;
       sum.n += counts.n;
+      open_bytes_ -= SegmentBytes(name);
     }
     told.total = plan.ratio() ? (sum.n > 0 ? sum.k / sum.n : NAN) : sum.k;
     told.of = sum.n;
@@ -89,7 +99,9 @@ class Contributor {
     return told;
   }
 
-  int64_t MemoryBytes() const { return static_cast<int64_t>(model_.memory_bytes()); }
+  int64_t MemoryBytes() const {
+    return static_cast<int64_t>(model_.memory_bytes() + book_.memory_bytes()) + open_bytes_;
+  }
   void Encode(ByteSink& sink) const {
     model_.Encode(sink);
     book_.Encode(sink);
@@ -112,7 +124,9 @@ class Contributor {
     for (uint64_t moments = source.GetVarint(); moments > 0 && source.ok(); --moments) {
       SegmentTick& tick = open_[source.GetI64()];
       for (uint64_t count = source.GetVarint(); count > 0 && source.ok(); --count) {
-        SegmentCounts& counts = tick[std::string(source.GetString())];
+        const std::string name(source.GetString());
+        open_bytes_ += SegmentBytes(name);
+        SegmentCounts& counts = tick[name];
         counts.k = source.GetF64();
         counts.n = source.GetF64();
       }
@@ -125,6 +139,7 @@ class Contributor {
   SegmentBook book_;
   int stray_run_ = 0;
   std::map<int64_t, SegmentTick> open_;
+  int64_t open_bytes_ = 0;
 };
 
 struct ContributionCell {
@@ -210,6 +225,7 @@ class Contribution final : public Operator {
       if (column.IsValid(row)) {
         switch (column.type()) {
           case TypeId::kString:
+          case TypeId::kJson:
             value = column.StringAt(row);
             break;
           case TypeId::kBool:
@@ -347,6 +363,7 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
                    {"late", LateSchema(*input), OutputOrder::kInputOrder, {}}};
   bound.node_class = NodeClass::kStateful;
   bound.input_order = InputOrder::kByEventTime;
+  bound.judges_moments = true;
   if (!key->empty()) bound.key = *key;
   bound.passes_input_columns = false;
   AddColumnsRead(plan->metrics[0], *input, &bound.columns_read);
@@ -382,7 +399,8 @@ NodeDescriptor ContributionDescriptor() {
       "mobile in US explains 71 %\". A segment that has no row had nothing.\n"
       "Gives one row per event time and key: the key columns, total, `of` (sum, of a ratio), the columns of `anomaly`, "
       "segments, explained. Late rows\n"
-      "leave on `ID.late`. Rows whose number is null are left out; a null dimension is (none).";
+      "leave on `ID.late`, with them those of an input that has grown whose moment the end has judged (`after_end`). "
+      "Rows whose number is null are left out; a null dimension is (none).";
   d.example =
       "engagement:\n  type: contribution\n  inputs: [per_segment]\n  metric: engagements\n  of: views\n  dimensions: "
       "[device, country]\n  name: engagement_rate\n";

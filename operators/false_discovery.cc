@@ -150,6 +150,7 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   bound.outputs = {{"", plan->output, OutputOrder::kInputOrder, {}},
                    {"late", LateSchema(*input), OutputOrder::kInputOrder, {}}};
   bound.input_order = InputOrder::kByEventTime;
+  bound.judges_moments = true;
   AddColumnsRead(*p_value, *input, &bound.columns_read);
   bound.explain = {{"p_value", p_value->ToString()}};
   bound.instantiate = [plan] { return std::make_unique<FalseDiscovery>(plan); };
@@ -171,7 +172,9 @@ NodeDescriptor FalseDiscoveryDescriptor() {
       "(Benjamini and Hochberg 1995).\n"
       "Adds q_value (the smallest `rate` at which the row would pass; null without a p-value) and is_discovery "
       "(q_value <= rate). Rows leave once\n"
-      "the watermark has passed their event time, in its order; late ones leave on `ID.late`. One lane.";
+      "the watermark has passed their event time, in its order; late ones, and those of an input that has grown whose "
+      "moment the end "
+      "has judged, leave on `ID.late`. One lane.";
   d.example = "believed:\n  type: false_discovery\n  inputs: [odd]\n  rate: 0.05\n";
   d.inputs_max = 64;
   d.output_names = {"late"};

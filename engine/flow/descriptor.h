@@ -52,6 +52,9 @@ struct BoundOperator {
   bool stateless = false;  ///< may be fused; then no key, kByArrival, kInputOrder
   bool accepts_selection = false;
   InputOrder input_order = InputOrder::kByArrival;
+  /// For kByEventTime: all rows of a moment are judged together, once. The end of the input judges the open ones, so
+  /// rows of an input that has grown since are late (`after_end`) up to the newest moment that the end let go.
+  bool judges_moments = false;
   /// Key columns of input 0: rows of one key group go to one lane. Absent: one lane sees all rows. Never present and
   /// empty.
   std::optional<std::vector<int>> key;
@@ -155,9 +158,9 @@ class Registry {
 /// Schema of every source's and operator's `dead_letter` output: node, partition (file), line (1-based, 0 unknown),
 /// record (from 0), reason, raw (bytes; invalid UTF-8 is kept).
 SchemaRef DeadLetterSchema();
-/// Schema of a `late` output: the input's columns, then late_reason: string (LateReasonOf), late_window_end: timestamp
-/// (null for operators without windows), lateness_ms: int64. Names that the input already has get a trailing
-/// underscore.
+/// Schema of a `late` output: the input's columns, then late_reason: string (LateReasonOf, or "after_end": the end of
+/// the input closed what the row of a grown one belongs to), late_window_end: timestamp (null for operators without
+/// windows), lateness_ms: int64. Names that the input already has get a trailing underscore.
 SchemaRef LateSchema(const Schema& input);
 /// Why a late row is late: "late", or "after_idle" when it is only because its partition or input was idle
 /// (SEMANTICS.md §2.4).

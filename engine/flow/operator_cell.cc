@@ -277,7 +277,8 @@ std::unique_ptr<Operator> OperatorCell::MakeOperator(int element) {
   const NodeSpec& node = node_of(static_cast<size_t>(element));
   if (plan_.kind == CellKind::kSorter) {
     const SchemaRef schema = PortSchema(*environment_.spec, node.inputs[0]);
-    return NewEventTimeSorter(schema, LateSchema(*schema));
+    const BoundOperator* bound = elements_[static_cast<size_t>(element)].bound;
+    return NewEventTimeSorter(schema, LateSchema(*schema), bound != nullptr && bound->judges_moments);
   }
   if (plan_.kind == CellKind::kArrival) return NewArrivals();
   if (const auto* source = std::get_if<SourceNode>(&node.kind); source != nullptr && plan_.kind == CellKind::kMerge)

@@ -112,7 +112,8 @@ class GatherCell final : public Cell {
 Batch PickRows(const SchemaRef& schema, const std::vector<std::pair<Batch, int32_t>>& rows);
 
 /// Operators of the engine's own: see ordering.cc.
-std::unique_ptr<Operator> NewEventTimeSorter(SchemaRef schema, SchemaRef late_schema);
+/// `judges_moments`: see BoundOperator.
+std::unique_ptr<Operator> NewEventTimeSorter(SchemaRef schema, SchemaRef late_schema, bool judges_moments = false);
 /// `by_partition`: one input, merged by the partitions of its rows' ordinals.
 std::unique_ptr<Operator> NewInputMerge(std::vector<SchemaRef> schemas, bool by_partition = false);
 std::unique_ptr<Operator> NewArrivals();

@@ -85,11 +85,12 @@ class Hold {
 };
 
 /// Holds rows until the watermark passes them and lets them go sorted by (event time, ordinal). Rows older than their
-/// own watermark leave at once on port 1.
+/// own watermark leave at once on port 1, and so do, where moments are judged once, rows that are no newer than the
+/// newest one that an end of the input has let go.
 class EventTimeSorter final : public Operator {
  public:
-  EventTimeSorter(SchemaRef schema, SchemaRef late_schema)
-      : schema_(std::move(schema)), late_schema_(std::move(late_schema)) {}
+  EventTimeSorter(SchemaRef schema, SchemaRef late_schema, bool judges_moments)
+      : schema_(std::move(schema)), late_schema_(std::move(late_schema)), judges_moments_(judges_moments) {}
 
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
@@ -103,6 +104,7 @@ class EventTimeSorter final : public Operator {
         const uint64_t number = source.GetU64();
         behind.insert({number, static_cast<int32_t>(source.GetU32())});
       }
+      if (judges_moments_ && source.remaining() > 0) ended_.us = source.GetI64();
       if (!source.ok()) return Status::DataLoss("the order of the rows waiting in the checkpoint cannot be read");
     }
     std::vector<uint64_t> done;
@@ -118,7 +120,7 @@ class EventTimeSorter final : public Operator {
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
     std::vector<int32_t> on_time, late;
     for (int32_t row = 0; row < in.row_count(); ++row)
-      (in.time(row) < in.row_watermark(row) ? late : on_time).push_back(row);
+      (in.time(row) < in.row_watermark(row) || IsAfterEnd(in, row) ? late : on_time).push_back(row);
     if (!late.empty()) EmitLate(in, late, out);
     if (on_time.empty()) return Status::Ok();
     const Batch kept = late.empty() ? in : in.Take(on_time.data(), static_cast<int32_t>(on_time.size()));
@@ -134,6 +136,7 @@ class EventTimeSorter final : public Operator {
       std::pop_heap(heap_.begin(), heap_.end(), Later);
       const Entry entry = heap_.back();
       heap_.pop_back();
+      if (now == EventTime::Max()) ended_.us = std::max(ended_.us, entry.time_us);
       rows.emplace_back(hold_.at(entry.number).batch, entry.row);
       if (--left_[entry.number] == 0) done.push_back(entry.number);
     }
@@ -153,7 +156,8 @@ class EventTimeSorter final : public Operator {
   }
 
   /// Of a held batch, the rows from `released_` on still wait. So do rows behind it that came since: of a partition
-  /// that joined late, or of an input that grew after its end. They are few, and listed.
+  /// that joined late, or of an input that grew after its end. They are few, and listed. What an end let go stands
+  /// behind them, if there was one and moments are judged once.
   Status SnapshotExtra(ByteSink& sink) override {
     sink.PutI64(released_.us);
     const auto is_behind = [&](const Entry& e) { return e.time_us < released_.us; };
@@ -163,6 +167,7 @@ class EventTimeSorter final : public Operator {
       sink.PutU64(entry.number);
       sink.PutU32(static_cast<uint32_t>(entry.row));
     }
+    if (judges_moments_ && ended_ > EventTime::Min()) sink.PutI64(ended_.us);
     return Status::Ok();
   }
 
@@ -186,14 +191,19 @@ class EventTimeSorter final : public Operator {
     ++counters_->held;
   }
 
+  bool IsAfterEnd(const Batch& in, int32_t row) const {
+    return judges_moments_ && in.time(row) <= ended_ && ended_ > EventTime::Min();
+  }
+
   void EmitLate(const Batch& in, const std::vector<int32_t>& rows, Emitter& out) {
     const auto count = static_cast<int32_t>(rows.size());
     counters_->late += count;
     const Batch late = in.Take(rows.data(), count);
     ColumnBuilder reason(TypeId::kString, count), lateness(TypeId::kInt64, count);
     for (int32_t i = 0; i < count; ++i) {
-      reason.AppendString(LateReasonOf(late, i));
-      lateness.AppendInt64((late.row_watermark(i).us - late.time(i).us) / 1000);
+      const bool after_end = late.time(i) >= late.row_watermark(i);
+      reason.AppendString(after_end ? "after_end" : LateReasonOf(late, i));
+      lateness.AppendInt64(((after_end ? ended_ : late.row_watermark(i)).us - late.time(i).us) / 1000);
     }
     out.Emit(
         late.WithAppended(late_schema_, {reason.Finish(), NullColumn(TypeId::kTimestamp, count), lateness.Finish()}),
@@ -206,6 +216,8 @@ class EventTimeSorter final : public Operator {
   std::vector<Entry> heap_;
   std::map<uint64_t, int64_t> left_;
   EventTime released_ = EventTime::Min();
+  const bool judges_moments_;
+  EventTime ended_ = EventTime::Min();  // the newest row that an end let go
   NodeCounters* counters_ = nullptr;
   int32_t row_count_max_ = 0;
 };
@@ -334,8 +346,8 @@ class Arrivals final : public Operator {
 
 }  // namespace
 
-std::unique_ptr<Operator> NewEventTimeSorter(SchemaRef schema, SchemaRef late_schema) {
-  return std::make_unique<EventTimeSorter>(std::move(schema), std::move(late_schema));
+std::unique_ptr<Operator> NewEventTimeSorter(SchemaRef schema, SchemaRef late_schema, bool judges_moments) {
+  return std::make_unique<EventTimeSorter>(std::move(schema), std::move(late_schema), judges_moments);
 }
 std::unique_ptr<Operator> NewInputMerge(std::vector<SchemaRef> schemas, bool by_partition) {
   return std::make_unique<InputMerge>(std::move(schemas), by_partition);

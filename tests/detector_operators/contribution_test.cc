@@ -6,7 +6,9 @@
 #include <cmath>
 
 #include "engine/base/rng.h"
+#include "engine/flow/operator_cell.h"
 #include "engine/flow/sim_runtime.h"
+#include "operators/false_discovery.h"
 #include "tests/operators/test_rows.h"
 #include "tests/support/flow_nodes.h"
 
@@ -173,6 +175,112 @@ TEST_CASE("Contribution_InAGraph_LanesAndCrashesGiveOneAnswer") {
     if (seed == 0) expected = into->lines;
     CHECK(into->lines.size() == 600);
     CHECK(into->lines == expected);
+  }
+}
+
+TEST_CASE("Contribution_DimensionOfJson_IsItsText") {
+  const Schema schema({{"who", TypeId::kJson}, {"x", TypeId::kInt64}});
+  const BoundNode node(ContributionDescriptor(), "metric: x\ndimensions: [who]\nseason: none\n", schema);
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  OperatorHarness harness(node.bound(), {});
+  std::vector<TestRow> rows;
+  Rng rng(4);
+  for (int64_t t = 0; t < 520; ++t)
+    for (const char* who : {"[1]", "{\"a\": 2}"}) {
+      const int64_t x = t < 515 || *who == '[' ? 1000 + static_cast<int64_t>(rng.Below(40)) : 5;
+      rows.push_back(
+          {.time_us = t * kMinuteUs, .watermark_us = t * kMinuteUs, .ordinal = rows.size(), .cells = {who, x}});
+    }
+  harness.Feed(MakeRows(std::make_shared<const Schema>(schema), rows, 0, rows.size()));
+  harness.End();
+  REQUIRE_MESSAGE(harness.status().ok(), harness.status().ToString());
+  CHECK(Cell(RowTexts(harness.output(0, 0).back()).back(), "segments") == "{\"a\": 2}");
+}
+
+TEST_CASE("Contribution_OpenSegments_CountAsMemory") {
+  const BoundNode node(ContributionDescriptor(), "metric: x\ndimensions: [s]\n",
+                       Schema({{"s", TypeId::kString}, {"x", TypeId::kInt64}}));
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  const SchemaRef schema =
+      std::make_shared<const Schema>(std::vector<Field>{{"s", TypeId::kString}, {"x", TypeId::kInt64}});
+  HarnessCheckpoint checkpoint;
+  OperatorHarness::Options options;
+  OperatorHarness harness(node.bound(), options);
+  const auto feed = [&](int64_t time_us) {
+    std::vector<TestRow> rows;
+    for (uint64_t s = 0; s < 3000; ++s)
+      rows.push_back(
+          {.time_us = time_us, .ordinal = s, .cells = {"a segment of thirty characters" + std::to_string(s), 1}});
+    harness.Feed(MakeRows(schema, rows, 0, rows.size()));
+    harness.Snapshot(&checkpoint);
+    REQUIRE(harness.status().ok());
+    return harness.state_bytes();
+  };
+  const int64_t open = feed(0);
+  CHECK(open > 3000 * 100);
+  harness.Watermark({kMinuteUs});
+  harness.Snapshot(&checkpoint);
+  CHECK(harness.state_bytes() > 3000 * 450);  // known, with the hours of the day
+  CHECK(feed(kMinuteUs) > 3000 * 550);
+}
+
+/// A step and the sorter in front of it, through the ends of an input that grows: rows come up to a second late, so
+/// that new ones fall behind the newest that an end let go.
+TEST_CASE("Moments_OfAnInputThatGrowsAfterItsEnd_AreJudgedOnce") {
+  const uint64_t seed = 5;
+  INFO("seed " << seed);
+  Rng rng(seed);
+  const SchemaRef schema =
+      std::make_shared<const Schema>(std::vector<Field>{{"k", TypeId::kInt64}, {"v", TypeId::kFloat64}});
+  std::vector<TestRow> rows;
+  for (int64_t i = 0; i < 400; ++i) {
+    const int64_t time_us = (i - static_cast<int64_t>(rng.Below(10))) / 2 * 200'000;
+    rows.push_back({.time_us = time_us,
+                    .watermark_us = (i - 20) * 100'000,
+                    .ordinal = rows.size(),
+                    .cells = {static_cast<int64_t>(rng.Below(3)), rng.NextDouble()}});
+  }
+  const BoundNode total(ContributionDescriptor(), "metric: v\ndimensions: [k]\nkey: [k]\n", *schema);
+  const BoundNode believed(FalseDiscoveryDescriptor(), "p_value: v\n", *schema);
+  for (const BoundNode* node : {&total, &believed}) {
+    REQUIRE_MESSAGE(*node, node->diagnostics());
+    BoundOperator sorter;
+    const SchemaRef late_schema = LateSchema(*schema);
+    sorter.outputs = {{"", schema, OutputOrder::kInputOrder, {}}, {"late", late_schema, OutputOrder::kInputOrder, {}}};
+    const bool judges_moments = node->bound().judges_moments;
+    sorter.instantiate = [=] { return NewEventTimeSorter(schema, late_schema, judges_moments); };
+    HarnessCheckpoint sorted, judged;
+    OperatorHarness::Options of_sorter, of_step;
+    int64_t told_us = EventTime::Min().us;
+    for (const auto& [from, count] : {std::pair<size_t, size_t>{0, 300}, {300, 1}, {301, 99}}) {
+      CAPTURE(from);
+      OperatorHarness before(sorter, of_sorter), step(node->bound(), of_step);
+      before.Feed(MakeRows(schema, rows, from, count));
+      before.End();
+      for (const Batch& b : before.output(0, 0)) step.Feed(b);
+      step.End();
+      REQUIRE_MESSAGE(step.status().ok(), step.status().ToString());
+      int64_t newest_us = told_us;
+      for (const Batch& b : step.output(0, 0)) {
+        for (int32_t row = 0; row < b.row_count(); ++row) {
+          CHECK(b.time(row).us > told_us);
+          newest_us = std::max(newest_us, b.time(row).us);
+        }
+      }
+      told_us = newest_us;
+      size_t late = 0;
+      for (const Batch& b : before.output(0, 1)) {
+        late += static_cast<size_t>(b.row_count());
+        for (const std::string& text : RowTexts(b)) CHECK(Cell(text, "late_reason") == "after_end");
+      }
+      CHECK((late > 0) == (from > 0 && (count > 1 || rows[from].time_us <= told_us)));
+      CHECK(static_cast<size_t>(before.counters().late) >= late);
+      before.Snapshot(&sorted);
+      step.Snapshot(&judged);
+      of_sorter.restore = &sorted;
+      of_step.restore = &judged;
+    }
+    CHECK(told_us > 39'000'000);
   }
 }
 

@@ -57,11 +57,11 @@ std::vector<TimedRow> RandomRows(Rng& rng, size_t count, int64_t lateness_us, in
   return rows;
 }
 
-BoundOperator SorterNode() {
+BoundOperator SorterNode(bool judges_moments = false) {
   BoundOperator bound;
   const SchemaRef late = LateSchema(*IdSchema());
   bound.outputs = {{"", IdSchema(), OutputOrder::kInputOrder, {}}, {"late", late, OutputOrder::kInputOrder, {}}};
-  bound.instantiate = [late] { return NewEventTimeSorter(IdSchema(), late); };
+  bound.instantiate = [=] { return NewEventTimeSorter(IdSchema(), late, judges_moments); };
   return bound;
 }
 
@@ -141,6 +141,50 @@ TEST_CASE("Sorter_LateRow_SaysHowLate") {
         std::vector<std::string>{"@1000000 wm 3000000 id=2 late_reason='late' late_window_end=null lateness_ms=2000"});
   harness.End();
   CHECK(Ids(harness.output(0, 0)) == std::vector<int64_t>{3, 1});
+}
+
+TEST_CASE("Sorter_WhereMomentsAreJudgedOnce_RowsUpToTheEndOfAGrownInputAreLate") {
+  for (const bool judges_moments : {true, false}) {
+    const BoundOperator bound = SorterNode(judges_moments), plain = SorterNode();
+    OperatorHarness first(bound, {});
+    HarnessCheckpoint checkpoint;
+    first.Feed(MakeBatch({{5 * kSecond, INT64_MIN, 1}, {3 * kSecond, kSecond, 2}}, 0, 2));
+    first.Watermark({4 * kSecond});
+    first.End();
+    CHECK(Ids(first.output(0, 0)) == std::vector<int64_t>{2, 1});
+    first.Snapshot(&checkpoint);
+    OperatorHarness::Options options;
+    options.restore = &checkpoint;
+    auto second = std::make_unique<OperatorHarness>(bound, options);
+    const std::vector<TimedRow> rows = {
+        {5 * kSecond, kSecond, 3}, {4 * kSecond, kSecond, 4}, {6 * kSecond, kSecond, 5}};
+    second->Feed(MakeBatch(rows, 0, 2));
+    HarnessCheckpoint again;  // the end before stays known
+    second->Snapshot(&again);
+    REQUIRE_MESSAGE(second->status().ok(), second->status().ToString());
+    options.restore = &again;
+    OperatorHarness third(bound, options);
+    third.Feed(MakeBatch(rows, 1, 2));
+    if (judges_moments) {
+      CHECK(RowTexts(second->output(0, 1).at(0)) ==
+            std::vector<std::string>{
+                "@5000000 wm 1000000 id=3 late_reason='after_end' late_window_end=null lateness_ms=0",
+                "@4000000 wm 1000000 id=4 late_reason='after_end' late_window_end=null lateness_ms=1000"});
+      CHECK(Ids(third.output(0, 1)) == std::vector<int64_t>{4});
+    } else {
+      CHECK(second->output(0, 1).empty());
+      CHECK(third.output(0, 1).empty());
+    }
+    third.End();
+    CHECK(Ids(third.output(0, 0)) == (judges_moments ? std::vector<int64_t>{5} : std::vector<int64_t>{4, 4, 3, 5}));
+    CHECK(ConservationFault(third.counters(), NodeClass::kRowWise) == "");
+    // A pipeline edited so that moments may be judged again reads the state too.
+    options.restore = &checkpoint;
+    OperatorHarness edited(plain, options);
+    edited.Feed(MakeBatch(rows, 0, 1));
+    CHECK(edited.status().ok());
+    CHECK(edited.output(0, 1).empty());
+  }
 }
 
 TEST_CASE("Sorter_RowsBehindTheReleasedTimeAtACheckpoint_AreKept") {

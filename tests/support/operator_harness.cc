@@ -264,6 +264,13 @@ int64_t OperatorHarness::state_keys() const {
   return keys;
 }
 
+int64_t OperatorHarness::state_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& lane : lanes_)
+    for (const auto& table : lane->tables) bytes += table->memory_bytes();
+  return bytes;
+}
+
 std::string ConservationFault(const NodeCounters& c, NodeClass node_class) {
   const auto differs = [](const char* law, int64_t left, int64_t right) {
     return left == right ? std::string()

@@ -80,6 +80,7 @@ class OperatorHarness {
   /// Sum over lanes. `in` and `out` are counted by the harness.
   NodeCounters counters() const;
   int64_t state_keys() const;
+  int64_t state_bytes() const;  ///< as the tables account for it
   /// Most rows seen in one emitted batch, and most batches emitted by one watermark call.
   int32_t batch_rows_max() const { return batch_rows_max_; }
   int emits_per_call_max() const { return emits_per_call_max_; }
