@@ -258,6 +258,7 @@ std::optional<BoundSource> BindFile(const OptionsNode& options, const BindContex
   BoundSource bound;
   bound.schema = format->schema->columns;
   bound.bounded = !o.follow;
+  bound.interleaves = o.follow && (o.paths.size() > 1 || o.paths.front().find_first_of("*?[") != std::string::npos);
   for (const std::string& path : o.paths) {
     const Result<FileInfo> info = (bind.env != nullptr ? bind.env : Env::Posix())->Stat(path);
     bound.stays_open = bound.stays_open || (info.ok() && !info->is_regular && !info->is_directory);

@@ -86,6 +86,8 @@ struct BoundSource {
   /// Bounded, several partitions: read side by side and merged by time (`read: by_time`). Then Poll is told which
   /// partition to read, and answers for one that has ended with an empty chunk that says so.
   bool by_time = false;
+  /// Live, and may have several partitions: their rows interleave as they arrive.
+  bool interleaves = false;
   /// Ordered within a partition; several partitions of a bounded source are read one after another unless `by_time`.
   std::vector<std::pair<std::string, std::string>> explain;
   std::function<std::unique_ptr<Source>()> make_source;

@@ -24,7 +24,10 @@ bool TakesByArrival(const GraphSpec& graph, const NodeSpec& node) {
 EdgeOrder OrderOf(const GraphSpec& graph, const PortRef& ref) {
   const NodeSpec& node = graph.nodes[static_cast<size_t>(ref.node)];
   const auto* op = std::get_if<OperatorNode>(&node.kind);
-  if (op == nullptr) return EdgeOrder::kSource;
+  if (op == nullptr) {
+    const auto* source = std::get_if<SourceNode>(&node.kind);
+    return source != nullptr && source->bound.interleaves ? EdgeOrder::kArrival : EdgeOrder::kSource;
+  }
   if (op->bound.outputs[static_cast<size_t>(ref.port)].order == OutputOrder::kByTime) return EdgeOrder::kByTime;
   if (op->bound.input_order == InputOrder::kByEventTime) return EdgeOrder::kInput;
   return TakesByArrival(graph, node) ? EdgeOrder::kArrival : EdgeOrder::kInput;
@@ -51,11 +54,12 @@ void WarnOfArrivalOrder(const Pipeline& pipeline, Diagnostics* diagnostics) {
     if (op == nullptr || op->bound.stateless || op->bound.node_class != NodeClass::kRowWise ||
         op->bound.input_order == InputOrder::kByEventTime || !TakesByArrival(pipeline.graph, node))
       continue;
-    diagnostics->Warning("FR2119", pipeline.nodes[i].span,
-                         "`" + node.id +
-                             "` learns from rows in the order they come, and several live inputs come in another "
-                             "order each time",
-                         "put a `window` before it, or read one source, if a replay must give the same");
+    diagnostics->Warning(
+        "FR2119", pipeline.nodes[i].span,
+        "`" + node.id +
+            "` learns from rows in the order they come, and live inputs side by side come in another order each "
+            "time",
+        "put a `window` before it, or read one source, if a replay must give the same");
   }
 }
 

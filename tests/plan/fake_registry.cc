@@ -41,6 +41,7 @@ std::optional<BoundSource> MakeRows(const OptionsNode& options, const BindContex
   BoundSource bound;
   bound.schema = std::make_shared<const Schema>(std::move(fields));
   bound.bounded = !options.GetBool("follow");
+  bound.interleaves = !bound.bounded && options.GetString("path").find('*') != std::string::npos;
   bound.explain = {{"path", options.GetString("path")}};
   return bound;
 }
@@ -194,10 +195,11 @@ Registry FakeRegistry() {
   check.make_operator = MakeCheck;
   check.output_names = {"rejected"};
   registry.Add(check);
-  NodeDescriptor window = Type(
-      NodeKind::kOperator, "window", "sums up",
-      {Required(Between(1000, 86400e6, Option("every", OptionKind::kDuration))), Option("key", OptionKind::kNameList),
-       Required(Option("metric", OptionKind::kName)), Option("revises", OptionKind::kBool, "false"), Option("clock", OptionKind::kBool, "false")});
+  NodeDescriptor window =
+      Type(NodeKind::kOperator, "window", "sums up",
+           {Required(Between(1000, 86400e6, Option("every", OptionKind::kDuration))),
+            Option("key", OptionKind::kNameList), Required(Option("metric", OptionKind::kName)),
+            Option("revises", OptionKind::kBool, "false"), Option("clock", OptionKind::kBool, "false")});
   window.make_operator = MakeWindow;
   window.output_names = {"late"};
   registry.Add(window);
