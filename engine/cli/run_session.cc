@@ -74,8 +74,8 @@ Status RunSession::Start() {
   phase_ = PipelinePhase::kRunning;
   if (runtime_->job().already_finished())
     already_finished_wall_us_ = runtime_->job().restored_manifest().committed_wall_us;
-  records_before_ = runtime_->job().already_finished() ? RecordsRead(runtime_->Report())
-                                                       : runtime_->job().records_restored();
+  records_before_ =
+      runtime_->job().already_finished() ? RecordsRead(runtime_->Report()) : runtime_->job().records_restored();
   return Status::Ok();
 }
 
@@ -243,12 +243,15 @@ Result<std::string> RunSession::ObeyAlertOrder(const AlertOrder& order) {
     Env::Posix()->SleepMicros(kLookEveryUs);
   }
   std::optional<std::string> said;
+  bool lost = false;
   for (const auto& c : sent) {
-    if (c->outcome() == Command::Outcome::kLost)
-      return Status::Unavailable("the run ended before a checkpoint: nothing was changed");
+    lost = lost || c->outcome() == Command::Outcome::kLost;
+    if (c->outcome() != Command::Outcome::kDurable) continue;
     for (const std::string& answer : c->answers()) said = said.value_or("").empty() ? answer : *said;
   }
   if (said) return *said;
+  if (lost)
+    return Status::Unavailable("the run, or the input of an alert, ended before a checkpoint: nothing was changed");
   return Status::NotFound("no alert `" + order.alert + "` in " + name_ +
                           "; it is not firing, and over for longer than its rule's `remember`");
 }

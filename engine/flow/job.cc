@@ -68,7 +68,10 @@ std::vector<int> Job::BeginEpoch(bool final_one) {
   if (under_way_ || has_failed_ || ended_count_ == cells_.size()) return nudged;
   bool any_source = false;
   for (const auto& driver : drivers_) any_source = any_source || !ended_[static_cast<size_t>(driver->cell().id())];
-  if (!any_source) return nudged;
+  if (!any_source) {
+    commands_.Close();
+    return nudged;
+  }
   StartEpoch();
   const std::shared_ptr<const CommandList> commands = commands_.TakeForBarrier();
   for (const auto& driver : drivers_) {

@@ -474,8 +474,11 @@ Result<Progress> OperatorCell::HandleClock(EventTime now) {
 void OperatorCell::ObeyCommands() {
   if (commands() == nullptr || plan_.kind != CellKind::kChain) return;
   for (const std::shared_ptr<Command>& command : *commands())
-    for (size_t i = 0; i < elements_.size(); ++i)
-      if (elements_[i].op && node_of(i).id == command->node_id) elements_[i].op->OnCommand(*command);
+    for (size_t i = 0; i < elements_.size(); ++i) {
+      if (!elements_[i].op || node_of(i).id != command->node_id) continue;
+      command->Reach();
+      elements_[i].op->OnCommand(*command);
+    }
 }
 
 Status OperatorCell::Snapshot(CellSnapshot* snapshot) {

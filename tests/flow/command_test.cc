@@ -69,9 +69,12 @@ class RefusingStore final : public CheckpointStore {
   std::unique_ptr<CheckpointStore> store_ = NewMemoryStore();
 };
 
-GraphSpec ListenerSpec() {
+constexpr int64_t kForever = int64_t{1} << 40;  // rows; until it is stopped
+
+/// `rows` go to the listener; with `beside` a source that does not end goes to the sink past it.
+GraphSpec ListenerSpec(int64_t rows, bool beside) {
   testing::NumbersOptions numbers;
-  numbers.rows = int64_t{1} << 40;  // until it is stopped
+  numbers.rows = rows;
   BoundOperator bound;
   bound.outputs = {{"", testing::NumbersSchema(), OutputOrder::kInputOrder, {}}};
   bound.key = std::vector<int>{1};
@@ -86,18 +89,26 @@ GraphSpec ListenerSpec() {
   node.inputs = {{0, 0}};
   node.kind = OperatorNode{std::move(bound)};
   spec.nodes.push_back(std::move(node));
-  spec.nodes.push_back(testing::CollectSink("out", {{1, 0}}, std::make_shared<testing::Collected>()));
+  if (beside) {
+    numbers.rows = kForever;
+    spec.nodes.push_back(testing::NumbersSource("more", numbers));
+    spec.nodes.push_back(
+        testing::DropMultiples("none", {static_cast<int>(spec.nodes.size()) - 1, 0}, testing::NumbersSchema(), 1));
+  }
+  std::vector<PortRef> read = {{1, 0}};
+  if (beside) read.push_back({3, 0});
+  spec.nodes.push_back(testing::CollectSink("out", read, std::make_shared<testing::Collected>()));
   return spec;
 }
 
-std::unique_ptr<TbbRuntime> Start(CheckpointStore* store) {
+std::unique_ptr<TbbRuntime> Start(CheckpointStore* store, int64_t rows = kForever, bool beside = false) {
   TbbRuntime::Options options;
   options.job.env = Env::Posix();
   options.job.store = store;
   options.job.lane_count = 2;
   options.job.checkpoint_every = Duration::Seconds(3600);  // only what is asked for
   options.concurrency = 2;
-  auto runtime = TbbRuntime::Start(ListenerSpec(), options);
+  auto runtime = TbbRuntime::Start(ListenerSpec(rows, beside), options);
   REQUIRE_MESSAGE(runtime.ok(), runtime.status().ToString());
   return std::move(*runtime);
 }
@@ -117,7 +128,7 @@ TEST_CASE("Command_EpochsGivenUpFirst_DurableOnceWithTheOneThatSucceeds") {
   CHECK(command->answers().size() == 2);  // both lanes, once
   CHECK(store.refusals.load() < 0);
   CHECK_FALSE(store.settled_early.load());
-  CHECK(other->outcome() == Command::Outcome::kDurable);
+  CHECK(other->outcome() == Command::Outcome::kLost);  // there is no such node
   CHECK(other->answers().empty());
   CheckpointStore* committed = nullptr;
   const auto tables = runtime->job().ReadCommitted(&committed);
@@ -157,6 +168,35 @@ TEST_CASE("Command_RunThatEndsBeforeACheckpoint_IsLost") {
     }
     (void)runtime->Finish();
   }
+  CHECK(command->outcome() == Command::Outcome::kLost);
+}
+
+TEST_CASE("Command_InputOfItsNodeHasEnded_IsLostWhileTheRunGoesOn") {
+  RefusingStore store;
+  const auto runtime = Start(&store, 10, true);
+  const SourceCell& numbers = runtime->job().drivers()[0]->cell();
+  for (int look = 0; look < 6000 && !numbers.finished(); ++look) REQUIRE_FALSE(runtime->Wait(Duration::Millis(10)));
+  REQUIRE(numbers.finished());
+  const auto command = std::make_shared<Command>("listener", "x");
+  runtime->job().Submit(command);
+  for (int look = 0; look < 6000 && command->outcome() == Command::Outcome::kWaiting; ++look)
+    REQUIRE_FALSE(runtime->Wait(Duration::Millis(10)));
+  CHECK(command->outcome() == Command::Outcome::kLost);
+  CHECK(command->answers().empty());
+  runtime->RequestStop();
+  while (!runtime->Wait(Duration::Millis(100))) {
+  }
+  CHECK(runtime->Finish().status.ok());
+}
+
+TEST_CASE("Command_AfterTheRun_IsLostAtOnce") {
+  RefusingStore store;
+  const auto runtime = Start(&store, 10);
+  while (!runtime->Wait(Duration::Millis(100))) {
+  }
+  CHECK(runtime->Finish().status.ok());
+  const auto command = std::make_shared<Command>("listener", "x");
+  runtime->job().Submit(command);
   CHECK(command->outcome() == Command::Outcome::kLost);
 }
 
