@@ -94,7 +94,7 @@ void Episode::Look(const EpisodeInput& row) {
   if (!row.value || std::isnan(*row.value) || (has_peak_ && std::abs(*row.value) <= std::abs(peak_))) return;
   has_peak_ = true;
   peak_ = *row.value;
-  peaked_us_ = row.time_us;
+  peaked_us_ = std::max(row.time_us, started_us_);
 }
 
 std::optional<EpisodeEvent> Episode::OnRow(const EpisodeInput& row, const EpisodeOptions& options, bool* started) {
@@ -120,7 +120,8 @@ std::optional<EpisodeEvent> Episode::OnRow(const EpisodeInput& row, const Episod
   if (phase_ == Phase::kPending) phase_ = Phase::kIdle;
   if (phase_ != Phase::kFiring || failing_) return std::nullopt;
   failing_ = true;
-  failed_us_ = row.time_us;
+  // The end of the input lets silence begin where rows may still come, if the input grows.
+  failed_us_ = std::max(row.time_us, started_us_);
   if (options.keep_firing_for_us > 0) return std::nullopt;
   return Resolve(row.time_us);
 }

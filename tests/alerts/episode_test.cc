@@ -174,6 +174,17 @@ TEST_CASE("Episode_TwoStartsAtOneMoment_AreOne") {
   CHECK(d.told().size() == 3);
 }
 
+TEST_CASE("Episode_RowsBeforeTheSilenceThatTheEndOfInputBegan_EndNothingBeforeItStarts") {
+  Driver d({.no_data = NoData::kFire, .no_data_after_us = 10});
+  d.Row(100, false);
+  d.Time(INT64_MAX - 1);  // the end
+  d.Row(104, true, 4, 7.0);
+  d.Row(105, false);
+  REQUIRE(d.told().size() == 2);
+  CHECK(d.told()[0] == Told{true, 110, 110, 0, 110, 0, false, 2, 0});
+  CHECK(d.told()[1] == Told{false, 105, 110, 110, 110, 7, true, 4, 0});
+}
+
 TEST_CASE("Episode_HugeDurations_DoNotOverflow") {
   Driver d({INT64_MAX, 0, INT64_MAX});
   d.Row(100, true);
