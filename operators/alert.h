@@ -8,10 +8,11 @@ namespace freshet {
 ///   State : table "episodes", codec 2 (1 is read): per key the episode's phase, start, peak and deadlines, the row
 ///   that
 ///           started it, whether people were told, what they said to it, and alerts that are over, for `remember`.
-///           "silenced": until when the whole rule is.
+///           "silenced": until when the whole rule is. "watermark": the last one, while an alert is held back.
 ///   Time  : by event time; late rows leave on `late`. `for`, `keep_firing_for`, `no_data_after`, maintenance and
 ///           silences are deadlines in event time. The end of the input lets all of them pass (how far time had come
-///           before it depends on how inputs interleave); what still fires then stays so, without a row.
+///           before it depends on how inputs interleave); what still fires then stays so, without a row. Silences
+///           stay for an input that grows.
 ///   Nulls : a null condition counts as false, a null `value` as within its thresholds.
 ///   Memory: O(keys with an episode, in cooldown, remembered or labelled); with `no_data: fire` O(keys), each with its
 ///           last row.

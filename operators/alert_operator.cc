@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <map>
 #include <set>
-#include <tuple>
+#include <utility>
+#include <vector>
 
 #include "engine/base/units.h"
 #include "engine/batch/batch_codec.h"
@@ -65,7 +66,7 @@ class AlertOperator final : public Operator {
  public:
   explicit AlertOperator(std::shared_ptr<const AlertPlan> plan)
       : plan_(std::move(plan)), rules_(&plan_->rules), end_rules_(plan_->rules) {
-    end_rules_.remember_us = INT64_MAX;
+    end_rules_.ended = true;
   }
 
   Status Open(OpenContext& ctx) override {
@@ -75,6 +76,7 @@ class AlertOperator final : public Operator {
                              ctx.state().OpenKeyed<AlertCell>("episodes", {AlertCell::kCodec, plan_->fingerprint}));
     FRESHET_ASSIGN_OR_RETURN(silenced_, ctx.state().OpenNumbers("silenced"));
     rule_silenced_until_us_ = silenced_->lowest();
+    FRESHET_ASSIGN_OR_RETURN(watermarks_, ctx.state().OpenNumbers("watermark"));
     cells_->ForEach([&](std::string_view key, AlertCell& cell) {
       if (cell.id == 0 && cell.episode.phase() != Episode::Phase::kIdle)
         cell.id = plan_->AlertId(key, cell.episode.started_us());
@@ -99,15 +101,20 @@ class AlertOperator final : public Operator {
 
   Result<Progress> OnWatermark(EventTime now, Emitter& out) override {
     if (now == EventTime::Max()) rules_ = &end_rules_;
-    // Deadlines before `now` only: a row at `now` itself may still come, and deadlines of its time go first then.
-    while (!deadlines_.empty() && deadlines_.begin()->first < now.us) {
-      const auto [at, key] = *deadlines_.begin();
-      AlertCell& cell = cells_->FindOrCreate(HashKey(key), key);
-      Advance(key, cell, at);
-      Settle(key, cell, at);
+    // Deadlines before `now` only: a row at `now` itself may still come, and deadlines of its time go first then. No
+    // more are passed than one batch takes: many keys may have one at the same moment.
+    std::vector<Pending> leaving;
+    for (PassDeadlines(now.us); !pending_.empty() && leaving.size() < static_cast<size_t>(row_count_max_);
+         PassDeadlines(now.us))
+      leaving.push_back(std::move(pending_.extract(pending_.begin()).mapped()));
+    if (!leaving.empty()) {
+      FRESHET_ASSIGN_OR_RETURN(Batch batch, Rows(leaving));
+      out.Emit(std::move(batch));
     }
+    if (!pending_.empty()) return Progress::kMore;
     now_us_ = std::max(now_us_, now.us);
-    return Flush(out);
+    if (!held_.empty() && now != EventTime::Max()) watermarks_->Raise(now.us);
+    return Progress::kDone;
   }
 
   void OnCommand(Command& command) override {
@@ -131,7 +138,8 @@ class AlertOperator final : public Operator {
     for (const std::string& key : touched) {
       AlertCell& cell = cells_->FindOrCreate(HashKey(key), key);
       // A silence that is over shows at the next watermark, not before the last one.
-      if (cell.held() && now_us_ > INT64_MIN) cell.held_until_us = now_us_;
+      const int64_t last_us = std::max(now_us_, watermarks_->at(KeyGroupOf(HashKey(key))));
+      if (cell.held()) cell.held_until_us = last_us > INT64_MIN ? last_us : cell.episode.started_us();
       Schedule(key, cell);
     }
   }
@@ -139,7 +147,6 @@ class AlertOperator final : public Operator {
  private:
   struct Pending {
     int64_t time_us;
-    std::string key;
     bool firing;
     Episode episode;
     uint64_t id;
@@ -181,6 +188,17 @@ class AlertOperator final : public Operator {
     }
   }
 
+  /// The deadlines before `end_us` that come in front of the first pending row, until there is one.
+  void PassDeadlines(int64_t end_us) {
+    while (!deadlines_.empty() && deadlines_.begin()->first < end_us &&
+           (pending_.empty() || *deadlines_.begin() <= pending_.begin()->first)) {
+      const auto [at, key] = *deadlines_.begin();
+      AlertCell& cell = cells_->FindOrCreate(HashKey(key), key);
+      Advance(key, cell, at);
+      Settle(key, cell, at);
+    }
+  }
+
   void Begin(const std::string& key, AlertCell* cell, std::string message) {
     cell->id = plan_->AlertId(key, cell->episode.started_us());
     cell->label = AlertLabel::kNone;
@@ -212,12 +230,14 @@ class AlertOperator final : public Operator {
   }
   void Schedule(const std::string& key, const AlertCell& cell) {
     Unschedule(key);
+    if (cell.held()) held_.insert(key);
     if (const auto deadline = cell.Deadline(*rules_)) {
       deadlines_.emplace(*deadline, key);
       scheduled_[key] = *deadline;
     }
   }
   void Unschedule(const std::string& key) {
+    held_.erase(key);
     const auto at = scheduled_.find(key);
     if (at == scheduled_.end()) return;
     deadlines_.erase({at->second, key});
@@ -225,29 +245,19 @@ class AlertOperator final : public Operator {
   }
 
   void Note(const std::string& key, const AlertCell& cell, const EpisodeEvent& event) {
-    pending_.push_back({event.time_us, key, event.firing, cell.episode, cell.id, cell.row_bytes, cell.message});
+    pending_.emplace(std::pair(event.time_us, key),
+                     Pending{event.time_us, event.firing, cell.episode, cell.id, cell.row_bytes, cell.message});
   }
 
-  Result<Progress> Flush(Emitter& out) {
-    if (pending_.empty()) return Progress::kDone;
-    std::stable_sort(pending_.begin(), pending_.end(), [](const Pending& a, const Pending& b) {
-      return std::tie(a.time_us, a.key) < std::tie(b.time_us, b.key);
-    });
-    const auto count = static_cast<int32_t>(std::min<size_t>(pending_.size(), static_cast<size_t>(row_count_max_)));
-    FRESHET_ASSIGN_OR_RETURN(Batch batch, Rows(count));
-    pending_.erase(pending_.begin(), pending_.begin() + count);
-    out.Emit(std::move(batch));
-    return pending_.empty() ? Progress::kDone : Progress::kMore;
-  }
-
-  Result<Batch> Rows(int32_t count) {
+  Result<Batch> Rows(const std::vector<Pending>& leaving) {
+    const auto count = static_cast<int32_t>(leaving.size());
     const Schema& schema = *plan_->output;
     std::vector<ColumnBuilder> columns;
     for (const Field& f : schema.fields()) columns.emplace_back(f.type, count);
     RowMeta meta;
     meta.times = AllocateBuffer(int64_t{8} * count);
     for (int32_t i = 0; i < count; ++i) {
-      const Pending& p = pending_[static_cast<size_t>(i)];
+      const Pending& p = leaving[static_cast<size_t>(i)];
       Batch start;
       ByteSource source(p.row_bytes);
       if (!DecodeBatch(source, plan_->input, &start) || start.empty())
@@ -318,15 +328,17 @@ class AlertOperator final : public Operator {
 
   const std::shared_ptr<const AlertPlan> plan_;
   const AlertRules* rules_;
-  AlertRules end_rules_;  ///< once the input has ended: the end lets no alert be forgotten
+  AlertRules end_rules_;  ///< once the input has ended
   KeyedTable<AlertCell>* cells_ = nullptr;
   KeyGroupNumbers* silenced_ = nullptr;  ///< until when the whole rule is
   int64_t rule_silenced_until_us_ = KeyGroupNumbers::kNone;
   EncodedKeys keys_;
   std::set<std::pair<int64_t, std::string>> deadlines_;
   std::map<std::string, int64_t> scheduled_;
-  std::vector<Pending> pending_;
-  int64_t now_us_ = INT64_MIN;  ///< the last watermark
+  std::set<std::string> held_;                                       ///< keys whose alert is
+  KeyGroupNumbers* watermarks_ = nullptr;                            ///< the last one, as long as a key is held
+  std::multimap<std::pair<int64_t, std::string>, Pending> pending_;  ///< by time and key, else as they came
+  int64_t now_us_ = INT64_MIN;                                       ///< the last watermark
   NodeCounters* counters_ = nullptr;
   int32_t row_count_max_ = 0;
 };

@@ -85,8 +85,9 @@ std::optional<int64_t> AlertCell::Deadline(const AlertRules& rules) const {
   std::optional<int64_t> next = episode.Deadline(rules.episode);
   const auto also = [&](int64_t at) { next = next ? std::min(*next, at) : at; };
   if (held() && held_until_us < INT64_MAX) also(held_until_us);
-  if (!past.empty() && rules.remember_us < INT64_MAX) also(After(past.front().ended_us, rules.remember_us));
-  if (silenced_until_us > INT64_MIN && silenced_until_us < INT64_MAX) also(silenced_until_us);
+  if (!past.empty() && !rules.ended && rules.remember_us < INT64_MAX)
+    also(After(past.front().ended_us, rules.remember_us));
+  if (!rules.ended && silenced_until_us > INT64_MIN && silenced_until_us < INT64_MAX) also(silenced_until_us);
   return next;
 }
 
@@ -95,14 +96,15 @@ std::optional<EpisodeEvent> AlertCell::OnTime(int64_t now_us, const AlertRules& 
   *started = false;
   const std::optional<int64_t> deadline = Deadline(rules);
   if (!deadline || *deadline > now_us) return std::nullopt;
-  if (!past.empty() && rules.remember_us < INT64_MAX && After(past.front().ended_us, rules.remember_us) == *deadline) {
+  if (!past.empty() && !rules.ended && rules.remember_us < INT64_MAX &&
+      After(past.front().ended_us, rules.remember_us) == *deadline) {
     past.pop_front();
     return std::nullopt;
   }
   // The episode's own time comes first: what is over at the end of a silence is not told.
   if (episode.Deadline(rules.episode) == deadline)
     return Tell(episode.OnTime(*deadline, rules.episode, started), rules, rule_silenced_until_us);
-  if (silenced_until_us == *deadline) {
+  if (!rules.ended && silenced_until_us == *deadline) {
     silenced_until_us = INT64_MIN;
     return std::nullopt;
   }
@@ -118,7 +120,8 @@ std::optional<EpisodeEvent> AlertCell::OnRow(const EpisodeInput& row, const Aler
 }
 
 bool AlertCell::Forgettable(int64_t now_us, const AlertRules& rules) const {
-  return episode.Forgettable(now_us, rules.episode) && past.empty() && feedback.empty() && silenced_until_us <= now_us;
+  return episode.Forgettable(now_us, rules.episode) && past.empty() && feedback.empty() &&
+         silenced_until_us <= (rules.ended ? INT64_MIN : now_us);
 }
 
 void AlertCell::Encode(ByteSink& sink) const {

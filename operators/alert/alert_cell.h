@@ -17,6 +17,7 @@ struct AlertRules {
   EpisodeOptions episode;
   Calendar maintenance;
   int64_t remember_us = 0;  ///< how long an alert that is over stays known
+  bool ended = false;       ///< the input is: all deadlines pass, but nothing is forgotten and silences stay
 };
 
 /// An alert that is over, as long as it is remembered.

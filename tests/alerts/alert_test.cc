@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -220,6 +221,53 @@ TEST_CASE("Alert_ManyAtOnce_OneBoundedBatchPerCall") {
   REQUIRE(out.size() == 100);
   for (size_t i = 1; i < out.size(); ++i)
     CHECK(std::pair(out[i - 1].at("@"), out[i - 1].at("video")) < std::pair(out[i].at("@"), out[i].at("video")));
+}
+
+/// Looks after each call of OnWatermark.
+class Watched final : public Operator {
+ public:
+  Watched(std::unique_ptr<Operator> inner, std::function<void()> look)
+      : inner_(std::move(inner)), look_(std::move(look)) {}
+  Status Open(OpenContext& ctx) override { return inner_->Open(ctx); }
+  Status ProcessBatch(InputIndex input, const Batch& in, Emitter& out) override {
+    return inner_->ProcessBatch(input, in, out);
+  }
+  Result<Progress> OnWatermark(EventTime now, Emitter& out) override {
+    auto progress = inner_->OnWatermark(now, out);
+    look_();
+    return progress;
+  }
+
+ private:
+  const std::unique_ptr<Operator> inner_;
+  const std::function<void()> look_;
+};
+
+TEST_CASE("Alert_ManyDeadlinesAtOnce_NoMorePassedThanABatchTakes") {
+  const BoundNode node(AlertDescriptor(), "when: odd\nkey: [video]\nkeep_firing_for: 5us\nremember: 0s\n", kSchema);
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  BoundOperator bound = node.bound();
+  const OperatorHarness* harness_seen = nullptr;
+  std::vector<int64_t> keys;
+  bound.instantiate = [&] {
+    return std::make_unique<Watched>(node->instantiate(), [&] { keys.push_back(harness_seen->state_keys()); });
+  };
+  OperatorHarness::Options options;
+  options.batch_row_count_max = 16;
+  OperatorHarness harness(bound, options);
+  harness_seen = &harness;
+  std::vector<TestRow> rows;
+  for (const bool odd : {true, false})
+    for (int i = 0; i < 100; ++i) rows.push_back(Row(odd ? 10 : 20, std::to_string(i).c_str(), odd));
+  harness.Feed(MakeRows(kSchema, rows));
+  harness.Watermark({21});  // all fire
+  REQUIRE(keys.back() == 100);
+  keys.clear();
+  harness.Watermark({1000});  // all resolve, at one moment, and are forgotten
+  REQUIRE(keys.size() == 7);
+  for (size_t i = 0; i < keys.size(); ++i) CHECK(keys[i] >= 99 - 16 * static_cast<int64_t>(i + 1));
+  CHECK(keys.back() == 0);
+  CHECK(Rows(harness).size() == 200);
 }
 
 TEST_CASE("Alert_RestartAnywhere_SameRowsAsWithout") {
