@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <future>
 #include <mutex>
 
 #include "engine/base/cpu.h"
@@ -115,7 +116,17 @@ class TbbArena::Impl {
       kept_open_ = std::make_unique<flow::graph>();
       kept_open_->reserve_wait();
     });
-    owner_ = std::thread([this] { arena_.execute([this] { kept_open_->wait_for_all(); }); });
+    // Not before the owner is inside is the arena anybody else's: if it were full by then, oneTBB would hand its wait
+    // to a thread that is inside, and one that waits for its own graph there would be nested below one that never ends.
+    std::promise<void> inside;
+    const std::future<void> entered = inside.get_future();
+    owner_ = std::thread([this, inside = std::move(inside)]() mutable {
+      arena_.execute([&] {
+        inside.set_value();
+        kept_open_->wait_for_all();
+      });
+    });
+    entered.wait();
   }
   ~Impl() {
     kept_open_->release_wait();
