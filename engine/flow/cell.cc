@@ -177,7 +177,8 @@ Status Cell::Step(bool* blocked) {
       *blocked = true;
       return Status::Ok();
     }
-    return Continue();
+    FRESHET_RETURN_IF_ERROR(Continue());
+    return continuation_ == Continuation::kNone ? CompleteBarrierIfAligned() : Status::Ok();
   }
   Envelope envelope = std::move(inbox_.front());
   inbox_.pop_front();
@@ -246,7 +247,8 @@ Status Cell::Process(Envelope& envelope) {
   in.before_end = in.watermark;
   in.watermark = EventTime::Max();
   HandleInputWatermark(index, in.watermark);
-  FRESHET_RETURN_IF_ERROR(CompleteBarrierIfAligned());
+  // If this was what a barrier waited for, time moves on first, as it does where the end came before the barrier: lanes
+  // see them in either order, and must stand at one time at a barrier.
   const bool all_ended = std::all_of(inputs_.begin(), inputs_.end(), [](const Input& i) { return i.ended; });
   if (!all_ended) {
     MergeWatermark();

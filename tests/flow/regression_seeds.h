@@ -14,6 +14,8 @@ inline constexpr RegressionSeed kRegressionSeeds[] = {
     {36, "the same, by an Abort of an epoch that had never been prepared"},
     {106, "random pipelines: a run counted as over while a sink was still to repeat its last Commit"},
     {41, "random windows: a lane without rows of a batch whose input had been idle crashed"},
+    {1018,
+     "random pipelines: a lane of a join met a barrier before an input's end, the other after it, and stood behind"},
     {151, "random pipelines: two gathers of one join waited for each other's lanes under a tiny egress budget"},
 };
 
