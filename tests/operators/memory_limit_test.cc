@@ -73,22 +73,16 @@ NumbersOptions ManyKeys() {
 void CheckNodeWithoutState(const BoundNode& node, const NumbersOptions& numbers) {
   REQUIRE_MESSAGE(node, node.diagnostics());
   constexpr int64_t kLimit = 24000;
-  const Outputs expected = Simulate(numbers, node.bound(), OptionsOf(nullptr, 0, 1, 1, 4096, 0), nullptr);
-  CHECK(expected.results->lines.size() > 100);
-  uint64_t seed = 2;
-  for (const int lanes : {1, 2, 4}) {
-    for (const int32_t batch_rows : {1, 7, 4096}) {
-      CAPTURE(lanes);
-      CAPTURE(batch_rows);
-      CAPTURE(seed);
-      int64_t dropped = 0;
-      const Outputs got =
-          Simulate(numbers, node.bound(), OptionsOf(nullptr, kLimit, seed++, lanes, batch_rows, 0), &dropped);
-      CHECK(got.results->lines == expected.results->lines);
-      CHECK(got.late->lines == expected.late->lines);
-      CHECK(dropped > 2 * kLimit);
-    }
-  }
+  const WriteGraph write = GraphOf(numbers, node.bound());
+  const SinkLines expected = RunGraph(write, OptionsOf(nullptr, 0, 1, 1, 4096, 0));
+  CHECK(expected.at("results").size() > 100);
+  ForLanesAndBatches([&](int lanes, int32_t batch_rows, uint64_t seed) {
+    SimResult result;
+    const SinkLines got = RunGraph(write, OptionsOf(nullptr, kLimit, seed, lanes, batch_rows, 0), nullptr, &result);
+    REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+    CHECK(got == expected);
+    CHECK(result.report.memory_dropped_bytes > 2 * kLimit);
+  });
 }
 
 TEST_CASE("SpillStore_WindowsWithoutState_EqualTheUnlimitedRun") {
@@ -117,32 +111,26 @@ TEST_CASE("SpillStore_CommitsFailMostly_EqualsTheUnlimitedRun") {
       *NumbersSchema());
   const BoundNode derive(DeriveDescriptor(), "key: k\nstate_ttl: 20s\ncolumns: {d: delta(v), l: \"lag(v, 2)\"}\n",
                          *NumbersSchema());
-  NumbersOptions numbers = ManyKeys();
   for (const BoundNode* node : {&window, &derive}) {
     REQUIRE_MESSAGE(*node, node->diagnostics());
-    const Outputs expected = Simulate(numbers, node->bound(), OptionsOf(nullptr, 0, 1, 1, 4096, 0), nullptr);
+    const WriteGraph write = GraphOf(ManyKeys(), node->bound());
+    const SinkLines expected = RunUnlimited(write);
     int64_t spilled = 0;
-    uint64_t seed = 1;
-    for (const int lanes : {1, 2, 4}) {
-      for (const int32_t batch_rows : {1, 7, 4096}) {
-        for (const int crashes : {1, 4}) {
-          CAPTURE(lanes);
-          CAPTURE(batch_rows);
-          CAPTURE(crashes);
-          CAPTURE(seed);
-          const auto store = NewMemoryStore();
-          SimOptions options = OptionsOf(store.get(), 24000, seed++, lanes, batch_rows, crashes);
-          options.crash_chance = 0.002;
-          options.faults.commit_unavailable = 0.9;  // sources go on meanwhile
-          Outputs outputs;
-          const SimResult result = RunSimulation([&] { return MakeSpec(numbers, node->bound(), outputs); }, options);
-          REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
-          spilled += result.report.memory_spilled_bytes;
-          CHECK(outputs.results->lines == expected.results->lines);
-          CHECK(outputs.late->lines == expected.late->lines);
-        }
+    ForLanesAndBatches([&](int lanes, int32_t batch_rows, uint64_t seed) {
+      for (const int crashes : {1, 4}) {
+        CAPTURE(crashes);
+        const auto store = NewMemoryStore();
+        SimOptions options =
+            OptionsOf(store.get(), 24000, 2 * seed + static_cast<uint64_t>(crashes), lanes, batch_rows, crashes);
+        options.crash_chance = 0.002;
+        options.faults.commit_unavailable = 0.9;  // sources go on meanwhile
+        SimResult result;
+        const SinkLines got = RunGraph(write, options, nullptr, &result);
+        REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+        spilled += result.report.memory_spilled_bytes;
+        CHECK(got == expected);
       }
-    }
+    });
     CHECK(spilled > 24000);
   }
 }
@@ -152,8 +140,8 @@ TEST_CASE("MemoryLimit_DiskFullForAWhile_EqualsTheUnlimitedRun") {
                        "window: {hopping: 20s, every: 10s}\nkey: k\naggregates: {n: count(*), s: sum(v)}\n",
                        *NumbersSchema());
   REQUIRE_MESSAGE(node, node.diagnostics());
-  const NumbersOptions numbers = ManyKeys();
-  const Outputs expected = Simulate(numbers, node.bound(), OptionsOf(nullptr, 0, 1, 1, 4096, 0), nullptr);
+  const WriteGraph write = GraphOf(ManyKeys(), node.bound());
+  const SinkLines expected = RunUnlimited(write);
   int64_t failed = 0;
   for (uint64_t seed = 1; seed <= 16; ++seed) {
     CAPTURE(seed);
@@ -165,12 +153,11 @@ TEST_CASE("MemoryLimit_DiskFullForAWhile_EqualsTheUnlimitedRun") {
       disk.FillAtCall(static_cast<int64_t>(rng.Below(200)), static_cast<int64_t>(1 + rng.Below(40)));
       return store;
     };
-    Outputs outputs;
-    const SimResult result = RunSimulation([&] { return MakeSpec(numbers, node.bound(), outputs); }, options);
+    SimResult result;
+    const SinkLines got = RunGraph(write, options, nullptr, &result);
     REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
     failed += result.report.checkpoint_failed_count;
-    CHECK(outputs.results->lines == expected.results->lines);
-    CHECK(outputs.late->lines == expected.late->lines);
+    CHECK(got == expected);
   }
   CHECK(failed > 16);
 }
@@ -249,9 +236,9 @@ TEST_CASE("DeriveTimeToLive_KeysInTheStoreOnly_AreErasedThere") {
   const BoundNode node(DeriveDescriptor(), "key: k\nstate_ttl: 5s\ncolumns: {d: delta(v)}\n", *NumbersSchema());
   REQUIRE_MESSAGE(node, node.diagnostics());
   const auto store = NewMemoryStore();
-  int64_t dropped = 0;
-  (void)Simulate(ManyKeys(), node.bound(), OptionsOf(store.get(), 24000, 5, 2, 64, 0), &dropped);
-  CHECK(dropped > 24000);
+  SimResult result;
+  (void)RunGraph(GraphOf(ManyKeys(), node.bound()), OptionsOf(store.get(), 24000, 5, 2, 64, 0), nullptr, &result);
+  CHECK(result.report.memory_dropped_bytes > 24000);
   const auto manifest = store->Load();
   REQUIRE((manifest.ok() && manifest->has_value()));
   for (const Manifest::Table& table : (*manifest)->tables) {
