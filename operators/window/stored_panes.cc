@@ -167,7 +167,8 @@ void WindowOperator::FinishStored(EventTime now) {
     return;
   }
   closed_through_->Reset();
-  if (!table_->has_evicted()) return;
+  // Where results are revised all keys with open windows are in memory by now, and what has left of them is kept.
+  if (!table_->has_evicted() || plan_->revises()) return;
   // The end of the input: nothing is open any more. That windows of keys which are not in memory have left is
   // forgotten; to remember it, all of them would have to be written again.
   table_->ForEach([](std::string_view, KeyPanes& panes) { panes.Free(); });

@@ -19,21 +19,31 @@ struct Outputs {
   std::shared_ptr<Collected> late = std::make_shared<Collected>();
 };
 
-PacedOptions Paced(int64_t rows) {
+PacedOptions Paced(int64_t rows, int64_t keys) {
   PacedOptions paced;
   paced.partitions = 2;
   paced.rows = rows;
-  paced.keys = 7;
+  paced.keys = keys;
   paced.lateness = Duration::Seconds(3);
   // Up to two seconds out of order, and the partitions half a second apart.
   paced.at = [](int partition, int64_t i) { return i * 1000000 - (i * 7919 % 21) * 100000 + partition * 500000; };
   return paced;
 }
 
-GraphSpec MakeSpec(int64_t rows, const BoundOperator& bound, const Outputs& outputs) {
+struct Life {
+  int64_t rows;
+  uint64_t seed = 1;
+  int lanes = 1;
+  int32_t batch_rows = 4096;
+  int crashes = 0;
+  int64_t memory_limit = 0;
+  int64_t keys = 7;
+};
+
+GraphSpec MakeSpec(const Life& life, const BoundOperator& bound, const Outputs& outputs) {
   GraphSpec spec;
   spec.pipeline_name = "test";
-  spec.nodes.push_back(PacedSource("numbers", Paced(rows)));
+  spec.nodes.push_back(PacedSource("numbers", Paced(life.rows, life.keys)));
   NodeSpec node;
   node.id = "node";
   node.type = "node";
@@ -45,23 +55,16 @@ GraphSpec MakeSpec(int64_t rows, const BoundOperator& bound, const Outputs& outp
   return spec;
 }
 
-struct Life {
-  int64_t rows;
-  uint64_t seed = 1;
-  int lanes = 1;
-  int32_t batch_rows = 4096;
-  int crashes = 0;
-};
-
 JobReport Run(CheckpointStore* store, const BoundOperator& bound, const Outputs& outputs, const Life& life) {
   SimOptions options;
   options.job.store = store;
   options.job.lane_count = life.lanes;
   options.job.batch_row_count_max = life.batch_rows;
   options.seed = life.seed;
+  options.job.memory_limit = life.memory_limit;
   options.crash_count_max = life.crashes;
   options.crash_chance = 0.01;
-  const SimResult result = RunSimulation([&] { return MakeSpec(life.rows, bound, outputs); }, options);
+  const SimResult result = RunSimulation([&] { return MakeSpec(life, bound, outputs); }, options);
   REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
   CHECK(result.report.finished);
   return result.report;
@@ -110,6 +113,24 @@ TEST_CASE("FinishedInput_Grown_WindowsWithRevisionsAreRevised") {
 TEST_CASE("FinishedInput_Grown_OrderedOperatorsGoOn") {
   const BoundNode node(DeriveDescriptor(), "key: k\ncolumns: {d: delta(v), l: \"lag(v, 3)\"}\n", *NumbersSchema());
   CheckGrowth(node, false);
+}
+
+TEST_CASE("FinishedInput_GrownWithKeysOutOfMemory_GlobalAndEarlyResultsGoOn") {
+  for (const char* window : {"global: true", "tumbling: 40s"}) {
+    CAPTURE(window);
+    const BoundNode node(WindowDescriptor(),
+                         std::string("window: {") + window + "}\nkey: k\naggregates: {n: count(*), s: sum(v)}\n" +
+                             (window[0] == 't' ? "emit_every: 10s\n" : ""),
+                         *NumbersSchema());
+    REQUIRE_MESSAGE(node, node.diagnostics());
+    const auto life = [](int64_t rows, int64_t limit) { return Life{rows, 5, 2, 64, 0, limit, 300}; };
+    const Outputs expected = RunInParts(node.bound(), {life(900, 0), life(1100, 0)});
+    const auto store = NewMemoryStore();
+    const Outputs got;
+    CHECK(Run(store.get(), node.bound(), got, life(900, 16000)).memory_dropped_bytes > 16000);
+    (void)Run(store.get(), node.bound(), got, life(1100, 16000));
+    CHECK(got.results->lines == expected.results->lines);
+  }
 }
 
 TEST_CASE("FinishedInput_Unchanged_NothingRunsAgain") {
