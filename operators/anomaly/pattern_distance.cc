@@ -81,7 +81,7 @@ bool PatternDistance::Decode(ByteSource& source) {
   if (count > history_ || source.remaining() / sizeof(float) < count) return false;
   const std::string_view bytes = source.GetBytes(count * sizeof(float));
   ring_.resize(count);
-  std::memcpy(ring_.data(), bytes.data(), bytes.size());
+  if (count > 0) std::memcpy(ring_.data(), bytes.data(), bytes.size());
   first_ = 0;
   filled_ = count;
   return std::all_of(ring_.begin(), ring_.end(), [](float x) { return std::isfinite(x); });

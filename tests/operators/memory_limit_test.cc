@@ -17,7 +17,7 @@ namespace {
 
 /// Little credit: else all input is in the graph before memory is full.
 WriteGraph GraphOf(const NumbersOptions& numbers, const BoundOperator& bound) {
-  return [&](FlowGraph& graph) { graph.NodeOverNumbers(numbers, bound, 100); };
+  return [numbers, bound](FlowGraph& graph) { graph.NodeOverNumbers(numbers, bound, 100); };
 }
 
 SimOptions OptionsOf(CheckpointStore* store, int64_t limit, uint64_t seed, int lanes, int32_t batch_rows, int crashes) {
