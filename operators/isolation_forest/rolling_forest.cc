@@ -64,7 +64,13 @@ double RollingForest::Score(const double* x) const {
   const RowKind kind = ring_.ToScored(x, row);
   if (kind == RowKind::kAllMissing) return kNone;
   double sum = 0;
-  for (const RollingTree& tree : trees_) sum += tree.Depth(row, kind);
+  double depths[2];
+  for (size_t t = 0; t < trees_.size(); t += 2) {
+    const bool paired = t + 1 < trees_.size();
+    RollingTree::Depths(trees_[t], trees_[paired ? t + 1 : t], row, kind, depths);
+    sum += depths[0];
+    if (paired) sum += depths[1];
+  }
   return std::exp2(-sum / static_cast<double>(trees_.size()));
 }
 

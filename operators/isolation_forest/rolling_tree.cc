@@ -216,14 +216,25 @@ void RollingTree::Build(const PointRing& ring, int64_t begin, int64_t end, int s
   boxes_.shrink_to_fit();
 }
 
+// A row on its way down a tree. The two trees of a pair step in turn, so that one's arithmetic fills the other's waits.
 template <int kBlocks, bool kMissing>
-float RollingTree::PathDepth(const float* row) const {
-  const size_t stride = kBlocks > 0 ? kBlocks * 4 : static_cast<size_t>(stride_);
-  const Node* nodes = nodes_.data();
-  const float* boxes = boxes_.data();
-  const FloatLanes zero = FloatLanes::All(0);
+struct RollingTree::Walk {
+  const Node* nodes;
+  const float* boxes;
+  const float* row;
+  size_t stride;
+  size_t at = 0;
   float expected = 0, survival = 1, depth = 0;
-  for (size_t at = 0;;) {
+
+  Walk(const RollingTree& tree, const float* x)
+      : nodes(tree.nodes_.data()),
+        boxes(tree.boxes_.data()),
+        row(x),
+        stride(kBlocks > 0 ? kBlocks * 4 : static_cast<size_t>(tree.stride_)) {}
+
+  /// One level; true at the end, when `expected` is the path's depth.
+  bool Step() {
+    const FloatLanes zero = FloatLanes::All(0);
     const Node& node = nodes[at];
     const float* box = boxes + at * 2 * stride;
     FloatLanes sum = zero;
@@ -236,43 +247,68 @@ float RollingTree::PathDepth(const float* row) const {
     const float leaves = outside / (outside + node.width + kTiny);
     expected += survival * leaves * depth;
     survival -= survival * leaves;
-    if (node.feature == kLeaf) return expected + survival * node.split;
+    if (node.feature == kLeaf) {
+      expected += survival * node.split;
+      return true;
+    }
     int side = row[node.feature] >= node.split;
     if constexpr (kMissing) {
       if (std::isnan(row[node.feature])) side = node.missing_to;
     }
     depth += 1;
-    if (node.child[side] == kSingleRow) return expected + survival * depth;
+    if (node.child[side] == kSingleRow) {
+      expected += survival * depth;
+      return true;
+    }
     at = node.child[side];
+    return false;
   }
-}
+};
 
-double RollingTree::Depth(const float* row, RowKind kind) const {
-  alignas(16) float x[kForestFeaturesMax];
-  ToFrame(row, x);
-  float depth = 0;
-  const bool missing = kind != RowKind::kComplete || has_absent_;
-  if (missing) {
-    depth = PathDepth<0, true>(x);
-  } else {
-    switch (stride_) {
-      case 4:
-        depth = PathDepth<1, false>(x);
-        break;
-      case 8:
-        depth = PathDepth<2, false>(x);
-        break;
-      case 12:
-        depth = PathDepth<3, false>(x);
-        break;
-      case 16:
-        depth = PathDepth<4, false>(x);
-        break;
-      default:
-        depth = PathDepth<0, false>(x);
+template <int kBlocks, bool kMissing>
+void RollingTree::PathDepths(const RollingTree& a, const RollingTree& b, const float* xa, const float* xb,
+                             float* depths) {
+  Walk<kBlocks, kMissing> wa(a, xa), wb(b, xb);
+  for (;;) {
+    if (wa.Step()) {
+      while (!wb.Step()) {
+      }
+      break;
+    }
+    if (wb.Step()) {
+      while (!wa.Step()) {
+      }
+      break;
     }
   }
-  return static_cast<double>(depth) * static_cast<double>(norm_);
+  depths[0] = wa.expected;
+  depths[1] = wb.expected;
+}
+
+void RollingTree::Depths(const RollingTree& a, const RollingTree& b, const float* row, RowKind kind, double* depths) {
+  alignas(16) float xa[kForestFeaturesMax], xb[kForestFeaturesMax];
+  a.ToFrame(row, xa);
+  b.ToFrame(row, xb);
+  float raw[2];
+  const bool missing = kind != RowKind::kComplete || a.has_absent_ || b.has_absent_;
+  switch (missing ? 0 : a.stride_) {
+    case 4:
+      PathDepths<1, false>(a, b, xa, xb, raw);
+      break;
+    case 8:
+      PathDepths<2, false>(a, b, xa, xb, raw);
+      break;
+    case 12:
+      PathDepths<3, false>(a, b, xa, xb, raw);
+      break;
+    case 16:
+      PathDepths<4, false>(a, b, xa, xb, raw);
+      break;
+    default:
+      PathDepths<0, true>(a, b, xa, xb, raw);
+  }
+  depths[0] = static_cast<double>(raw[0]) * static_cast<double>(a.norm_);
+  depths[1] = static_cast<double>(raw[1]) * static_cast<double>(b.norm_);
 }
 
 double RollingTree::ExpectedDepth() const { return static_cast<double>(expected_[0]) * static_cast<double>(norm_); }

@@ -21,11 +21,13 @@ class RollingTree {
   void Build(const PointRing& ring, int64_t begin, int64_t end, int sample, uint64_t seed);
 
   bool empty() const { return nodes_.empty(); }
-  /// Box-aware depth of a row of the ring's stride, divided by c(sample).
-  double Depth(const float* row, RowKind kind) const;
-  /// What Depth gives on average over the rows the tree was built from.
+  /// Box-aware depth of a row of the ring's stride in each of two trees, divided by c(sample). The same bits whichever
+  /// tree a tree is paired with.
+  static void Depths(const RollingTree& a, const RollingTree& b, const float* row, RowKind kind, double* depths);
+  /// The mean depth over the rows the tree was built from.
   double ExpectedDepth() const;
-  /// Adds to `out`, one per feature, what each contributed to Depth(row) - ExpectedDepth(). Sums to it up to rounding.
+  /// Adds to `out`, one per feature, what each contributed to the depth of `row` beyond ExpectedDepth(). Sums to it up
+  /// to rounding.
   double AddContributions(const float* row, double* out) const;
   size_t memory_bytes() const;
 
@@ -48,7 +50,9 @@ class RollingTree {
   int AddNode(Work& work, int first, int count, int depth);
   void ToFrame(const float* row, float* out) const;
   template <int kBlocks, bool kMissing>
-  float PathDepth(const float* row) const;
+  struct Walk;
+  template <int kBlocks, bool kMissing>
+  static void PathDepths(const RollingTree& a, const RollingTree& b, const float* xa, const float* xb, float* depths);
   const float* Box(size_t node) const { return boxes_.data() + node * 2 * static_cast<size_t>(stride_); }
   float Outside(size_t node, const float* x) const;
 
