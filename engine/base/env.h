@@ -40,8 +40,8 @@ class WritableFile {
   virtual Status Append(std::string_view bytes) = 0;
   /// Flushes user-space buffers to the operating system.
   virtual Status Flush() = 0;
-  /// Flush and fsync: when it returns OK the bytes survive a power cut. An error of the fsync itself may have lost bytes
-  /// that another fsync would not miss: then the file must be read again or given up.
+  /// Flush and fsync: when it returns OK the bytes survive a power cut. An error of the fsync itself may have lost
+  /// bytes that another fsync would not miss: then the file must be read again or given up.
   virtual Status Sync() = 0;
   /// Bytes in the file after all appends so far.
   virtual int64_t size() const = 0;

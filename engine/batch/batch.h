@@ -34,7 +34,7 @@ struct RowMeta {
   /// The time that the rows' partition or input took over from the others when it came back (SEMANTICS.md §2.4): a row
   /// whose own watermark is not above it is late for no other reason. Min(): it never was away.
   EventTime joined = EventTime::Min();
-  int32_t offset = 0;                      ///< index of row 0 in the buffers
+  int32_t offset = 0;  ///< index of row 0 in the buffers
 };
 
 /// The rows of a batch that count, as ascending physical indices.

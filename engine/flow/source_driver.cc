@@ -179,8 +179,7 @@ SourceDriver::Outcome SourceDriver::Poll(const PollBudget& budget, SourceItem* i
   read_meter_.AddBytes(chunk.size, 0);
   const bool empty = chunk.finished ? chunk.finished->row_count == 0 && chunk.finished->record_count == 0
                                     : chunk.size == 0 && chunk.numbers[1] == 0;
-  if (left_ >= 0 && !empty)
-    left_ = std::max<int64_t>(0, left_ - OverflowQueue::RowsOf(chunk));
+  if (left_ >= 0 && !empty) left_ = std::max<int64_t>(0, left_ - OverflowQueue::RowsOf(chunk));
   if (bound_.by_time) {
     if (chunk.partition >= readings_.size()) readings_.resize(chunk.partition + 1);
     ++readings_[chunk.partition].chunk_count;

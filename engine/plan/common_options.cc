@@ -194,9 +194,10 @@ const std::vector<OptionSpec>& SettingsOptions() {
                 Option("path", OptionKind::kPath, "",
                        "The directory of the state; ~/.local/state/freshet/NAME unless FRESHET_STATE is set."),
                 keep}),
-        AtLeast(16 << 20, Option("memory_limit", OptionKind::kSize, "",
-                                 "Bytes of keyed state in memory; by default half of what the process may use. Keys beyond it "
-                                 "stay in the checkpoint until a row needs them.")),
+        AtLeast(16 << 20,
+                Option("memory_limit", OptionKind::kSize, "",
+                       "Bytes of keyed state in memory; by default half of what the process may use. Keys beyond it "
+                       "stay in the checkpoint until a row needs them.")),
         Option("linger", OptionKind::kDuration, "5ms", "How long a batch that is not full may wait for more rows.")};
   }();
   return options;

@@ -33,7 +33,8 @@ TEST_CASE("Alerts_InhibitedGroupedBudgeted_OneAnswerInAnyLanesAndThroughCrashes"
   const Schema& b = *seldom->outputs[0].schema;
   const BoundNode inhibit(InhibitDescriptor(), "equal: [k]\n", std::vector<const Schema*>{&a, &b});
   REQUIRE_MESSAGE(inhibit, inhibit.diagnostics());
-  const BoundNode notify(NotifyDescriptor(), "group_by: [rule]\ngroup_wait: 1s\ngroup_interval: 2s\nbudget: 900/hour\n", a);
+  const BoundNode notify(NotifyDescriptor(), "group_by: [rule]\ngroup_wait: 1s\ngroup_interval: 2s\nbudget: 900/hour\n",
+                         a);
   REQUIRE_MESSAGE(notify, notify.diagnostics());
   size_t rows = 0, held = 0;
   int crashes = 0;

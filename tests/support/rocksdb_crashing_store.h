@@ -20,8 +20,8 @@ class CrashingRocksDbStore {
   CrashingRocksDbStore& operator=(const CrashingRocksDbStore&) = delete;
 
   /// Of what was not synced a crash leaves a beginning, never other bytes. For tests with many writes that are not
-  /// synced, as those of the outbox: RocksDB takes a whole record with a wrong checksum at the end of its log for damage
-  /// (kTolerateCorruptedTailRecords), and the store then does not open, on purpose.
+  /// synced, as those of the outbox: RocksDB takes a whole record with a wrong checksum at the end of its log for
+  /// damage (kTolerateCorruptedTailRecords), and the store then does not open, on purpose.
   void NeverGarble();
   /// The first time opens an empty store, later crashes and opens what is left. The pointer lives until the next call.
   Result<CheckpointStore*> NextLife(Rng* rng);

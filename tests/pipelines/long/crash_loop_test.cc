@@ -114,7 +114,8 @@ TEST_CASE("CrashLoop_TwoHundredKills_WriteTheSameBytes") {
     REQUIRE_MESSAGE(run.code == 0, run.err);
     expected = ReadAll(shop);
     total = Progress(shop);
-    for (size_t i = 0; i < expected.size(); ++i) REQUIRE_MESSAGE(!expected[i].empty(), std::string(kOutputs[i]), run.err);
+    for (size_t i = 0; i < expected.size(); ++i)
+      REQUIRE_MESSAGE(!expected[i].empty(), std::string(kOutputs[i]), run.err);
   }
   Rng rng(seed);
   int kills = 0, before_commit = 0, rounds = 0;
