@@ -3,6 +3,7 @@
 #include <concurrentqueue/concurrentqueue.h>
 
 #include <cstddef>
+#include <thread>
 #include <utility>
 
 #ifdef __SANITIZE_THREAD__
@@ -11,6 +12,14 @@
 #endif
 
 namespace freshet {
+
+/// Takes the value that is known to be in `queue`: each Push is followed by one token, and this thread has one that
+/// nobody else has. Where several take at once TryPop alone may find the queue empty although it is not: it has read
+/// how much was pushed before another one's value came, and how much was taken after that one was.
+template <class Queue, class T>
+void PopPushed(Queue& queue, T& value) {
+  while (!queue.TryPop(value)) std::this_thread::yield();
+}
 
 #ifdef __SANITIZE_THREAD__
 /// ThreadSanitizer does not know the fences that moodycamel's queues are made of: under it they are a list and a lock,
@@ -54,6 +63,7 @@ class MpmcQueue {
   explicit MpmcQueue(size_t capacity_hint = 64) : queue_(capacity_hint) {}
   /// Returns false only when memory is exhausted.
   bool Push(T value) { return queue_.enqueue(std::move(value)); }
+  /// False: it was empty, or others were taking at the same time (PopPushed).
   bool TryPop(T& value) { return queue_.try_dequeue(value); }
   size_t ApproximateSize() const { return queue_.size_approx(); }
 

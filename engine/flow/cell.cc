@@ -153,6 +153,7 @@ void Cell::Run() noexcept {
       if (Status status = Step(&blocked); !status.ok()) Fail(std::move(status));
     }
     blocked_ = blocked || waiting_;
+    if (continuation_ == Continuation::kNone) cause_ = {};
     Publish();
   } catch (const std::bad_alloc&) {
     Fail(Status::Internal("out of memory"));
@@ -198,6 +199,12 @@ Batch JoinedAt(const Batch& batch, EventTime lowest) {
   }
   return batch.WithMeta(std::move(meta));
 }
+
+Batch::Hold HoldOf(const Message& message) {
+  if (const auto* batch = std::get_if<Batch>(&message)) return batch->empty() ? Batch::Hold() : batch->hold();
+  const auto* watermark = std::get_if<Watermark>(&message);
+  return watermark != nullptr ? watermark->hold : Batch::Hold();
+}
 }  // namespace
 
 Status Cell::Process(Envelope& envelope) {
@@ -207,6 +214,7 @@ Status Cell::Process(Envelope& envelope) {
     parked_.push_back(std::move(envelope));
     return Status::Ok();
   }
+  cause_ = HoldOf(envelope.message);
   if (auto* batch = std::get_if<Batch>(&envelope.message)) {
     in.idle = false;
     idle_sent_ = false;

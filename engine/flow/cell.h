@@ -209,7 +209,7 @@ class Cell {
   virtual Status Snapshot(CellSnapshot* snapshot) = 0;
   virtual void FillPublished(Published* published) const = 0;
   virtual void ForwardBarrier(const Barrier& barrier) { outlets_.SendAll(barrier); }
-  virtual void ForwardWatermark(EventTime time) { outlets_.SendAll(Watermark{time}); }
+  virtual void ForwardWatermark(EventTime time) { outlets_.SendAll(Watermark{time, cause_}); }
 
   void Fail(Status status);
   void Publish();
@@ -236,6 +236,7 @@ class Cell {
   bool ended_ = false;
   bool waiting_ = false;  ///< no message is taken: a call to the outside has to be repeated first (sinks)
   int64_t blocked_count_ = 0;
+  Batch::Hold cause_;  ///< the hold of the message that is being worked on; goes on with the watermarks it gives
 
  private:
   struct Input {

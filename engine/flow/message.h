@@ -13,6 +13,7 @@ namespace freshet {
 /// A promise: no further row on this edge has an event time below `time` (equal is on time).
 struct Watermark {
   EventTime time;
+  Batch::Hold hold = {};  ///< of what gave rise to it: messages without rows are bounded by credits as well
 };
 /// This edge has had nothing for a while and must not hold back event time until its next element.
 struct Idle {};

@@ -157,6 +157,7 @@ void SourceCell::Run() noexcept {
         ++next_ticket_;
         status = Handle(now);
       }
+      cause_ = {};
       if (!status.ok()) {
         Fail(std::move(status));
         break;
@@ -296,6 +297,7 @@ Status SourceCell::HandleBlock(SourceItem& item) {
   counters.skipped += block.skipped;
   counters.dropped += block.dropped;
   records_read_ += block.record_count;
+  cause_ = item.hold;
   if (!block.dead.empty()) FRESHET_RETURN_IF_ERROR(EmitDead(p, block.dead, first_record, first_line, item.hold));
   if (block.row_count > 0) {
     idle_sent_ = false;

@@ -84,6 +84,8 @@ class CellNodeOf final : public CellNode {
 /// Cells with more receivers than this (many lanes) put into them directly, from inside the same serial body: the order
 /// is the same, and a node type with hundreds of ports costs minutes of compiling.
 constexpr size_t kPortCountMax = 8;
+/// How often in a row a source's cell may run before all else that waits for a worker.
+constexpr int kTurnRuns = 8;
 /// Chunks that may wait for each worker before a source's own thread decodes too.
 constexpr int64_t kChunksPerWorker = 2;
 /// How often a paused source looks whether it may go on.
@@ -107,6 +109,37 @@ std::unique_ptr<CellNode> MakeCellNode(flow::graph& graph, size_t ports, Body bo
   return std::make_unique<CellNodeOf<kPortCountMax, Body>>(graph, body);
 }
 
+/// What asks for a cell's next run. At most one is in the graph at a time: `due` and `running` are bits of one word,
+/// and who finds neither set puts the message.
+class Turn {
+ public:
+  /// True: the caller puts a message for the cell.
+  bool Ask() { return state_.fetch_or(kDue, std::memory_order_acq_rel) == 0; }
+  void Begin() { state_.exchange(kRunning, std::memory_order_acq_rel); }
+  /// True: it was asked for meanwhile, and the caller puts a message for the cell.
+  bool End() {
+    int running = kRunning;
+    if (state_.compare_exchange_strong(running, 0, std::memory_order_acq_rel)) {
+      runs_ = 0;
+      return false;
+    }
+    state_.exchange(kDue, std::memory_order_acq_rel);
+    return true;
+  }
+  /// After End was true: the cell has run often enough for others to come first.
+  bool over() {
+    if (++runs_ < kTurnRuns) return false;
+    runs_ = 0;
+    return true;
+  }
+
+ private:
+  static constexpr int kDue = 1;
+  static constexpr int kRunning = 2;
+  std::atomic<int> state_{0};
+  int runs_ = 0;  // by whoever runs the cell
+};
+
 }  // namespace
 
 class TbbArena::Impl {
@@ -127,20 +160,51 @@ class TbbArena::Impl {
       });
     });
     entered.wait();
+    usher_ = std::thread([this] { Usher(); });
   }
   ~Impl() {
+    over_ = true;
+    waiting_event_.Notify();
+    usher_.join();
     kept_open_->release_wait();
     owner_.join();
     RunIn(arena_, [this] { kept_open_.reset(); });
   }
   int concurrency() const { return concurrency_; }
   oneapi::tbb::task_arena& arena() { return arena_; }
+  /// A message for the cell, behind all that waits for the arena now. A worker that puts it itself would take it next,
+  /// before what others sent and before what it has sent downstream: a source that never pauses would have it for good.
+  void PutBehind(flow::graph& graph, CellNode& node) {
+    graph.reserve_wait();
+    waiting_.Push({&graph, &node});
+    waiting_event_.Notify();
+  }
 
  private:
+  struct Waiting {
+    flow::graph* graph = nullptr;
+    CellNode* node = nullptr;
+  };
+  /// From a thread outside of the arena a message goes to the end of its queue.
+  void Usher() {
+    while (!over_) {
+      Waiting next;
+      while (waiting_.TryPop(next)) {
+        next.node->Put(Envelope());
+        next.graph->release_wait();
+      }
+      waiting_event_.Wait(1000000);
+    }
+  }
+
   const int concurrency_;
   oneapi::tbb::task_arena arena_;
   std::unique_ptr<flow::graph> kept_open_;  ///< an empty graph that never ends: what the owner waits for
   std::thread owner_;
+  MpmcQueue<Waiting> waiting_;
+  Event waiting_event_;
+  std::atomic<bool> over_{false};
+  std::thread usher_;
 };
 
 TbbArena::TbbArena(int concurrency)
@@ -191,7 +255,9 @@ class TbbRuntime::Impl final : public Carrier {
   }
   void Nudge(int cell) override {
     if (dead_) return;
-    nodes_[static_cast<size_t>(cell)]->Put(Envelope());
+    CellNode& node = *nodes_[static_cast<size_t>(cell)];
+    Turn* const turn = turns_[static_cast<size_t>(cell)].get();
+    if (turn == nullptr || turn->Ask()) node.Put(Envelope());
   }
 
   void RequestStop() {
@@ -322,7 +388,7 @@ class TbbRuntime::Impl final : public Carrier {
   };
   static constexpr size_t kDirect = SIZE_MAX;
   using Token = int;
-  using DecodeNode = flow::function_node<Token, Envelope, flow::queueing>;
+  using DecodeNode = flow::function_node<Token, flow::continue_msg, flow::queueing>;
 
   void BuildGraph() {
     const GraphPlan& plan = job_->plan();
@@ -345,15 +411,18 @@ class TbbRuntime::Impl final : public Carrier {
           sink_thread = sink_threads_[static_cast<size_t>(cell.id)].get();
           sink_thread->cell = sink;
         }
+        turns_.push_back(dynamic_cast<SourceCell*>(target) != nullptr ? std::make_unique<Turn>() : nullptr);
         node = MakeCellNode(*graph_, port_count[static_cast<size_t>(cell.id)],
                             [this, target, sink_thread](const Envelope& e) noexcept {
                               body_count_.fetch_add(1, std::memory_order_relaxed);
                               if (sink_thread != nullptr) {
                                 sink_thread->queue.Push(e);
                                 sink_thread->event.Notify();
-                                return;
+                              } else if (Turn* turn = turns_[static_cast<size_t>(target->id())].get()) {
+                                RunInTurn(*target, *turn);
+                              } else {
+                                Hand(*target, e);
                               }
-                              Hand(*target, e);
                             });
         nodes_.push_back(std::move(node));
       }
@@ -363,6 +432,18 @@ class TbbRuntime::Impl final : public Carrier {
               port_of_edge_[e], nodes_[static_cast<size_t>(plan.edges[e].to)]->input());
       for (auto& driver : job_->drivers()) AddDecodeNode(*driver);
     });
+  }
+
+  /// A source's cell: it is not sent anything, only asked to run.
+  void RunInTurn(Cell& cell, Turn& turn) noexcept {
+    turn.Begin();
+    Hand(cell, Envelope());
+    if (!turn.End()) return;
+    CellNode& node = *nodes_[static_cast<size_t>(cell.id())];
+    if (turn.over())
+      shared_->impl_->PutBehind(*graph_, node);
+    else
+      node.Put(Envelope());
   }
 
   /// Gives a cell its next message, or a nudge.
@@ -381,16 +462,14 @@ class TbbRuntime::Impl final : public Carrier {
       TakenOver(&kMadeForTbb);
       TakenOver(d);
       SourceItem item;
-      if (d->chunks.TryPop(item)) {
-        d->chunk_count.fetch_sub(1, std::memory_order_relaxed);
-        DecodeItem(*d, item);
-        d->driver->cell().Push(std::move(item));
-      }
+      PopPushed(d->chunks, item);
+      d->chunk_count.fetch_sub(1, std::memory_order_relaxed);
+      DecodeItem(*d, item);
+      d->driver->cell().Push(std::move(item));
       HandOver(d);
-      HandOver(nodes_[static_cast<size_t>(d->driver->cell().id())].get());
-      return Envelope();
+      Nudge(d->driver->cell().id());
+      return flow::continue_msg();
     });
-    flow::make_edge(*node, nodes_[static_cast<size_t>(driver.cell().id())]->input());
     decode_nodes_.push_back(std::move(node));
   }
 
@@ -713,6 +792,7 @@ class TbbRuntime::Impl final : public Carrier {
   std::unique_ptr<Job> job_;
   std::unique_ptr<flow::graph> graph_;
   std::vector<std::unique_ptr<CellNode>> nodes_;
+  std::vector<std::unique_ptr<Turn>> turns_;  ///< per cell; null: not a source's
   std::vector<size_t> port_of_edge_;
   std::deque<std::atomic<int64_t>> under_way_;  ///< per cell: messages sent to it that it has not taken
   std::vector<std::unique_ptr<DecodeNode>> decode_nodes_;

@@ -133,6 +133,35 @@ TEST_CASE("SpmcQueue_OneProducer_KeepsOrderForAnyConsumer") {
   producer.join();
 }
 
+TEST_CASE("MpmcQueue_ATokenPerValueAndManyTakers_NoneIsLeftBehind") {
+  MpmcQueue<int64_t> queue;
+  std::atomic<int64_t> tokens{0}, sum{0};
+  std::atomic<bool> over{false};
+  const int64_t count = 1000000;
+  std::vector<std::thread> takers;
+  for (int t = 0; t < 3; ++t)
+    takers.emplace_back([&] {
+      for (;;) {
+        const bool last = over;
+        int64_t token = tokens.load();
+        if (token > 0 && tokens.compare_exchange_strong(token, token - 1)) {
+          int64_t value = 0;
+          PopPushed(queue, value);
+          sum += value;
+        } else if (last && token == 0) {
+          return;
+        }
+      }
+    });
+  for (int64_t i = 1; i <= count; ++i) {
+    queue.Push(i);
+    ++tokens;
+  }
+  over = true;
+  for (std::thread& t : takers) t.join();
+  CHECK(sum == count * (count + 1) / 2);
+}
+
 int hook_calls = 0;
 
 TEST_CASE("Log_Lines_AreReadableOrJson") {
