@@ -346,7 +346,7 @@ SchemaRef NumbersSchema() {
 NumbersRow NumbersRowAt(const NumbersOptions& options, int partition, int64_t row) {
   Rng rng(Mix64(options.seed * 1000003 + static_cast<uint64_t>(partition)) ^ static_cast<uint64_t>(row));
   NumbersRow out;
-  out.at_us = 1600000000000000 + row * 100000;
+  out.at_us = 1600000000000000 + row * options.step_us;
   if (options.jitter_us > 0) out.at_us -= static_cast<int64_t>(rng.Below(static_cast<uint64_t>(options.jitter_us)));
   out.k = static_cast<int64_t>(rng.Below(static_cast<uint64_t>(options.keys)));
   out.v = rng.NextDouble() * 10 - 3;

@@ -11,7 +11,7 @@
 namespace freshet::testing {
 
 /// A bounded source made of numbers: `partitions` files of `rows` rows each, columns at: timestamp, k: int64, v:
-/// float64. Row i of partition p is a pure function of (seed, p, i): times rise by 100 ms a row with jitter up to
+/// float64. Row i of partition p is a pure function of (seed, p, i): times rise by `step_us` a row with jitter up to
 /// `jitter_us` back, so that some rows are late.
 struct NumbersOptions {
   uint64_t seed = 1;
@@ -19,6 +19,7 @@ struct NumbersOptions {
   int64_t rows = 1000;
   int64_t chunk_rows = 64;
   int64_t keys = 7;
+  int64_t step_us = 100000;
   int64_t jitter_us = 0;
   Duration lateness = Duration::Seconds(5);
 };
