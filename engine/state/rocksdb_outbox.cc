@@ -23,7 +23,8 @@ std::string Frame(std::string_view key, std::string_view value) {
 
 class RocksDbOutbox final : public OutboxStore {
  public:
-  explicit RocksDbOutbox(WithOutboxFamily with_family) : with_family_(std::move(with_family)) {}
+  RocksDbOutbox(WithOutboxFamily with_family, SyncedSequence synced)
+      : with_family_(std::move(with_family)), synced_(std::move(synced)) {}
 
   Result<std::optional<std::string>> Get(std::string_view key) override {
     std::string framed;
@@ -46,7 +47,7 @@ class RocksDbOutbox final : public OutboxStore {
                                          : batch.Delete(family, change.key);
         if (!s.ok()) return s;
       }
-      return WriteBatch(db, &batch, synced);
+      return synced ? WriteSyncedBatch(db, &batch, synced_) : db->Write({}, &batch);
     });
   }
 
@@ -77,24 +78,19 @@ class RocksDbOutbox final : public OutboxStore {
     return with_family_([&](rocksdb::DB* db, rocksdb::ColumnFamilyHandle* family) {
       rocksdb::WriteBatch batch;
       rocksdb::Status s = batch.DeleteRange(family, SliceOf(from), SliceOf(to));
-      return s.ok() ? WriteBatch(db, &batch, false) : s;
+      return s.ok() ? db->Write({}, &batch) : s;
     });
   }
 
  private:
-  static rocksdb::Status WriteBatch(rocksdb::DB* db, rocksdb::WriteBatch* batch, bool synced) {
-    rocksdb::WriteOptions write;
-    write.sync = synced;
-    return db->Write(write, batch);
-  }
-
   const WithOutboxFamily with_family_;
+  const SyncedSequence synced_;
 };
 
 }  // namespace
 
-std::unique_ptr<OutboxStore> NewRocksDbOutbox(WithOutboxFamily with_family) {
-  return std::make_unique<RocksDbOutbox>(std::move(with_family));
+std::unique_ptr<OutboxStore> NewRocksDbOutbox(WithOutboxFamily with_family, SyncedSequence synced) {
+  return std::make_unique<RocksDbOutbox>(std::move(with_family), std::move(synced));
 }
 
 }  // namespace freshet

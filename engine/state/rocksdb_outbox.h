@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/state/outbox_store.h"
+#include "engine/state/rocksdb_rows.h"
 
 namespace rocksdb {
 class ColumnFamilyHandle;
@@ -22,6 +23,7 @@ inline constexpr const char* kOutboxFamily = "outbox";
 using WithOutboxFamily =
     std::function<Status(const std::function<rocksdb::Status(rocksdb::DB*, rocksdb::ColumnFamilyHandle*)>& body)>;
 
-std::unique_ptr<OutboxStore> NewRocksDbOutbox(WithOutboxFamily with_family);
+/// `synced` is told of each synced Write, with the store's number of it.
+std::unique_ptr<OutboxStore> NewRocksDbOutbox(WithOutboxFamily with_family, SyncedSequence synced);
 
 }  // namespace freshet

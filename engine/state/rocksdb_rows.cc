@@ -88,8 +88,6 @@ rocksdb::Options MakeRocksDbOptions(rocksdb::Env* env) {
   // Compressing pays off on disk only where files live long; an epoch's own file is read back soon by a compaction.
   options.compression = rocksdb::kNoCompression;
   options.bottommost_compression = rocksdb::kLZ4Compression;
-  // A torn tail is what a crash leaves and was never acknowledged; damage elsewhere must not pass as an older epoch.
-  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = rocksdb::NewLRUCache(kBlockCacheBytes, 1);
   table.block_size = kBlockBytes;
@@ -156,6 +154,16 @@ rocksdb::Status FillBatch(const std::vector<EpochRows::Row>& rows, const std::ve
     if (!s.ok()) return s;
   }
   return rocksdb::Status::OK();
+}
+
+rocksdb::Status WriteSyncedBatch(rocksdb::DB* db, rocksdb::WriteBatch* batch, const SyncedSequence& synced) {
+  // What was numbered before this call stands before this batch in the log, and a sync covers all before it.
+  const uint64_t before = db->GetLatestSequenceNumber();
+  rocksdb::WriteOptions write;
+  write.sync = true;
+  rocksdb::Status s = db->Write(write, batch);
+  if (s.ok()) synced(before + batch->Count());
+  return s;
 }
 
 }  // namespace freshet

@@ -39,4 +39,8 @@ Status ScanSomeRows(rocksdb::DB* db, const std::string& directory, TableId table
 rocksdb::Status FillBatch(const std::vector<EpochRows::Row>& rows, const std::vector<EpochRows::ErasedGroups>& erased,
                           rocksdb::WriteBatch* batch);
 
+/// The store's number of a write that is durable, and with it all before it.
+using SyncedSequence = std::function<void(uint64_t)>;
+rocksdb::Status WriteSyncedBatch(rocksdb::DB* db, rocksdb::WriteBatch* batch, const SyncedSequence& synced);
+
 }  // namespace freshet

@@ -12,10 +12,12 @@
 
 #include "engine/base/limits.h"
 #include "engine/state/checkpoint_store.h"
+#include "engine/state/rocksdb_files.h"
 #include "engine/state/rocksdb_outbox.h"
 #include "engine/state/rocksdb_rows.h"
 #include "engine/state/rocksdb_store_testing.h"
 #include "engine/state/row_format.h"
+#include "engine/state/synced_mark.h"
 
 namespace freshet {
 namespace {
@@ -32,21 +34,28 @@ constexpr const char* kIngested = "ingested";
 constexpr const char* kIngestedBefore = "ingested before";
 constexpr const char* kReplaced = "/db.replaced";
 constexpr const char* kLockFile = "/LOCK";
+constexpr const char* kSyncedMark = "/db/SYNCED";
 
 class RocksDbStore final : public CheckpointStore {
  public:
-  RocksDbStore(Env* env, std::string directory, std::unique_ptr<FileLock> lock, std::unique_ptr<rocksdb::Env> own_env)
+  RocksDbStore(Env* env, std::string directory, std::unique_ptr<FileLock> lock,
+               std::shared_ptr<rocksdb::FileSystem> file_system)
       : env_(env),
         directory_(std::move(directory)),
         lock_(std::move(lock)),
-        own_env_(std::move(own_env)),
-        options_(MakeRocksDbOptions(own_env_ ? own_env_.get() : rocksdb::Env::Default())),
-        outbox_(NewRocksDbOutbox([this](const auto& body) { return WithOutbox(body); })) {}
+        own_env_(rocksdb::NewCompositeEnv(WithoutTornVersions(std::move(file_system)))),
+        mark_(env, directory_ + kSyncedMark),
+        options_(MakeRocksDbOptions(own_env_.get())),
+        outbox_(NewRocksDbOutbox([this](const auto& body) { return WithOutbox(body); },
+                                 [this](uint64_t sequence) {
+                                   mark_.Note({0, sequence});
+                                 })) {}
   ~RocksDbStore() override { CloseDatabase(); }
 
   /// For looking only: nothing may be written.
   Status OpenReadOnly() {
     CloseDatabase();
+    const std::optional<SyncedMark::Point> mark = ReadMark();
     rocksdb::DB* db = nullptr;
     std::vector<rocksdb::ColumnFamilyHandle*> families;
     rocksdb::Status s = rocksdb::DB::OpenForReadOnly(
@@ -56,18 +65,21 @@ class RocksDbStore final : public CheckpointStore {
     if (without_outbox)
       s = rocksdb::DB::OpenForReadOnly(options_, directory_ + kDatabase,
                                        {{rocksdb::kDefaultColumnFamilyName, options_}}, &families, &db);
-    return Opened(s, db, families);
+    return Opened(s, db, families, mark);
   }
 
   /// Opens the database, or closes and opens it again.
   Status Open() {
     CloseDatabase();
+    const std::optional<SyncedMark::Point> mark = ReadMark();
     rocksdb::DB* db = nullptr;
     std::vector<rocksdb::ColumnFamilyHandle*> families;
     const rocksdb::Status s =
         rocksdb::DB::Open(options_, directory_ + kDatabase,
                           {{rocksdb::kDefaultColumnFamilyName, options_}, {kOutboxFamily, options_}}, &families, &db);
-    return Opened(s, db, families);
+    FRESHET_RETURN_IF_ERROR(Opened(s, db, families, mark));
+    // What opening has read from the log stands in sorted files now, synced.
+    return mark_.Begin({committed_.number, db_->GetLatestSequenceNumber()});
   }
 
   Result<std::optional<Manifest>> Load() override {
@@ -104,6 +116,7 @@ class RocksDbStore final : public CheckpointStore {
     if (!s.ok() && !small) ingest_failed_ = ingest_row_left_ = true;
     FRESHET_RETURN_IF_ERROR(StatusOf(s, directory_));
     committed_ = manifest.epoch;
+    mark_.Note({committed_.number, 0});
     last_ingested_ = ingested;
     ingest_row_left_ = false;
     rows = EpochRows();
@@ -119,10 +132,9 @@ class RocksDbStore final : public CheckpointStore {
       if (!s.ok()) return StatusOf(s, directory_);
     }
     FRESHET_RETURN_IF_ERROR(StatusOf(FillBatch(rows.Sorted(), {}, &batch), directory_));
-    rocksdb::WriteOptions write;
-    write.sync = true;
-    FRESHET_RETURN_IF_ERROR(StatusOf(db_->Write(write, &batch), directory_));
+    FRESHET_RETURN_IF_ERROR(StatusOf(WriteSynced(&batch), directory_));
     committed_ = manifest.epoch;
+    mark_.Note({committed_.number, 0});
     return Status::Ok();
   }
 
@@ -208,7 +220,16 @@ class RocksDbStore final : public CheckpointStore {
     return Status::Io("the state in " + directory_ + " could not be opened again after an error");
   }
 
-  Status Opened(const rocksdb::Status& s, rocksdb::DB* db, const std::vector<rocksdb::ColumnFamilyHandle*>& families) {
+  /// A log is read up to its first damaged record where the mark tells whether that is far enough.
+  std::optional<SyncedMark::Point> ReadMark() {
+    const std::optional<SyncedMark::Point> mark = mark_.Read();
+    options_.wal_recovery_mode =
+        mark ? rocksdb::WALRecoveryMode::kPointInTimeRecovery : rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+    return mark;
+  }
+
+  Status Opened(const rocksdb::Status& s, rocksdb::DB* db, const std::vector<rocksdb::ColumnFamilyHandle*>& families,
+                const std::optional<SyncedMark::Point>& mark) {
     db_.reset(db);
     for (rocksdb::ColumnFamilyHandle* family : families) families_.emplace_back(family);
     if (s.IsInvalidArgument() && s.ToString().find("olumn famil") != std::string::npos)
@@ -218,6 +239,9 @@ class RocksDbStore final : public CheckpointStore {
       return DamagedState(directory_, s.ToString());
     FRESHET_RETURN_IF_ERROR(StatusOf(s, directory_));
     FRESHET_ASSIGN_OR_RETURN(const std::optional<Manifest> manifest, Load());
+    if (mark &&
+        ((manifest ? manifest->epoch.number : 0) < mark->epoch || db_->GetLatestSequenceNumber() < mark->sequence))
+      return DamagedState(directory_, "something that was synced is missing");
     if (manifest) {
       committed_ = manifest->epoch;
       FRESHET_ASSIGN_OR_RETURN(const auto in_file, GetRow(EncodeRowKey(kEngineTable, kStoreKeyGroup, kIngested)));
@@ -334,9 +358,11 @@ class RocksDbStore final : public CheckpointStore {
   rocksdb::Status WriteRows(const std::vector<EpochRows::Row>& rows, const Erased& erased, int64_t bytes) {
     rocksdb::WriteBatch batch(static_cast<size_t>(bytes) + rows.size() * 8 + 64);
     if (rocksdb::Status s = FillBatch(rows, erased, &batch); !s.ok()) return s;
-    rocksdb::WriteOptions write;
-    write.sync = true;
-    return db_->Write(write, &batch);
+    return WriteSynced(&batch);
+  }
+
+  rocksdb::Status WriteSynced(rocksdb::WriteBatch* batch) {
+    return WriteSyncedBatch(db_.get(), batch, [this](uint64_t sequence) { mark_.Note({0, sequence}); });
   }
 
   /// One file for the whole epoch: its ingestion is one atomic, synced edit of RocksDB's version set.
@@ -367,7 +393,8 @@ class RocksDbStore final : public CheckpointStore {
   const std::string directory_;
   const std::unique_ptr<FileLock> lock_;
   const std::unique_ptr<rocksdb::Env> own_env_;
-  const rocksdb::Options options_;
+  SyncedMark mark_;
+  rocksdb::Options options_;
   const std::unique_ptr<OutboxStore> outbox_;
   /// Shared by those who use the database, alone for those who open it anew.
   std::shared_mutex database_mutex_;
@@ -422,8 +449,7 @@ Result<std::unique_ptr<CheckpointStore>> OpenRocksDbStoreOn(std::shared_ptr<rock
   FRESHET_RETURN_IF_ERROR(env->RemoveTree(directory + kStaging));
   FRESHET_RETURN_IF_ERROR(env->MakeDirectories(directory + kStaging));
   FRESHET_RETURN_IF_ERROR(CheckNotHeadless(env, directory));
-  std::unique_ptr<rocksdb::Env> own_env = file_system ? rocksdb::NewCompositeEnv(std::move(file_system)) : nullptr;
-  auto store = std::make_unique<RocksDbStore>(env, directory, std::move(lock), std::move(own_env));
+  auto store = std::make_unique<RocksDbStore>(env, directory, std::move(lock), std::move(file_system));
   FRESHET_RETURN_IF_ERROR(store->Open());
   return std::unique_ptr<CheckpointStore>(std::move(store));
 }

@@ -3,11 +3,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <thread>
 
 #include "engine/base/limits.h"
+#include "engine/state/rocksdb_files.h"
 #include "engine/state/rocksdb_store_testing.h"
 #include "tests/state/faulty_file_system.h"
 #include "tests/state/store_fixture.h"
@@ -67,6 +69,135 @@ TEST_CASE("RocksDbStore_DamagedFiles_AreDataLossAndFreshHelps") {
   const auto fresh = OpenRocksDbStore(Env::Posix(), f.path(), true);
   REQUIRE(fresh.ok());
   CHECK_FALSE((*fresh)->Load()->has_value());
+}
+
+/// The log that was written to last.
+fs::path LastLog(const std::string& directory) {
+  fs::path last;
+  for (const auto& entry : fs::directory_iterator(directory + "/db"))
+    if (entry.path().extension() == ".log" && entry.path() > last) last = entry.path();
+  return last;
+}
+
+void Garble(const fs::path& path, std::streamoff from_end) {
+  Overwrite(path, static_cast<std::streamoff>(fs::file_size(path)) - from_end, "garbage!");
+}
+
+TEST_CASE("RocksDbStore_UnsyncedEndOfTheLogIsGarbage_IsDropped") {
+  RocksDbFixture f;
+  Oracle oracle;
+  Rng rng(3);
+  REQUIRE(f.store().Commit(ManifestOf(1), RandomEpoch(rng, 100, oracle)).ok());
+  REQUIRE(f.store().outbox()->Write({{"synced", "1"}}, true).ok());
+  const uint64_t synced = fs::file_size(LastLog(f.path()));
+  REQUIRE(f.store().outbox()->Write({{"marked sent", std::string(40, 'x')}}, false).ok());
+  REQUIRE(f.store().outbox()->Write({{"marked sent too", std::string(40, 'x')}}, false).ok());
+  f.Close();
+  const fs::path log = LastLog(f.path());
+  SUBCASE("the last record, which is whole") { Garble(log, 10); }
+  SUBCASE("the one before it") { Overwrite(log, static_cast<std::streamoff>(synced) + 30, "garbage!"); }
+  SUBCASE("all") { Overwrite(log, static_cast<std::streamoff>(synced), std::string(fs::file_size(log) - synced, '#')); }
+  f.Reopen();
+  CHECK(f.store().Load()->value().epoch.number == 1);
+  CHECK(ContentsOf(f.store()) == oracle);
+  CHECK(*f.store().outbox()->Get("synced") == "1");
+  CHECK_FALSE(f.store().outbox()->Get("marked sent too")->has_value());
+  // The state goes on, and what is committed now is found again.
+  REQUIRE(f.store().Commit(ManifestOf(2), RandomEpoch(rng, 100, oracle)).ok());
+  f.Reopen();
+  CHECK(ContentsOf(f.store()) == oracle);
+}
+
+TEST_CASE("RocksDbStore_SyncedPartOfTheLogDamaged_IsDataLoss") {
+  RocksDbFixture f;
+  Oracle oracle;
+  Rng rng(3);
+  for (uint64_t epoch = 1; epoch <= 3; ++epoch)
+    REQUIRE(f.store().Commit(ManifestOf(epoch), RandomEpoch(rng, 100, oracle)).ok());
+  const uint64_t epochs_end = fs::file_size(LastLog(f.path()));
+  REQUIRE(f.store().outbox()->Write({{"alert", "fires"}}, true).ok());
+  f.Close();
+  const fs::path log = LastLog(f.path());
+  SUBCASE("in the middle") { Garble(log, static_cast<std::streamoff>(epochs_end / 2)); }
+  SUBCASE("at the end") { Garble(log, 10); }
+  SUBCASE("cut") { fs::resize_file(log, epochs_end / 2); }
+  SUBCASE("cut behind the last epoch") { fs::resize_file(log, epochs_end); }
+  CheckSaysWhatToDo(OpenRocksDbStore(Env::Posix(), f.path(), false).status(), f.path());
+  CHECK(OpenRocksDbStoreReadOnly(Env::Posix(), f.path()).status().code() == StatusCode::kDataLoss);
+}
+
+TEST_CASE("RocksDbStore_StateWithoutAMark_TornLogIsReadDamagedOneRefused") {
+  RocksDbFixture f;
+  Oracle oracle;
+  Rng rng(3);
+  REQUIRE(f.store().Commit(ManifestOf(1), RandomEpoch(rng, 100, oracle)).ok());
+  REQUIRE(f.store().outbox()->Write({{"alert", "fires"}}, true).ok());
+  f.Close();
+  fs::remove(f.path() + "/db/SYNCED");
+  const fs::path log = LastLog(f.path());
+  SUBCASE("torn") {
+    fs::resize_file(log, fs::file_size(log) - 3);
+    f.Reopen();
+    CHECK(ContentsOf(f.store()) == oracle);
+  }
+  SUBCASE("damaged") {
+    Garble(log, static_cast<std::streamoff>(fs::file_size(log) / 2));
+    CheckSaysWhatToDo(OpenRocksDbStore(Env::Posix(), f.path(), false).status(), f.path());
+  }
+}
+
+TEST_CASE("RocksDbStore_EndOfTheVersionFileIsGarbage_ReadsAsIfItWereNotThere") {
+  RocksDbFixture f;
+  Oracle oracle;
+  Rng rng(3);
+  REQUIRE(f.store().Commit(ManifestOf(1), RandomEpoch(rng, 3000, oracle)).ok());
+  const fs::path versions = FileLike(f.path(), "MANIFEST-", "");
+  const uint64_t synced = fs::file_size(versions);
+  const Oracle before = oracle;
+  SUBCASE("written and not synced") {
+    f.Close();
+    std::ofstream(versions, std::ios::app | std::ios::binary) << std::string(
+        "\0\0\0\0\x05\0\x01"
+        "garbage",
+        14);
+    f.Reopen();
+    CHECK(ContentsOf(f.store()) == before);
+  }
+  SUBCASE("synced once: an epoch would be lost") {
+    REQUIRE(f.store().Commit(ManifestOf(2), RandomEpoch(rng, 3000, oracle)).ok());
+    f.Close();
+    Overwrite(versions, static_cast<std::streamoff>(synced) + 10, "garbage!");
+    CheckSaysWhatToDo(OpenRocksDbStore(Env::Posix(), f.path(), false).status(), f.path());
+  }
+}
+
+TEST_CASE("UntornSize_LogCutOrGarbledAnywhere_EndsBeforeTheFirstDamagedRecord") {
+  RocksDbFixture f;
+  Oracle oracle;
+  Rng rng(3);
+  std::vector<size_t> ends = {0};
+  for (uint64_t epoch = 1; epoch <= 3; ++epoch) {
+    REQUIRE(f.store().Commit(ManifestOf(epoch), RandomEpoch(rng, 1000, oracle)).ok());
+    ends.push_back(fs::file_size(LastLog(f.path())));
+  }
+  f.Close();
+  const std::string log = *Env::Posix()->ReadFile(LastLog(f.path()));
+  REQUIRE(log.size() > 80000);  // records of several pieces
+  REQUIRE(log.size() == ends.back());
+  CHECK(UntornSize(log) == log.size());
+  for (int i = 0; i < 200; ++i) {
+    const size_t at = rng.Below(log.size() - 1) + 1;
+    CAPTURE(at);
+    const size_t record = static_cast<size_t>(std::upper_bound(ends.begin(), ends.end(), at - 1) - ends.begin());
+    const size_t cut = UntornSize(std::string_view(log).substr(0, at));
+    CHECK((cut == ends[record - 1] || cut == at));  // a record that ends with a piece is cut short without damage
+    std::string damaged = log;
+    damaged[at] = static_cast<char>(damaged[at] ^ 0x55);
+    const size_t size = UntornSize(damaged);
+    CHECK((size == log.size() || size == ends[ends.size() - 2]));
+    // Nothing whole follows damage in the last piece.
+    if (log.size() - at < 1000) CHECK(size == ends[ends.size() - 2]);
+  }
 }
 
 TEST_CASE("RocksDbStore_FlippedByteInSortedFile_FailsTheScan") {

@@ -113,7 +113,6 @@ class CrashingRocksDbStore::FileSystem final : public rocksdb::FileSystemWrapper
   void BeginCommit() { committing_ = std::this_thread::get_id(); }
   void EndCommit() { committing_ = std::thread::id(); }
   void CrashAtCall(int64_t n) { crash_left_ = n; }
-  void NeverGarble() { garbles_ = false; }
   void FillAtCall(int64_t n, int64_t count) {
     fail_left_ = n;
     full_left_ = count;
@@ -124,10 +123,11 @@ class CrashingRocksDbStore::FileSystem final : public rocksdb::FileSystemWrapper
     const std::lock_guard lock(mutex_);
     powerless_ = true;
   }
-  /// What a disk holds after the power came back.
-  void Restart(Rng rng) {
+  /// What a disk holds after the power came back. `mark` is written past this file system; its first record is synced.
+  void Restart(Rng rng, const std::string& mark) {
     const std::lock_guard lock(mutex_);
-    for (const auto& [name, synced] : synced_) TearTail(name, synced, garbles_, rng);
+    TearTail(mark, 20, rng);
+    for (const auto& [name, synced] : synced_) TearTail(name, synced, rng);
     synced_.clear();
     for (size_t survive = rng.Below(journal_.size() + 1); journal_.size() > survive; journal_.pop_back())
       Undo(journal_.back());
@@ -235,18 +235,20 @@ class CrashingRocksDbStore::FileSystem final : public rocksdb::FileSystemWrapper
         break;
     }
   }
-  /// Of what was not synced, some is there, and its end may be garbage.
-  static void TearTail(const std::string& name, uint64_t synced, bool garbles, Rng& rng) {
+  /// Of what was not synced, some is there, cut or whole; a part of that may be zeros or garbage.
+  static void TearTail(const std::string& name, uint64_t synced, Rng& rng) {
     std::error_code gone;
     const uint64_t size = fs::file_size(name, gone);
     if (gone || size <= synced) return;
-    const uint64_t left = synced + rng.Below(size - synced + 1);
+    const uint64_t left = rng.Below(3) == 0 ? size : synced + rng.Below(size - synced + 1);
     fs::resize_file(name, left);
-    if (!garbles || left == synced || rng.Below(4) > 0) return;
-    const uint64_t torn = 1 + rng.Below(std::min<uint64_t>(left - synced, 64));
+    if (left == synced || rng.Below(2) > 0) return;
+    const uint64_t from = synced + (rng.Below(4) == 0 ? 0 : rng.Below(left - synced));
+    const uint64_t count = rng.Below(2) == 0 ? left - from : 1 + rng.Below(std::min<uint64_t>(left - from, 64));
+    const bool zeros = rng.Below(3) == 0;
     std::fstream file(name, std::ios::in | std::ios::out | std::ios::binary);
-    file.seekp(static_cast<std::streamoff>(left - torn));
-    for (uint64_t i = 0; i < torn; ++i) file.put(static_cast<char>(rng.Next()));
+    file.seekp(static_cast<std::streamoff>(from));
+    for (uint64_t i = 0; i < count; ++i) file.put(zeros ? '\0' : static_cast<char>(rng.Next()));
   }
 
   const std::string trash_;
@@ -255,7 +257,6 @@ class CrashingRocksDbStore::FileSystem final : public rocksdb::FileSystemWrapper
   std::map<std::string, uint64_t> synced_;
   std::vector<Change> journal_;
   std::atomic<bool> powerless_{false};
-  bool garbles_ = true;
   std::atomic<int64_t> crash_left_{-1};
   std::atomic<int64_t> fail_left_{-1};
   std::atomic<int64_t> full_left_{0};
@@ -318,7 +319,7 @@ Result<CheckpointStore*> CrashingRocksDbStore::NextLife(Rng* rng) {
     if (files_->powerless()) ++crash_inside_commit_count_;
     files_->CutPower();
     store_.reset();
-    files_->Restart(Rng(rng->Next()));
+    files_->Restart(Rng(rng->Next()), directory_ + "/state/db/SYNCED");
   }
   FRESHET_ASSIGN_OR_RETURN(std::unique_ptr<CheckpointStore> real,
                            OpenRocksDbStoreOn(files_, Env::Posix(), directory_ + "/state", false));
@@ -327,7 +328,6 @@ Result<CheckpointStore*> CrashingRocksDbStore::NextLife(Rng* rng) {
 }
 
 void CrashingRocksDbStore::CrashAtCall(int64_t n) { files_->CrashAtCall(n); }
-void CrashingRocksDbStore::NeverGarble() { files_->NeverGarble(); }
 void CrashingRocksDbStore::FailAtCall(int64_t n) { files_->FillAtCall(n, 1); }
 void CrashingRocksDbStore::FillAtCall(int64_t n, int64_t count) { files_->FillAtCall(n, count); }
 

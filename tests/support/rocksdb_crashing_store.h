@@ -8,9 +8,9 @@
 
 namespace freshet::testing {
 
-/// The real RocksDB store on a file system that can lose its power: Crash forgets what was written and not synced,
-/// tears the last write of each file, undoes files and names whose directory was not synced, and opens the store again
-/// on what is left. One thread, but for RocksDB's own.
+/// The real RocksDB store on a file system that can lose its power: a crash cuts what was written to a file and not
+/// synced, or leaves zeros or garbage in its place or in part of it, undoes files and names whose directory was not
+/// synced, and opens the store again on what is left. One thread, but for RocksDB's own.
 class CrashingRocksDbStore {
  public:
   /// In a folder of its own below the temporary one, removed at the end.
@@ -19,10 +19,6 @@ class CrashingRocksDbStore {
   CrashingRocksDbStore(const CrashingRocksDbStore&) = delete;
   CrashingRocksDbStore& operator=(const CrashingRocksDbStore&) = delete;
 
-  /// Of what was not synced a crash leaves a beginning, never other bytes. For tests with many writes that are not
-  /// synced, as those of the outbox: RocksDB takes a whole record with a wrong checksum at the end of its log for
-  /// damage (kTolerateCorruptedTailRecords), and the store then does not open, on purpose.
-  void NeverGarble();
   /// The first time opens an empty store, later crashes and opens what is left. The pointer lives until the next call.
   Result<CheckpointStore*> NextLife(Rng* rng);
   /// In this life the power fails at the n-th write, sync, link, rename or deletion of some commit (from 0; counted
