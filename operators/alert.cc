@@ -52,11 +52,14 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   bound.input_order = InputOrder::kByEventTime;
   if (!plan->key.columns().empty()) bound.key = plan->key.columns();
   bound.passes_input_columns = true;
-  for (const BoundExpr* expr : {&plan->when, &plan->clear_when, &plan->value, &plan->severity, &plan->peak})
+  for (const BoundExpr* expr :
+       {&plan->when, &plan->clear_when, &plan->value, &plan->severity, &plan->peak, &plan->surprise, &plan->sparkline})
     if (*expr) AddColumnsRead(*expr, *input, &bound.columns_read);
   if (plan->direction_column >= 0) AddName("direction", &bound.columns_read);
+  for (const int c : {plan->p_value_column, plan->alarm_score_column})
+    if (c >= 0) AddName(input->field(c).name, &bound.columns_read);
   for (const int c : plan->key.columns()) AddName(input->field(c).name, &bound.columns_read);
-  for (const auto* text : {&plan->message, &plan->resolved_message, &plan->dedupe_key})
+  for (const auto* text : {&plan->message, &plan->resolved_message, &plan->dedupe_key, &plan->link})
     AddColumns(*text, *input, &bound.columns_read);
   bound.explain = Explain(*plan, options);
   bound.instantiate = [plan] { return NewAlertOperator(plan); };
@@ -75,7 +78,9 @@ std::vector<OptionSpec> Options() {
     specs.push_back(std::move(spec));
   };
   option("when", OptionKind::kExpr, "The condition, a bool expression; null counts as false. With `threshold`: both.");
-  option("value", OptionKind::kExpr, "The number that `threshold` is held against; default: the input's `score`.");
+  option("value", OptionKind::kExpr,
+         "The number that `threshold` is held against; default: the input's `score`. Without a threshold, what labels "
+         "act on.");
   option("threshold", OptionKind::kFloat,
          "Fires where `value` is at least this (at most, with `direction: down`; `both`: this far from zero). Labels "
          "move it, by a factor of 4 at most.");
@@ -114,6 +119,12 @@ std::vector<OptionSpec> Options() {
   option("resolved_message", OptionKind::kExpr,
          "The text when it resolves; default: as it fired. Beside the columns: {duration}, {started_at}, {ended_at}, "
          "{peak}, {peaked_at}, {severity}.");
+  option("link", OptionKind::kExpr,
+         "Where to look, a url with columns of the starting row in braces, percent-encoded: the column `link`. Also "
+         "{alert_id}, {started_ms}, {ended_ms} (while it fires: when it was told) and those of `resolved_message`.");
+  option("sparkline", OptionKind::kExpr,
+         "A number whose last 24 values of the key are drawn in the column `sparkline`, and in texts as {sparkline}: "
+         "▁▂▁▃▇. The values of every key are kept, for `remember`.");
   option("dedupe_key", OptionKind::kExpr,
          "Text like `message`, for receivers that fold alerts by a key of theirs: the column `dedupe_key`.");
   option("owner", OptionKind::kString, "Who looks after it: the column `owner`.");
@@ -141,7 +152,11 @@ NodeDescriptor AlertDescriptor() {
       "which is equal on every replay. Severity and peak are the worst seen so far in the episode.\n"
       "During `maintenance`, and while the alert is silenced (`freshet alerts silence`), nothing is told; what still "
       "fires afterwards is told then.\n"
-      "`freshet alerts label ID noise|useful` moves the threshold of that key.\n"
+      "`freshet alerts label ID noise|useful` moves the threshold of that key, by a factor of 4 at most. A `when` "
+      "without threshold stays as it is,\n"
+      "but once noise outweighs, a row must also be that many times as surprising as the weakest alert that was "
+      "labelled: by the larger of\n"
+      "-log10(p_value) and alarm_score (7.5 is always enough), else by `value` or `score`.\n"
       "Rows are taken by event time; late ones leave on `ID.late`. Input columns follow the alert's own; where a name "
       "is taken it gets `row_`. At the\n"
       "end of a bounded input all these times count as passed.";

@@ -5,8 +5,8 @@
 namespace freshet {
 
 /// `alert`: turns a condition per key into episodes: one row when an episode starts firing, one when it resolves.
-///   State : table "episodes", codec 2 (1 is read): per key the episode's phase, start, peak and deadlines, the row
-///   that
+///   State : table "episodes", codec 3 (1 and 2 are read): per key the episode's phase, start, peak and deadlines, the
+///   row that
 ///           started it, whether people were told, what they said to it, and alerts that are over, for `remember`.
 ///           "silenced": until when the whole rule is. "watermark": the last one, while an alert is held back.
 ///   Time  : by event time; late rows leave on `late`. `for`, `keep_firing_for`, `no_data_after`, maintenance and
@@ -15,13 +15,14 @@ namespace freshet {
 ///           stay for an input that grows.
 ///   Nulls : a null condition counts as false, a null `value` as within its thresholds.
 ///   Memory: O(keys with an episode, in cooldown, remembered or labelled); with `no_data: fire` O(keys), each with its
-///           last row.
+///           last row; with `sparkline` O(keys seen in the last `remember`), each with 24 numbers.
 ///   Order : by event time of the change, then key. A change made by a deadline has the deadline's time.
 /// Keys are independent of each other and run in lanes; see notify.h for what concerns several of them.
 /// Commands (alert/alert_command.h) take effect at a barrier, as command.h says.
 /// Columns, a contract (SEMANTICS.md §6.1): alert_id, rule, key columns, state, severity, started_at, peaked_at, peak,
 /// ended_at, message, then the other columns of the row that started it (with `row_` before a name that is taken; a key
-/// column too, if it has the name of one of the alert's own), then dedupe_key, owner, runbook and labels where given.
+/// column too, if it has the name of one of the alert's own), then dedupe_key, link, sparkline, owner, runbook and
+/// labels where given.
 NodeDescriptor AlertDescriptor();
 
 }  // namespace freshet

@@ -1,6 +1,7 @@
 #include "operators/alert_operator.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 #include <utility>
@@ -24,7 +25,7 @@ std::optional<double> NumberAt(const Column& column, int32_t row) {
 
 /// The plan's expressions over one batch.
 struct Evaluated {
-  Column when, clear, value, severity, peak;
+  Column when, clear, value, severity, peak, surprise, shown;
 
   Evaluated(const AlertPlan& plan, const Batch& in, int64_t* nulled) {
     if (plan.when) when = plan.when.Evaluate(in, nulled);
@@ -32,8 +33,20 @@ struct Evaluated {
     if (plan.value) value = plan.value.Evaluate(in);
     if (plan.severity) severity = plan.severity.Evaluate(in);
     if (plan.peak) peak = plan.peak.Evaluate(in);
+    if (plan.surprise) surprise = plan.surprise.Evaluate(in);
+    if (plan.sparkline) shown = plan.sparkline.Evaluate(in);
   }
 
+  /// Without the key's own: `factor` makes the thresholds harder.
+  AlertInput Of(const AlertPlan& plan, const Batch& in, int32_t row, double factor) const {
+    AlertInput out;
+    out.episode = At(plan, in, row, factor);
+    if (!plan.threshold) out.surprise = SurpriseAt(plan, in, row);
+    if (plan.sparkline) out.shown = NumberAt(shown, row).value_or(NAN);
+    return out;
+  }
+
+ private:
   /// What a row says; `factor` makes the thresholds harder.
   EpisodeInput At(const AlertPlan& plan, const Batch& in, int32_t row, double factor) const {
     EpisodeInput out;
@@ -54,7 +67,19 @@ struct Evaluated {
     return out;
   }
 
- private:
+  /// In the unit of -log10 of a p-value, or of `value`; 0: not known.
+  double SurpriseAt(const AlertPlan& plan, const Batch& in, int32_t row) const {
+    double most = 0;
+    const auto look = [&](std::optional<double> x) {
+      if (x && std::isfinite(*x)) most = std::max(most, *x);
+    };
+    if (plan.surprise)
+      if (const auto x = NumberAt(surprise, row)) look(std::abs(*x));
+    if (plan.p_value_column >= 0)
+      if (const auto p = NumberAt(in.column(plan.p_value_column), row)) look(-std::log10(std::max(*p, 1e-300)));
+    if (plan.alarm_score_column >= 0) look(NumberAt(in.column(plan.alarm_score_column), row));
+    return most;
+  }
   static bool RightWay(const AlertPlan& plan, const Batch& in, int32_t row) {
     if (plan.direction_column < 0) return true;
     const Column& column = in.column(plan.direction_column);
@@ -89,11 +114,11 @@ class AlertOperator final : public Operator {
     keys_.Encode(plan_->key, in);
     const Evaluated evaluated(*plan_, in, &counters_->nulled);
     counters_->absorbed += in.row_count();
-    const bool all = plan_->rules.episode.no_data == NoData::kFire;
+    const bool all = plan_->rules.episode.no_data == NoData::kFire || plan_->sparkline;
     for (int32_t row = 0; row < in.row_count(); ++row) {
       AlertCell* cell = cells_->Find(keys_.hash(row), keys_.key(row));
-      const EpisodeInput input = evaluated.At(*plan_, in, row, cell != nullptr ? cell->feedback.factor() : 1);
-      if (cell == nullptr && !input.condition && !all) continue;
+      const AlertInput input = evaluated.Of(*plan_, in, row, cell != nullptr ? cell->feedback.factor() : 1);
+      if (cell == nullptr && !input.episode.condition && !all) continue;
       Step(in, row, input);
     }
     return Status::Ok();
@@ -132,8 +157,10 @@ class AlertOperator final : public Operator {
     });
     const bool label = order->verb == AlertCommand::Verb::kLabel;
     if (order->alert_id != 0 && !touched.empty())
-      command.Answer(label && !plan_->threshold
-                         ? "`" + plan_->rule + "` has no `threshold` that could move: the label is kept and shown"
+      command.Answer(label && !plan_->learns()
+                         ? "`" + plan_->rule +
+                               "` has no `threshold` that could move, and its rows no `p_value`, `alarm_score` or "
+                               "`score`: the label is kept and shown"
                          : "");
     for (const std::string& key : touched) {
       AlertCell& cell = cells_->FindOrCreate(HashKey(key), key);
@@ -152,12 +179,14 @@ class AlertOperator final : public Operator {
     uint64_t id;
     std::string row_bytes;
     std::string message;
+    std::string sparkline;
   };
 
-  void Step(const Batch& in, int32_t row, const EpisodeInput& input) {
+  void Step(const Batch& in, int32_t row, const AlertInput& input) {
     const std::string key(keys_.key(row));
     AlertCell& cell = cells_->FindOrCreate(keys_.hash(row), key);
-    Advance(key, cell, input.time_us);
+    cell.floor_max = plan_->floor_max();
+    Advance(key, cell, input.episode.time_us);
     bool started = false;
     const auto event = cell.OnRow(input, *rules_, rule_silenced_until_us_, &started);
     if (started || plan_->rules.episode.no_data == NoData::kFire) {
@@ -167,9 +196,20 @@ class AlertOperator final : public Operator {
       if (started) cell.row_bytes = sink.Take();
     }
     if (cell.key_text.empty()) cell.key_text = KeyText(in, row);
-    if (started) Begin(key, &cell, plan_->message ? plan_->message->Render(in, row) : std::string());
+    if (started) Begin(key, &cell, plan_->message ? Message(in, row, cell) : std::string());
     if (event) Note(key, cell, *event);
-    Settle(key, cell, input.time_us);
+    Settle(key, cell, input.episode.time_us);
+  }
+
+  static Column TextColumn(const std::string& value) {
+    ColumnBuilder column(TypeId::kString, 1);
+    column.AppendString(value);
+    return column.Finish();
+  }
+  std::string Message(const Batch& in, int32_t row, const AlertCell& cell) const {
+    if (!plan_->message_row) return plan_->message->Render(in, row);
+    return plan_->message->Render(
+        in.Slice(row, 1).WithAppended(plan_->message_row, {TextColumn(cell.recent.Sparkline())}), 0);
   }
 
   /// All deadlines of the key up to `now_us`.
@@ -245,8 +285,8 @@ class AlertOperator final : public Operator {
   }
 
   void Note(const std::string& key, const AlertCell& cell, const EpisodeEvent& event) {
-    pending_.emplace(std::pair(event.time_us, key),
-                     Pending{event.time_us, event.firing, cell.episode, cell.id, cell.row_bytes, cell.message});
+    pending_.emplace(std::pair(event.time_us, key), Pending{event.time_us, event.firing, cell.episode, cell.id,
+                                                            cell.row_bytes, cell.message, cell.recent.Sparkline()});
   }
 
   Result<Batch> Rows(const std::vector<Pending>& leaving) {
@@ -286,9 +326,13 @@ class AlertOperator final : public Operator {
     else
       columns[c].AppendInt64(p.episode.ended_us());
     ++c;
-    columns[c++].AppendString(p.firing || !plan_->resolved_message ? p.message : ResolvedMessage(p, start));
+    const Batch told = plan_->told_row ? Told(p, start) : Batch();
+    columns[c++].AppendString(p.firing || !plan_->resolved_message ? p.message
+                                                                   : plan_->resolved_message->Render(told, 0));
     for (const int k : plan_->carried) columns[c++].AppendFrom(start.column(k), 0);
     if (plan_->dedupe_key) columns[c++].AppendString(plan_->dedupe_key->Render(start, 0));
+    if (plan_->link) columns[c++].AppendString(plan_->link->RenderUrl(told, 0));
+    if (plan_->sparkline) columns[c++].AppendString(p.sparkline);
     for (const auto& [name, value] : plan_->constants) columns[c++].AppendString(value);
   }
 
@@ -302,28 +346,30 @@ class AlertOperator final : public Operator {
       column->AppendNull();
   }
 
-  /// The columns are those of AlertPlan::resolved_row.
-  std::string ResolvedMessage(const Pending& p, const Batch& start) const {
+  /// The columns are those of AlertPlan::told_row. What is not over ends, for a link, where it is told.
+  Batch Told(const Pending& p, const Batch& start) const {
     std::vector<Column> more;
-    const auto time = [&](int64_t us) {
-      ColumnBuilder column(TypeId::kTimestamp, 1);
-      column.AppendInt64(us);
+    const auto number = [&](TypeId type, int64_t value) {
+      ColumnBuilder column(type, 1);
+      column.AppendInt64(value);
       more.push_back(column.Finish());
     };
-    const auto text = [&](const std::string& value) {
-      ColumnBuilder column(TypeId::kString, 1);
-      column.AppendString(value);
-      more.push_back(column.Finish());
-    };
-    time(p.episode.started_us());
-    time(p.episode.ended_us());
-    text(FormatDuration(Duration{p.episode.ended_us() - p.episode.started_us()}));
-    time(p.episode.peaked_us());
+    const auto text = [&](const std::string& value) { more.push_back(TextColumn(value)); };
+    const int64_t started_us = p.episode.started_us();
+    const int64_t ended_us = p.firing ? p.time_us : p.episode.ended_us();
+    number(TypeId::kTimestamp, started_us);
+    number(TypeId::kTimestamp, ended_us);
+    text(FormatDuration(Duration{ended_us - started_us}));
+    number(TypeId::kTimestamp, p.episode.peaked_us());
     ColumnBuilder peak(TypeId::kFloat64, 1);
     AppendPeak(p.episode, &peak);
     more.push_back(peak.Finish());
     text(SeverityWord(p.episode));
-    return plan_->resolved_message->Render(start.WithAppended(plan_->resolved_row, std::move(more)), 0);
+    text(AlertIdText(p.id));
+    number(TypeId::kInt64, started_us / 1000);
+    number(TypeId::kInt64, ended_us / 1000);
+    text(p.sparkline);
+    return start.WithAppended(plan_->told_row, std::move(more));
   }
 
   const std::shared_ptr<const AlertPlan> plan_;

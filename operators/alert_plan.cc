@@ -28,7 +28,9 @@ class PlanMaker {
     good = BindSeverity() && good;
     good = BindPeak() && good;
     good = BindMaintenance() && good;
+    good = BindSparkline() && good;
     good = BindTexts() && good;
+    BindSurprise();
     if (!good) return nullptr;
     plan_->key = KeyCodec(input_, *key);
     plan_->rules.episode.for_us = options_.GetDuration("for").us;
@@ -181,6 +183,35 @@ class PlanMaker {
     return bound.has_value();
   }
 
+  bool BindSparkline() {
+    const std::optional<SpannedText> text = options_.FindExpr("sparkline");
+    if (!text) return true;
+    const auto bound = BindNumber(*text, "FR3404", "sparkline");
+    if (!bound) return false;
+    plan_->sparkline = *bound;
+    if (!input_.Find("sparkline"))
+      plan_->message_row = std::make_shared<const Schema>(input_.With({{"sparkline", TypeId::kString}}));
+    return true;
+  }
+
+  /// What labels act on where no threshold can move.
+  void BindSurprise() {
+    if (plan_->threshold) return;
+    if (options_.Has("value")) {
+      plan_->surprise = plan_->value;
+      return;
+    }
+    const auto find = [&](const char* name) {
+      const std::optional<int> column = input_.Find(name);
+      return column && input_.field(*column).type == TypeId::kFloat64 ? *column : -1;
+    };
+    plan_->p_value_column = find("p_value");
+    plan_->alarm_score_column = find("alarm_score");
+    if (plan_->p_value_column >= 0 || plan_->alarm_score_column >= 0) return;
+    if (const auto score = TextOrScore("value"))
+      if (const auto bound = BindNumber(*score, "FR3404", "value")) plan_->surprise = *bound;
+  }
+
   bool BindMaintenance() {
     bool good = true;
     for (const SpannedText& window : options_.GetList("maintenance")) {
@@ -202,11 +233,12 @@ class PlanMaker {
   }
 
   bool BindTexts() {
-    bool good = BindTemplate("message", input_, &plan_->message);
+    bool good = BindTemplate("message", plan_->message_row ? *plan_->message_row : input_, &plan_->message);
     good = BindTemplate("dedupe_key", input_, &plan_->dedupe_key) && good;
-    if (options_.Has("resolved_message")) {
-      plan_->resolved_row = ResolvedRow();
-      good = BindTemplate("resolved_message", *plan_->resolved_row, &plan_->resolved_message) && good;
+    if (options_.Has("resolved_message") || options_.Has("link")) {
+      plan_->told_row = ToldRow();
+      good = BindTemplate("resolved_message", *plan_->told_row, &plan_->resolved_message) && good;
+      good = BindTemplate("link", *plan_->told_row, &plan_->link) && good;
     }
     for (const char* name : {"owner", "runbook"})
       if (const auto text = options_.FindString(name)) plan_->constants.emplace_back(name, *text);
@@ -229,11 +261,13 @@ class PlanMaker {
     return out + "\"";
   }
 
-  /// The input's columns, and behind them what an end is told with; those of a taken name get `row_` in front.
-  SchemaRef ResolvedRow() const {
+  /// The input's columns, and behind them what an alert is told with; those of a taken name get `row_` in front.
+  SchemaRef ToldRow() const {
     const std::vector<Field> own = {{"started_at", TypeId::kTimestamp}, {"ended_at", TypeId::kTimestamp},
                                     {"duration", TypeId::kString},      {"peaked_at", TypeId::kTimestamp},
-                                    {"peak", TypeId::kFloat64},         {"severity", TypeId::kString}};
+                                    {"peak", TypeId::kFloat64},         {"severity", TypeId::kString},
+                                    {"alert_id", TypeId::kString},      {"started_ms", TypeId::kInt64},
+                                    {"ended_ms", TypeId::kInt64},       {"sparkline", TypeId::kString}};
     std::set<std::string> taken;
     for (const Field& f : own) taken.insert(f.name);
     std::vector<Field> fields;
@@ -253,6 +287,8 @@ class PlanMaker {
                                     {"message", TypeId::kString}};
     std::vector<Field> last;
     if (plan_->dedupe_key) last.push_back({"dedupe_key", TypeId::kString});
+    if (plan_->link) last.push_back({"link", TypeId::kString});
+    if (plan_->sparkline) last.push_back({"sparkline", TypeId::kString});
     for (const auto& [name, value] : plan_->constants)
       last.push_back({name, name == "labels" ? TypeId::kJson : TypeId::kString});
     std::set<std::string> taken = {"alert_id", "rule"};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -31,21 +32,29 @@ struct AlertPlan {
   int direction_column = -1;  ///< a detector's word for it, where no threshold gives a direction
   BoundExpr severity;         ///< may be absent
   Severity fixed_severity = Severity::kMedium;
-  BoundExpr peak;  ///< may be absent
+  BoundExpr peak;                                    ///< may be absent
+  int p_value_column = -1, alarm_score_column = -1;  ///< what labels act on where there is no threshold
+  BoundExpr surprise;                                ///< where there are no such columns: `value`, else `score`
+  BoundExpr sparkline;                               ///< may be absent
   std::optional<MessageTemplate> message;
-  std::optional<MessageTemplate> resolved_message;  ///< over `resolved_row`
+  std::optional<MessageTemplate> resolved_message;  ///< over `told_row`
+  std::optional<MessageTemplate> link;              ///< over `told_row`
   std::optional<MessageTemplate> dedupe_key;
   std::vector<std::pair<std::string, std::string>> constants;  ///< owner, runbook, labels as JSON: columns at the end
   KeyCodec key;
   std::vector<int> carried;  ///< input columns that follow the contract's
   SchemaRef input;
-  SchemaRef
-      resolved_row;  ///< the input's columns, then what is known when an episode is over; null: no message for that
+  SchemaRef message_row;  ///< the input's columns and the sparkline; null: without one
+  SchemaRef told_row;     ///< the input's columns, then what is known when an alert is told; null: nobody asks for them
   SchemaRef output;
   std::string fingerprint;
 
   /// `value` is beyond a threshold made harder by `factor`; null and NaN never are.
   bool Beyond(std::optional<double> value, double threshold, double factor) const;
+  /// Whether labels have something to move.
+  bool learns() const { return threshold || surprise || p_value_column >= 0 || alarm_score_column >= 0; }
+  /// A row less likely than one in 30 million counts whatever was labelled.
+  double floor_max() const { return surprise ? INFINITY : 7.5; }
   uint64_t AlertId(std::string_view key, int64_t started_us) const;
 };
 

@@ -21,6 +21,7 @@ void EncodePast(const PastAlert& p, ByteSink& sink) {
   sink.PutU8(static_cast<uint8_t>(p.label));
   sink.PutI64(p.acknowledged_us);
   sink.PutString(p.message);
+  sink.PutF64(p.surprise);
 }
 
 bool DecodeLabel(ByteSource& source, AlertLabel* label) {
@@ -29,7 +30,7 @@ bool DecodeLabel(ByteSource& source, AlertLabel* label) {
   return byte <= static_cast<uint8_t>(AlertLabel::kNoise);
 }
 
-bool DecodePast(ByteSource& source, PastAlert* p) {
+bool DecodePast(ByteSource& source, uint16_t codec, PastAlert* p) {
   p->id = source.GetU64();
   p->started_us = source.GetI64();
   p->ended_us = source.GetI64();
@@ -42,6 +43,7 @@ bool DecodePast(ByteSource& source, PastAlert* p) {
   const bool good = DecodeLabel(source, &p->label);
   p->acknowledged_us = source.GetI64();
   p->message = source.GetString();
+  if (codec >= 3) p->surprise = source.GetF64();
   return source.ok() && good && p->severity <= 4;
 }
 
@@ -77,6 +79,7 @@ void AlertCell::Remember(const AlertRules& rules) {
   p.label = label;
   p.acknowledged_us = acknowledged_us;
   p.message = message;
+  p.surprise = surprise;
   past.push_back(std::move(p));
   if (past.size() > kPastCountMax) past.pop_front();
 }
@@ -88,6 +91,8 @@ std::optional<int64_t> AlertCell::Deadline(const AlertRules& rules) const {
   if (!past.empty() && !rules.ended && rules.remember_us < INT64_MAX)
     also(After(past.front().ended_us, rules.remember_us));
   if (!rules.ended && silenced_until_us > INT64_MIN && silenced_until_us < INT64_MAX) also(silenced_until_us);
+  if (!recent.empty() && !rules.ended && rules.remember_us < INT64_MAX)
+    also(After(recent.last_us(), rules.remember_us));
   return next;
 }
 
@@ -101,9 +106,18 @@ std::optional<EpisodeEvent> AlertCell::OnTime(int64_t now_us, const AlertRules& 
     past.pop_front();
     return std::nullopt;
   }
+  // A key of which nothing is heard any more; what it is in the middle of, ends by its own rules.
+  if (!recent.empty() && !rules.ended && rules.remember_us < INT64_MAX &&
+      After(recent.last_us(), rules.remember_us) == *deadline) {
+    recent.Clear();
+    return std::nullopt;
+  }
   // The episode's own time comes first: what is over at the end of a silence is not told.
-  if (episode.Deadline(rules.episode) == deadline)
-    return Tell(episode.OnTime(*deadline, rules.episode, started), rules, rule_silenced_until_us);
+  if (episode.Deadline(rules.episode) == deadline) {
+    const auto event = episode.OnTime(*deadline, rules.episode, started);
+    if (*started) surprise = 0;
+    return Tell(event, rules, rule_silenced_until_us);
+  }
   if (!rules.ended && silenced_until_us == *deadline) {
     silenced_until_us = INT64_MIN;
     return std::nullopt;
@@ -113,14 +127,19 @@ std::optional<EpisodeEvent> AlertCell::OnTime(int64_t now_us, const AlertRules& 
   return told ? std::optional(EpisodeEvent{true, *deadline}) : std::nullopt;
 }
 
-std::optional<EpisodeEvent> AlertCell::OnRow(const EpisodeInput& row, const AlertRules& rules,
+std::optional<EpisodeEvent> AlertCell::OnRow(const AlertInput& row, const AlertRules& rules,
                                              int64_t rule_silenced_until_us, bool* started) {
-  const auto event = episode.OnRow(row, rules.episode, started);
+  if (row.shown) recent.Push(row.episode.time_us, *row.shown);
+  EpisodeInput input = row.episode;
+  if (row.surprise > 0 && row.surprise < SurpriseFloor()) input.condition = false;
+  const auto event = episode.OnRow(input, rules.episode, started);
+  if (*started) surprise = 0;
+  if (input.condition && episode.phase() != Episode::Phase::kIdle) surprise = std::max(surprise, row.surprise);
   return Tell(event, rules, rule_silenced_until_us);
 }
 
 bool AlertCell::Forgettable(int64_t now_us, const AlertRules& rules) const {
-  return episode.Forgettable(now_us, rules.episode) && past.empty() && feedback.empty() &&
+  return episode.Forgettable(now_us, rules.episode) && past.empty() && feedback.empty() && recent.empty() &&
          silenced_until_us <= (rules.ended ? INT64_MIN : now_us);
 }
 
@@ -139,6 +158,10 @@ void AlertCell::Encode(ByteSink& sink) const {
   sink.PutString(last_bytes);
   sink.PutVarint(past.size());
   for (const PastAlert& p : past) EncodePast(p, sink);
+  feedback.EncodeWeakest(sink);
+  sink.PutF64(surprise);
+  sink.PutF64(floor_max);
+  recent.Encode(sink);
 }
 
 bool AlertCell::Decode(ByteSource& source, uint16_t codec) {
@@ -161,8 +184,12 @@ bool AlertCell::Decode(ByteSource& source, uint16_t codec) {
   const uint64_t count = source.GetVarint();
   if (!good || !source.ok() || count > kPastCountMax) return false;
   for (uint64_t i = 0; i < count; ++i)
-    if (!DecodePast(source, &past.emplace_back())) return false;
-  return source.ok();
+    if (!DecodePast(source, codec, &past.emplace_back())) return false;
+  if (codec < 3) return source.ok();
+  good = feedback.DecodeWeakest(source);
+  surprise = source.GetF64();
+  floor_max = source.GetF64();
+  return recent.Decode(source) && good;
 }
 
 }  // namespace freshet

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -9,6 +11,7 @@
 #include "operators/alert/calendar.h"
 #include "operators/alert/episode.h"
 #include "operators/alert/feedback.h"
+#include "operators/alert/recent_values.h"
 
 namespace freshet {
 
@@ -32,7 +35,15 @@ struct PastAlert {
   uint8_t severity = 0;
   AlertLabel label = AlertLabel::kNone;
   int64_t acknowledged_us = 0;  ///< wall clock; 0: never
+  double surprise = 0;          ///< of its most surprising row; 0: not known
   std::string message;
+};
+
+/// A row as its key's alert sees it.
+struct AlertInput {
+  EpisodeInput episode;
+  double surprise = 0;          ///< where labels move a floor under it; 0: not known
+  std::optional<double> shown;  ///< for the sparkline; NaN: a gap
 };
 
 /// One key of an alert: its episode; whether people were told of it; what they said to that; the row that started it.
@@ -44,7 +55,7 @@ struct PastAlert {
 ///
 /// REQUIRES: as Episode: rows in time order, OnTime before OnRow, and again while Deadline says so.
 struct AlertCell {
-  static constexpr uint16_t kCodec = 2;
+  static constexpr uint16_t kCodec = 3;
   static constexpr size_t kPastCountMax = 8;  ///< per key; the oldest are forgotten first
 
   Episode episode;
@@ -55,6 +66,9 @@ struct AlertCell {
   int64_t silenced_until_us = INT64_MIN;
   AlertLabel label = AlertLabel::kNone;  ///< of the episode
   int64_t acknowledged_us = 0;           ///< of the episode, wall clock; 0: not
+  double surprise = 0;                   ///< of the episode's most surprising row so far; 0: not known
+  double floor_max = INFINITY;           ///< labels move the floor up to here
+  RecentValues recent;                   ///< for the sparkline; empty where there is none
   std::string key_text;                  ///< for people: "channel=ZDF, edge=3"
   std::string message;
   std::string row_bytes;       ///< the row that started the episode, one row of the input, encoded
@@ -64,14 +78,17 @@ struct AlertCell {
   /// As Episode::OnTime; the event is one that people are told of. `rule_silenced_until_us`: for all keys.
   std::optional<EpisodeEvent> OnTime(int64_t now_us, const AlertRules& rules, int64_t rule_silenced_until_us,
                                      bool* started);
-  std::optional<EpisodeEvent> OnRow(const EpisodeInput& row, const AlertRules& rules, int64_t rule_silenced_until_us,
+  /// A row whose surprise is known and short of the floor meets no condition.
+  std::optional<EpisodeEvent> OnRow(const AlertInput& row, const AlertRules& rules, int64_t rule_silenced_until_us,
                                     bool* started);
   std::optional<int64_t> Deadline(const AlertRules& rules) const;
   bool Forgettable(int64_t now_us, const AlertRules& rules) const;
+  /// What labels ask of a row's surprise; 0: nothing.
+  double SurpriseFloor() const { return std::min(feedback.SurpriseFloor(), floor_max); }
   bool held() const { return episode.phase() == Episode::Phase::kFiring && !told; }
 
   void Encode(ByteSink& sink) const;
-  /// Codec 1 had the episode, the message and the row that started it.
+  /// Codec 1 had the episode, the message and the row that started it; 2 no surprise and no sparkline.
   bool Decode(ByteSource& source, uint16_t codec);
 
  private:

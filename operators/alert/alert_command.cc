@@ -68,7 +68,7 @@ bool AlertCommand::Obey(AlertCell* cell) const {
     case Verb::kLabel: {
       AlertLabel& known = past != nullptr ? past->label : cell->label;
       if (known == label) break;
-      cell->feedback.Learn(label);
+      cell->feedback.Learn(label, past != nullptr ? past->surprise : cell->surprise);
       known = label;
       break;
     }

@@ -17,8 +17,9 @@ const char* AlertLabelName(AlertLabel label) {
   return nullptr;
 }
 
-void Feedback::Learn(AlertLabel label) {
+void Feedback::Learn(AlertLabel label, double surprise) {
   if (label == AlertLabel::kNone) return;
+  if (surprise > 0) weakest_ = weakest_ > 0 ? std::min(weakest_, surprise) : surprise;
   const bool noise = label == AlertLabel::kNoise;
   ++(noise ? noise_count_ : useful_count_);
   const double step = std::log(2.0) / std::pow(static_cast<double>(useful_count_ + noise_count_), 0.7);
@@ -39,6 +40,11 @@ bool Feedback::Decode(ByteSource& source) {
   useful_count_ = source.GetU32();
   noise_count_ = source.GetU32();
   return source.ok() && std::abs(log_factor_) <= std::log(kFactorMax) + 1e-9;
+}
+
+bool Feedback::DecodeWeakest(ByteSource& source) {
+  weakest_ = source.GetF64();
+  return source.ok() && std::isfinite(weakest_) && weakest_ >= 0;
 }
 
 double Harder(double threshold, double factor, bool upwards) {

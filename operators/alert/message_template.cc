@@ -20,6 +20,21 @@ int DecimalsOf(std::string_view format) {
   return decimals <= 17 ? decimals : -1;
 }
 
+std::string UrlEncoded(std::string_view text) {
+  constexpr char kHex[] = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                       c == '.' || c == '_' || c == '~';
+    if (plain)
+      out += c;
+    else
+      (((out += '%') += kHex[byte >> 4]) += kHex[byte & 15]);
+  }
+  return out;
+}
+
 }  // namespace
 
 std::optional<MessageTemplate> MessageTemplate::Parse(const SpannedText& text, const Schema& schema,
@@ -82,6 +97,13 @@ std::vector<int> MessageTemplate::columns() const {
 std::string MessageTemplate::Render(const Batch& batch, int32_t row) const {
   std::string out;
   for (const Part& p : parts_) out += p.column < 0 ? p.text : ValueText(batch.column(p.column), row, p.decimals);
+  return out;
+}
+
+std::string MessageTemplate::RenderUrl(const Batch& batch, int32_t row) const {
+  std::string out;
+  for (const Part& p : parts_)
+    out += p.column < 0 ? p.text : UrlEncoded(ValueText(batch.column(p.column), row, p.decimals));
   return out;
 }
 

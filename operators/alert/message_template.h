@@ -16,6 +16,8 @@ class MessageTemplate {
   /// Unknown columns (FR3401), lonely braces (FR3402) and other forms than `:.Nf` (FR3405) are errors at their place.
   static std::optional<MessageTemplate> Parse(const SpannedText& text, const Schema& schema, Diagnostics* diagnostics);
   std::string Render(const Batch& batch, int32_t row) const;
+  /// As Render, for a url: values are percent-encoded (RFC 3986), what stands between them is not.
+  std::string RenderUrl(const Batch& batch, int32_t row) const;
   std::vector<int> columns() const;
 
  private:

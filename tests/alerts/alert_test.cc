@@ -270,57 +270,6 @@ TEST_CASE("Alert_ManyDeadlinesAtOnce_NoMorePassedThanABatchTakes") {
   CHECK(Rows(harness).size() == 200);
 }
 
-TEST_CASE("Alert_RestartAnywhere_SameRowsAsWithout") {
-  const BoundNode node(
-      AlertDescriptor(),
-      "when: odd\nkey: [video]\nfor: 7us\nkeep_firing_for: 9us\ncooldown: 20us\nmessage: \"{video} {views}\"\n",
-      kSchema);
-  REQUIRE_MESSAGE(node, node.diagnostics());
-  for (uint64_t seed = 1; seed <= 40; ++seed) {
-    CAPTURE(seed);
-    Rng rng(seed);
-    std::vector<TestRow> rows;
-    for (int64_t t = 10; t < 300; t += static_cast<int64_t>(rng.Below(4)))
-      rows.push_back(Row(t, std::string(1, static_cast<char>('a' + rng.Below(4))).c_str(), rng.Below(3) > 0,
-                         rng.NextDouble(), rng.Below(2) == 0 ? "high" : "low"));
-    const SchemaRef schema = std::make_shared<const Schema>(kSchema);
-    const auto run = [&](bool restarts) {
-      std::vector<std::string> out;
-      HarnessCheckpoint checkpoint;
-      OperatorHarness::Options options;
-      options.batch_row_count_max = restarts ? 2 : 4096;
-      auto harness = std::make_unique<OperatorHarness>(node.bound(), options);
-      const auto collect = [&] {
-        REQUIRE_MESSAGE(harness->status().ok(), harness->status().ToString());
-        for (const Batch& b : harness->output(0, 0))
-          for (std::string& text : RowTexts(b)) out.push_back(std::move(text));
-      };
-      Rng cuts(seed);
-      for (size_t from = 0; from < rows.size();) {
-        const size_t count = std::min<size_t>(restarts ? 1 + cuts.Below(9) : rows.size(), rows.size() - from);
-        harness->Feed(MakeRows(schema, rows, from, count));
-        from += count;
-        if (!restarts || from == rows.size()) continue;
-        // The sorter before it hands over rows below a watermark, then the watermark.
-        if (rows[from].time_us == rows[from - 1].time_us) continue;
-        harness->Watermark({rows[from].time_us});
-        if (cuts.Below(2) == 0) continue;
-        harness->Snapshot(&checkpoint);
-        collect();
-        options.restore = &checkpoint;
-        harness = std::make_unique<OperatorHarness>(node.bound(), options);
-      }
-      harness->End();
-      collect();
-      CHECK(ConservationFault(harness->counters(), NodeClass::kStateful) == "");
-      return out;
-    };
-    const auto expected = run(false);
-    CHECK(!expected.empty());
-    CHECK(run(true) == expected);
-  }
-}
-
 constexpr const char* kNumbersAlert =
     "when: v > 1\nkey: [k]\nfor: 300ms\nkeep_firing_for: 700ms\ncooldown: 2s\npeak: v\nseverity: case when v > 6 then "
     "'high' else 'low' end\nmessage: \"{k} {v:.2f}\"\n";

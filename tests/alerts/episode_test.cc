@@ -13,6 +13,10 @@ class Driver {
  public:
   explicit Driver(EpisodeOptions options) : options_(options) {}
   void Time(int64_t now) { Tell(episode_.OnTime(now, options_)); }
+  /// All deadlines up to then.
+  void Advance(int64_t now) {
+    for (auto next = episode_.Deadline(options_); next && *next <= now; next = episode_.Deadline(options_)) Time(*next);
+  }
   void Row(EpisodeInput row) {
     Time(row.time_us);
     bool started = false;
@@ -183,6 +187,111 @@ TEST_CASE("Episode_RowsBeforeTheSilenceThatTheEndOfInputBegan_EndNothingBeforeIt
   REQUIRE(d.told().size() == 2);
   CHECK(d.told()[0] == Told{true, 110, 110, 0, 110, 0, false, 2, 0});
   CHECK(d.told()[1] == Told{false, 105, 110, 110, 110, 7, true, 4, 0});
+}
+
+/// As `alert` does it, reloaded at each row.
+std::vector<Told> Played(const std::vector<EpisodeInput>& rows, const EpisodeOptions& options, int64_t horizon_us) {
+  Driver driver(options);
+  for (const EpisodeInput& row : rows) {
+    driver.Advance(row.time_us);
+    driver.Reload();
+    driver.Row(row);
+  }
+  driver.Advance(horizon_us);
+  return driver.told();
+}
+
+std::vector<EpisodeInput> RandomRows(Rng& rng, int64_t step_max, bool linger) {
+  std::vector<EpisodeInput> rows;
+  int64_t now = 100;
+  for (uint64_t n = rng.Below(50); n > 0; --n) {
+    now += 1 + static_cast<int64_t>(rng.Below(static_cast<uint64_t>(step_max)));
+    EpisodeInput row{now, rng.Below(2) == 0, static_cast<uint8_t>(1 + rng.Below(4)), {}};
+    if (rng.Below(3) > 0) row.value = static_cast<double>(rng.Below(9)) - 4;
+    row.lingers = linger && !row.condition && rng.Below(2) == 0;
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+TEST_CASE("Episode_Hysteresis_EqualsATriggerInFrontOfPlainRows") {
+  size_t events = 0, lingered = 0;
+  for (uint64_t seed = 1; seed <= 2000; ++seed) {
+    CAPTURE(seed);
+    Rng rng(seed);
+    EpisodeOptions options;
+    options.for_us = static_cast<int64_t>(rng.Below(8));
+    options.keep_firing_for_us = static_cast<int64_t>(rng.Below(8));
+    const std::vector<EpisodeInput> rows = RandomRows(rng, 5, true);
+    std::vector<EpisodeInput> plain = rows;
+    bool on = false;
+    for (EpisodeInput& row : plain) {
+      on = row.condition || (on && row.lingers);
+      lingered += on && !row.condition ? 1 : 0;
+      row.condition = on;
+      row.lingers = false;
+    }
+    // Without cooldown nothing else decides whether an episode is on.
+    const auto told = Played(rows, options, 10000);
+    events += told.size();
+    REQUIRE(told == EpisodesOf(plain, options, 10000));
+  }
+  CHECK(events > 3000);
+  CHECK(lingered > 1000);
+}
+
+TEST_CASE("Episode_SilenceThatResolves_IsAFalseRowAtTheDeadline") {
+  size_t events = 0;
+  for (uint64_t seed = 1; seed <= 2000; ++seed) {
+    CAPTURE(seed);
+    Rng rng(seed);
+    EpisodeOptions options, plain_options;
+    options.for_us = plain_options.for_us = static_cast<int64_t>(rng.Below(12));
+    options.cooldown_us = plain_options.cooldown_us = rng.Below(2) == 0 ? 0 : static_cast<int64_t>(rng.Below(30));
+    options.no_data = NoData::kResolve;
+    options.no_data_after_us = 1 + static_cast<int64_t>(rng.Below(10));
+    std::vector<EpisodeInput> rows = RandomRows(rng, 14, false), plain;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      plain.push_back(rows[i]);
+      const int64_t next = i + 1 < rows.size() ? rows[i + 1].time_us : 10000;
+      const int64_t silent = rows[i].time_us + options.no_data_after_us;
+      if (silent <= next) plain.push_back({silent, false, 0, {}});
+    }
+    auto told = Played(rows, options, 10000), expected = EpisodesOf(plain, plain_options, 10000);
+    for (Told& t : expected) t.start_row = 0;
+    for (Told& t : told) t.start_row = 0;
+    events += told.size();
+    REQUIRE(told == expected);
+  }
+  CHECK(events > 3000);
+}
+
+TEST_CASE("Episode_SilenceThatFires_OneEpisodePerGapUntilTheNextRow") {
+  size_t silent_count = 0;
+  for (uint64_t seed = 1; seed <= 2000; ++seed) {
+    CAPTURE(seed);
+    Rng rng(seed);
+    EpisodeOptions options;
+    options.no_data = NoData::kFire;
+    options.no_data_after_us = 1 + static_cast<int64_t>(rng.Below(10));
+    options.no_data_severity = 4;
+    const std::vector<EpisodeInput> rows = RandomRows(rng, 14, false);
+    // With no waiting times an episode is a run of true rows, or a gap after a false one (and true rows behind it).
+    std::vector<EpisodeInput> plain;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      plain.push_back(rows[i]);
+      const int64_t next = i + 1 < rows.size() ? rows[i + 1].time_us : 10000;
+      const int64_t silent = rows[i].time_us + options.no_data_after_us;
+      if (rows[i].condition || silent > next) continue;
+      plain.push_back({silent, true, 4, {}});
+      ++silent_count;
+    }
+    auto told = Played(rows, options, 10000), expected = EpisodesOf(plain, {}, 10000);
+    for (Told& t : expected) t.start_row = 0;
+    for (Told& t : told) t.start_row = 0;
+    REQUIRE(told == expected);
+  }
+  CHECK(silent_count > 3000);
 }
 
 TEST_CASE("Episode_HugeDurations_DoNotOverflow") {
