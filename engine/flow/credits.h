@@ -39,12 +39,20 @@ class CreditPool : public std::enable_shared_from_this<CreditPool> {
     }
     return std::make_shared<Held>(shared_from_this(), rows, bytes);
   }
-  /// Waits until some credit is there or `timeout_us` has passed.
+  /// Waits until some credit is there, `timeout_us` has passed or Wake was called.
   void WaitAvailable(int64_t timeout_us) {
     std::unique_lock lock(mutex_);
-    returned_.wait_for(lock, std::chrono::microseconds(timeout_us), [&] { return !used_up_; });
+    returned_.wait_for(lock, std::chrono::microseconds(timeout_us), [&] { return !used_up_ || woken_; });
+    woken_ = false;
   }
-  void WakeAll() { returned_.notify_all(); }
+  /// The wait under way, or else the next one, is over at once.
+  void Wake() {
+    {
+      const std::lock_guard lock(mutex_);
+      woken_ = true;
+    }
+    returned_.notify_all();
+  }
   /// Credits under way now; 0 at rest.
   int64_t rows_in_use() const {
     const std::lock_guard lock(mutex_);
@@ -82,6 +90,7 @@ class CreditPool : public std::enable_shared_from_this<CreditPool> {
   int64_t rows_ = 0;
   int64_t bytes_ = 0;
   bool used_up_ = false;
+  bool woken_ = false;
 };
 
 }  // namespace freshet

@@ -177,6 +177,18 @@ std::string Job::CellsWaitedFor() const {
   return text;
 }
 
+std::string Job::AwaitedByStop() const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (under_way_ && !waiting_for_.empty())
+      return "checkpoint " + std::to_string(epoch_.number) + " waits for " + CellsWaitedFor();
+  }
+  for (const auto& driver : drivers_)
+    if (const SourceCell& cell = driver->cell(); !cell.stopped() && !cell.finished())
+      return "what was read by `" + spec_.nodes[static_cast<size_t>(cell.plan().nodes[0])].id + "` is not processed";
+  return "the last checkpoint is not written";
+}
+
 void Job::OnFailure(int, Status status) {
   {
     const std::lock_guard lock(mutex_);

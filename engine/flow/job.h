@@ -171,6 +171,8 @@ class Job final : public CellListener {
   bool finished() const { return finished_.load(); }
   /// All source cells have stopped or ended after a stop request.
   bool sources_at_rest() const;
+  /// What a stop still waits for, for a message: nodes that an epoch waits for, or sources that go on.
+  std::string AwaitedByStop() const;
 
   Status failure() const;
   bool failed() const { return has_failed_.load(); }

@@ -63,7 +63,7 @@ SourceDriver::Outcome SourceDriver::GiveChunk(SourceItem* item, RawChunk chunk) 
 void SourceDriver::RequestStop() {
   stop_ = true;
   if (source_) source_->Interrupt();
-  credits_->WakeAll();
+  credits_->Wake();
 }
 
 bool SourceDriver::HeldBySkew() const {

@@ -3,8 +3,6 @@
 #include <oneapi/tbb/flow_graph.h>
 #include <oneapi/tbb/task_arena.h>
 
-#include <chrono>
-#include <condition_variable>
 #include <deque>
 #include <future>
 #include <mutex>
@@ -14,7 +12,8 @@
 #include "engine/base/hand_over.h"
 #include "engine/base/log.h"
 #include "engine/base/queue.h"
-#include "engine/base/units.h"
+#include "engine/flow/coordinator.h"
+#include "engine/flow/delivery_threads.h"
 
 namespace freshet {
 namespace {
@@ -90,15 +89,6 @@ constexpr int kTurnRuns = 8;
 constexpr int64_t kChunksPerWorker = 2;
 /// How often a paused source looks whether it may go on.
 constexpr int64_t kPausedWaitUs = 20000;
-/// How long after a checkpoint none is begun because of memory.
-constexpr int64_t kEarlyCheckpointGapUs = 100000;
-/// How often outputs that could not be written are tried again at most.
-constexpr int64_t kWaitingSinkLookUs = 100000;
-/// Least time between two checkpoints that rows on commit have asked for (SEMANTICS.md §6.1).
-constexpr int64_t kWantedCheckpointUs = 500000;
-/// How long a stop waits for receivers that take what is sent, and how often it looks.
-constexpr int64_t kSettleAfterStopUs = 2000000;
-constexpr int64_t kSettleLookUs = 5000;
 /// How soon a source that waits for slower inputs looks again.
 constexpr int64_t kHeldWaitUs = 1000;
 
@@ -228,13 +218,15 @@ class TbbRuntime::Impl final : public Carrier {
     JobOptions options = options_.job;
     options.decoder_count = shared_->concurrency();
     FRESHET_ASSIGN_OR_RETURN(job_, Job::Make(std::move(spec), options, this));
+    deliveries_.emplace(job_.get());
+    coordinator_.emplace(job_.get(), options_.job, this, &*deliveries_);
     if (job_->already_finished()) {
       if (job_->sinks().empty()) return Status::Ok();
-      StartDeliveries();
-      coordinator_ = std::thread([this] { End(Status::Ok()); });
+      deliveries_->Start();
+      coordinator_->Start(true);
       return Status::Ok();
     }
-    job_->on_change = [this] { coordinator_event_.Notify(); };
+    job_->on_change = [this] { coordinator_->Notify(); };
     BuildGraph();
     StartThreads();
     return Status::Ok();
@@ -261,35 +253,28 @@ class TbbRuntime::Impl final : public Carrier {
   }
 
   void RequestStop() {
-    if (stop_requested_.exchange(true)) return;
+    if (!coordinator_->RequestStop()) return;
     for (auto& driver : job_->drivers()) driver->RequestStop();
-    coordinator_event_.Notify();
+    coordinator_->Notify();
   }
   void StopNow() {
-    stop_now_ = true;
-    if (job_) {
-      for (auto& driver : job_->drivers()) driver->RequestStop();
-      InterruptDeliveries();
-    }
-    coordinator_event_.Notify();
+    if (!job_) return;
+    coordinator_->StopNow();
+    for (auto& driver : job_->drivers()) driver->RequestStop();
+    deliveries_->Interrupt();
   }
-  void RequestCheckpoint() {
-    checkpoint_requested_ = true;
-    coordinator_event_.Notify();
-  }
+  void RequestCheckpoint() { coordinator_->RequestCheckpoint(); }
   bool Wait(Duration timeout) {
-    if (job_->already_finished() && job_->sinks().empty()) return true;
-    std::unique_lock lock(over_mutex_);
-    return over_condition_.wait_for(lock, std::chrono::microseconds(timeout.us), [&] { return over_; });
+    return (job_->already_finished() && job_->sinks().empty()) || coordinator_->WaitOver(timeout);
   }
 
   JobReport Finish() {
-    if (!joined_ && coordinator_.joinable()) {
+    if (!joined_ && coordinator_->started()) {
       joined_ = true;
-      coordinator_.join();
+      coordinator_->Join();
       if (job_->already_finished()) return FinishLeftovers();
       for (auto& driver : job_->drivers()) driver->RequestStop();
-      WakeSleepers();
+      coordinator_->WakeSleepers();
       for (std::thread& t : source_threads_) t.join();
       for (auto& thread : sink_threads_) {
         if (!thread) continue;
@@ -297,7 +282,7 @@ class TbbRuntime::Impl final : public Carrier {
         thread->event.Notify();
         thread->thread.join();
       }
-      JoinDeliveries();
+      deliveries_->Join();
       // Everything that was sent is taken: bodies of this graph have run when this returns.
       graph_->release_wait();
       RunIn(arena_, [&] { graph_->wait_for_all(); });
@@ -309,7 +294,7 @@ class TbbRuntime::Impl final : public Carrier {
         if (thread) thread->cell->Run();
       JobReport report = MakeFinalReport();
       {
-        const std::lock_guard lock(over_mutex_);
+        const std::lock_guard lock(report_mutex_);
         final_report_ = std::move(report);
       }
       for (auto& cell : job_->cells()) cell->Detach();
@@ -325,12 +310,12 @@ class TbbRuntime::Impl final : public Carrier {
 
   /// Of a run that found everything processed, but not everything sent.
   JobReport FinishLeftovers() {
-    JoinDeliveries();
+    deliveries_->Join();
     JobReport report = job_->Report();
     for (SinkCell* sink : job_->sinks())
       if (report.status.ok()) report.status = sink->Finish();
     {
-      const std::lock_guard lock(over_mutex_);
+      const std::lock_guard lock(report_mutex_);
       final_report_ = report;
     }
     job_->DetachAndClose();
@@ -339,13 +324,12 @@ class TbbRuntime::Impl final : public Carrier {
 
   JobReport Report() const {
     {
-      const std::lock_guard lock(over_mutex_);
+      const std::lock_guard lock(report_mutex_);
       if (final_report_) return *final_report_;
     }
     JobReport report = job_->Report();
     AddQueues(&report);
-    const std::lock_guard lock(over_mutex_);
-    if (report.status.ok()) report.status = coordinator_status_;
+    if (report.status.ok()) report.status = coordinator_->status();
     return report;
   }
   Job& job() { return *job_; }
@@ -367,13 +351,6 @@ class TbbRuntime::Impl final : public Carrier {
     SinkCell* cell = nullptr;
     SpmcQueue<Envelope>
         queue;  // pushed by a serial node's body, from whichever worker runs it: one token keeps the order
-    Event event;
-    std::atomic<bool> stop{false};
-    std::thread thread;
-  };
-  /// Sends what a network sink has in the outbox.
-  struct DeliveryThread {
-    SinkCell* cell = nullptr;
     Event event;
     std::atomic<bool> stop{false};
     std::thread thread;
@@ -448,7 +425,10 @@ class TbbRuntime::Impl final : public Carrier {
 
   /// Gives a cell its next message, or a nudge.
   void Hand(Cell& cell, Envelope e) noexcept {
-    if (e.edge >= 0) under_way_[static_cast<size_t>(cell.id())].fetch_sub(1, std::memory_order_relaxed);
+    if (e.edge >= 0) {
+      under_way_[static_cast<size_t>(cell.id())].fetch_sub(1, std::memory_order_relaxed);
+      coordinator_->CountMove();
+    }
     cell.Work(std::move(e));
   }
 
@@ -466,6 +446,7 @@ class TbbRuntime::Impl final : public Carrier {
       d->chunk_count.fetch_sub(1, std::memory_order_relaxed);
       DecodeItem(*d, item);
       d->driver->cell().Push(std::move(item));
+      coordinator_->CountMove();
       HandOver(d);
       Nudge(d->driver->cell().id());
       return flow::continue_msg();
@@ -511,11 +492,11 @@ class TbbRuntime::Impl final : public Carrier {
 
   void StartThreads() {
     graph_->reserve_wait();
-    StartDeliveries();
+    deliveries_->Start();
     for (auto& thread : sink_threads_)
       if (thread) thread->thread = std::thread([this, t = thread.get()] { SinkLoop(*t); });
     for (size_t i = 0; i < job_->drivers().size(); ++i) source_threads_.emplace_back([this, i] { SourceLoop(i); });
-    coordinator_ = std::thread([this] { CoordinatorLoop(); });
+    coordinator_->Start(false);
   }
 
   void SinkLoop(SinkThread& t) {
@@ -532,74 +513,19 @@ class TbbRuntime::Impl final : public Carrier {
     }
   }
 
-  void StartDeliveries() {
-    for (SinkCell* sink : job_->sinks()) {
-      if (sink->outbox() == nullptr) continue;
-      DeliveryThread* thread = delivery_threads_.emplace_back(std::make_unique<DeliveryThread>()).get();
-      thread->cell = sink;
-      sink->outbox()->on_work = [thread] { thread->event.Notify(); };
-    }
-    for (auto& thread : delivery_threads_) thread->thread = std::thread([this, t = thread.get()] { DeliveryLoop(*t); });
-  }
-
-  void JoinDeliveries() {
-    InterruptDeliveries();
-    for (auto& thread : delivery_threads_) {
-      thread->stop = true;
-      thread->event.Notify();
-      thread->thread.join();
-    }
-  }
-
-  void DeliveryLoop(DeliveryThread& t) {
-    while (!t.stop) {
-      Result<OutboxSink::Step> step = t.cell->outbox()->DeliverStep();
-      if (!step.ok()) {
-        job_->OnFailure(t.cell->id(), std::move(step).status().WithNode(
-                                          job_->spec().nodes[static_cast<size_t>(t.cell->plan().nodes[0])].id));
-        return;
-      }
-      if (!step->worked) t.event.Wait(step->wait_us);
-    }
-  }
-
-  void InterruptDeliveries() {
-    for (SinkCell* sink : job_->sinks())
-      if (sink->outbox() != nullptr) sink->outbox()->Interrupt();
-  }
-
-  /// Before a run is over: what may leave leaves, as long as the receivers take it. After a stop only for a moment: the
-  /// next run goes on.
-  void SettleDeliveries() {
-    Env* env = options_.job.env;
-    int64_t stopping_since_us = -1;
-    for (;;) {
-      if (stop_now_ || job_->failed()) return;
-      const bool patient = (job_->finished() || job_->already_finished()) && !stop_requested_;
-      if (!patient && stopping_since_us < 0) stopping_since_us = env->SteadyMicros();
-      if (!patient && env->SteadyMicros() - stopping_since_us > kSettleAfterStopUs) return;
-      const auto& sinks = job_->sinks();
-      if (std::all_of(sinks.begin(), sinks.end(), [&](SinkCell* sink) {
-            return sink->outbox() == nullptr || (sink->commits_handled() && sink->outbox()->settled(patient));
-          }))
-        return;
-      coordinator_event_.Wait(kSettleLookUs);
-    }
-  }
-
   void SourceLoop(size_t index) {
     SourceDriver& driver = *job_->drivers()[index];
     ActivityMeter& meter = driver.read_meter();
     Env* env = options_.job.env;
-    while (!stop_now_) {
-      if (job_->paused() && !stop_requested_) {
+    while (!coordinator_->stop_now()) {
+      if (job_->paused() && !coordinator_->stop_requested()) {
         driver.Hold();
         meter.BeginBlocked(env->SteadyMicros());
-        Sleep(kPausedWaitUs);
+        coordinator_->Sleep(kPausedWaitUs);
         meter.EndBlocked(env->SteadyMicros());
         continue;
       }
-      if (job_->memory().sources_wait() && !stop_requested_) {
+      if (job_->memory().sources_wait() && !coordinator_->stop_requested()) {
         driver.Hold();
         meter.BeginBlocked(env->SteadyMicros());
         job_->memory().WaitForRoom(kPausedWaitUs);
@@ -623,142 +549,22 @@ class TbbRuntime::Impl final : public Carrier {
           meter.EndBlocked(env->SteadyMicros());
           break;
         case SourceDriver::Outcome::kHeld:
-          Sleep(kHeldWaitUs);
+          coordinator_->Sleep(kHeldWaitUs);
           break;
         case SourceDriver::Outcome::kQueued:
           break;
         case SourceDriver::Outcome::kNothing:
-          Sleep(driver.source().retry_after_us());
+          coordinator_->Sleep(driver.source().retry_after_us());
           break;
         case SourceDriver::Outcome::kRetry:
           Log(LogLevel::kWarning, "source failed, trying again", {{"error", error.ToString()}});
-          Sleep(driver.retry_wait_us());
+          coordinator_->Sleep(driver.retry_wait_us());
           break;
         case SourceDriver::Outcome::kDone:
           if (!error.ok()) job_->OnFailure(driver.cell().id(), std::move(error));
           return;
       }
     }
-  }
-
-  /// Waits, but not through a stop.
-  void Sleep(int64_t us) {
-    std::unique_lock lock(sleep_mutex_);
-    sleep_condition_.wait_for(lock, std::chrono::microseconds(us), [&] { return stop_requested_ || stop_now_; });
-  }
-
-  /// Under the lock: else one that has just looked at the flags would sleep on.
-  void WakeSleepers() {
-    const std::lock_guard lock(sleep_mutex_);
-    sleep_condition_.notify_all();
-  }
-
-  void CoordinatorLoop() {
-    Env* env = options_.job.env;
-    int64_t next_us = env->SteadyMicros() + options_.job.checkpoint_every.us;
-    int64_t early_us = 0;  // before that, no checkpoint because of memory: cells still have to hear of the last one
-    int64_t retry_us = 0;
-    int64_t stop_us = -1;
-    int64_t wanted_from_us = 0;  // not before: what waits for a commit may ask for one each half second
-    bool final_begun = false;
-    Status status;
-    for (;;) {
-      const int64_t now = env->SteadyMicros();
-      if (stop_requested_ && stop_us < 0) stop_us = now;
-      if (stop_requested_ || stop_now_) WakeSleepers();
-      if (stop_now_ || job_->failed()) break;
-      if (stop_us >= 0 && now - stop_us > options_.job.stop_patience.us) {
-        status = WhatHinders();
-        if (!status.ok()) break;
-      }
-      if (job_->commit_ready() && now >= retry_us) {
-        const bool was_final = final_begun;
-        status = job_->CommitReady();
-        if (!status.ok()) break;
-        NudgeCommitted();
-        early_us = env->SteadyMicros() + kEarlyCheckpointGapUs;
-        next_us = env->SteadyMicros() + options_.job.checkpoint_every.us;
-        retry_us = 0;
-        if (job_->retry_wait_us() > 0) {
-          retry_us = env->SteadyMicros() + job_->retry_wait_us();
-          if (!job_->last_failure().ok()) next_us = std::min(next_us, retry_us);
-          final_begun = false;  // what must not be left out, a run's last epoch, is tried again
-        } else if (job_->finished() || (was_final && !job_->epoch_under_way())) {
-          break;
-        }
-        continue;
-      }
-      if (!job_->epoch_under_way() && job_->memory().wants_checkpoint())
-        next_us = std::min(next_us, std::max(now, early_us));
-      if (!job_->epoch_under_way() && now >= retry_us) {
-        if (stop_requested_ && job_->sources_at_rest() && !final_begun) {
-          final_begun = true;
-          Begin(true);
-          continue;
-        }
-        const bool wanted = job_->checkpoint_wanted() && now >= wanted_from_us;
-        if (!stop_requested_ && (checkpoint_requested_.exchange(false) || wanted || now >= next_us)) {
-          Begin(false);
-          wanted_from_us = now + kWantedCheckpointUs;
-          next_us = now + options_.job.checkpoint_every.us;
-        }
-      }
-      job_->GiveUpSlowEpoch();
-      const int64_t due_us =
-          job_->checkpoint_wanted() && !job_->epoch_under_way() ? std::min(next_us, wanted_from_us) : next_us;
-      int64_t wait_us = std::clamp<int64_t>(due_us - now, 1000, 1000000);
-      if (retry_us > now) wait_us = std::min(wait_us, retry_us - now);
-      if (NudgeWaitingSinks()) wait_us = std::min(wait_us, kWaitingSinkLookUs);
-      if (NudgeClocks()) wait_us = std::min(wait_us, kClockTickUs);
-      coordinator_event_.Wait(stop_requested_ ? 5000 : wait_us);
-    }
-    End(std::move(status));
-  }
-
-  void End(Status status) {
-    if (status.ok()) SettleDeliveries();
-    const std::lock_guard lock(over_mutex_);
-    coordinator_status_ = std::move(status);
-    stop_now_ = true;
-    sleep_condition_.notify_all();
-    over_ = true;
-    over_condition_.notify_all();
-  }
-
-  /// Why a stop cannot be completed: the last checkpoint fails, or an output cannot be written.
-  Status WhatHinders() {
-    for (SinkCell* sink : job_->sinks())
-      if (Status status = sink->waiting_for(); !status.ok()) return status;
-    return job_->last_failure();
-  }
-
-  bool NudgeWaitingSinks() {
-    bool any = false;
-    for (SinkCell* sink : job_->sinks()) {
-      if (sink->waiting_for().ok()) continue;
-      any = true;
-      Nudge(sink->id());
-    }
-    return any;
-  }
-
-  void Begin(bool final_one) {
-    for (const int cell : job_->BeginEpoch(final_one)) Nudge(cell);
-  }
-
-  /// Cells with timers of the wall clock look at it now. False: there are none.
-  bool NudgeClocks() {
-    bool any = false;
-    for (const CellPlan& cell : job_->plan().cells) {
-      if (!cell.wants_clock) continue;
-      any = true;
-      Nudge(cell.id);
-    }
-    return any;
-  }
-
-  void NudgeCommitted() {
-    for (const int cell : job_->cells_to_nudge()) Nudge(cell);
   }
 
   /// What is on its way to a cell, and what waits for a decoder.
@@ -774,7 +580,7 @@ class TbbRuntime::Impl final : public Carrier {
 
   JobReport MakeFinalReport() {
     JobReport report = job_->Report();
-    if (report.status.ok()) report.status = coordinator_status_;
+    if (report.status.ok()) report.status = coordinator_->status();
     for (SinkCell* sink : job_->sinks()) {
       if (report.finished && report.status.ok()) report.status = sink->Finish();
       std::string summary = sink->Summary();
@@ -790,6 +596,8 @@ class TbbRuntime::Impl final : public Carrier {
   const std::shared_ptr<TbbArena> shared_;
   oneapi::tbb::task_arena& arena_;
   std::unique_ptr<Job> job_;
+  std::optional<DeliveryThreads> deliveries_;
+  std::optional<Coordinator> coordinator_;
   std::unique_ptr<flow::graph> graph_;
   std::vector<std::unique_ptr<CellNode>> nodes_;
   std::vector<std::unique_ptr<Turn>> turns_;  ///< per cell; null: not a source's
@@ -798,22 +606,11 @@ class TbbRuntime::Impl final : public Carrier {
   std::vector<std::unique_ptr<DecodeNode>> decode_nodes_;
   std::vector<std::unique_ptr<Decoding>> decoding_;
   std::vector<std::unique_ptr<SinkThread>> sink_threads_;
-  std::vector<std::unique_ptr<DeliveryThread>> delivery_threads_;
   std::vector<std::thread> source_threads_;
-  std::thread coordinator_;
-  Event coordinator_event_;
-  std::mutex sleep_mutex_;
-  std::condition_variable sleep_condition_;
-  std::atomic<bool> stop_requested_{false};
-  std::atomic<bool> stop_now_{false};
-  std::atomic<bool> checkpoint_requested_{false};
   std::atomic<bool> dead_{false};
   std::atomic<int64_t> body_count_{0};
-  mutable std::mutex over_mutex_;
-  std::condition_variable over_condition_;
-  bool over_ = false;
   bool joined_ = false;
-  Status coordinator_status_;
+  mutable std::mutex report_mutex_;
   std::optional<JobReport> final_report_;
 };
 

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <deque>
+#include <future>
 
 #include "engine/base/rng.h"
 #include "engine/flow/sim_faults.h"
@@ -305,6 +306,37 @@ TEST_CASE("TbbRuntime_StoppedWhileTheDiskIsFull_EndsWithTheReasonAndTheLastCheck
   CHECK(report.status.code() == StatusCode::kNoSpace);
   CHECK(!report.finished);
   CHECK(report.checkpoint_count == 2);
+}
+
+TEST_CASE("TbbRuntime_StoppedWhileAnOutputHangs_EndsAndSaysWhatItWaitedFor") {
+  std::promise<void> go_on;
+  const std::shared_future<void> gone_on = go_on.get_future().share();
+  std::atomic<bool> hangs{false};
+  const auto store = NewMemoryStore();
+  const Outputs outputs;
+  TbbRuntime::Options options;
+  options.job.env = Env::Posix();
+  options.job.store = store.get();
+  options.job.checkpoint_every = Duration::Seconds(1000);
+  options.job.stop_patience = Duration::Millis(50);
+  auto started = TbbRuntime::Start(MakeSpec(Numbers(100000000), outputs,
+                                            [&] {
+                                              hangs = true;
+                                              gone_on.wait();
+                                              return false;
+                                            }),
+                                   options);
+  REQUIRE(started.ok());
+  REQUIRE(Eventually(**started, [&] { return hangs.load(); }));
+  (*started)->RequestStop();
+  REQUIRE((*started)->Wait(Duration::Seconds(60)));
+  go_on.set_value();
+  const JobReport report = (*started)->Finish();
+  CHECK(report.status.code() == StatusCode::kUnavailable);
+  const std::string text = report.status.ToString();
+  CHECK_MESSAGE(text.find("does not come to rest: ") != std::string::npos, text);
+  CHECK(!report.finished);
+  CHECK(report.checkpoint_count == 0);
 }
 
 TEST_CASE("EpochRows_CarriedOverManyGivenUpEpochs_StayAsLargeAsTheKeysThatChanged") {
