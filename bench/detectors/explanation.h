@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -43,19 +44,27 @@ struct PlantedRows {
 };
 
 struct HitRate {
-  double first = 0;           ///< share of plants whose feature has the greatest part of the score
+  double first = 0;     ///< share of plants whose feature has the greatest part of the score
+  double detected = 0;  ///< share of plants that score above 99 % of 2,000 rows with nothing planted
+  double first_of_detected = 0;
   double sum_error_most = 0;  ///< greatest |sum of parts - (score - baseline)|
 };
 
 /// 3,000 rows learned, then `plants` rows explained (and not learned).
 template <class Forest>
 HitRate MeasureHits(Forest forest, const PlantedRows& rows, int plants, uint64_t seed) {
-  Rng rng(seed);
-  std::vector<double> row(static_cast<size_t>(rows.features())), parts(row.size());
+  Rng rng(seed), clean_rng(seed ^ 0xc1ea);
+  std::vector<double> row(static_cast<size_t>(rows.features())), parts(row.size()), clean(2000);
   for (int i = 0; i < 3000; ++i) {
     rows.Make(rng, row.data());
     forest.Learn(row.data());
   }
+  for (double& score : clean) {
+    rows.Make(clean_rng, row.data());
+    score = forest.Score(row.data());
+  }
+  const auto highest = clean.begin() + static_cast<ptrdiff_t>(clean.size() / 100 * 99);
+  std::nth_element(clean.begin(), highest, clean.end());
   HitRate rate;
   for (int i = 0; i < plants; ++i) {
     rows.Make(rng, row.data());
@@ -64,9 +73,14 @@ HitRate MeasureHits(Forest forest, const PlantedRows& rows, int plants, uint64_t
     double sum = 0;
     for (const double part : parts) sum += part;
     rate.sum_error_most = std::max(rate.sum_error_most, std::abs(sum - (score - forest.Baseline())));
-    rate.first += std::max_element(parts.begin(), parts.end()) - parts.begin() == planted;
+    const bool first = std::max_element(parts.begin(), parts.end()) - parts.begin() == planted;
+    rate.first += first;
+    rate.detected += score > *highest;
+    rate.first_of_detected += first && score > *highest;
   }
+  rate.first_of_detected /= std::max(1.0, rate.detected);
   rate.first /= plants;
+  rate.detected /= plants;
   return rate;
 }
 

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "engine/base/rng.h"
-#include "operators/isolation_forest/path_length.h"
+#include "operators/isolation_forest/path_parts.h"
 
 namespace freshet {
 namespace {
@@ -156,27 +156,55 @@ void HalfSpaceTrees::Split(size_t node, uint64_t path, int depth, size_t first, 
   nodes_[node].level = mean(&Node::level);
 }
 
+// Boxes are not kept: `rows` are all rows of the tree's window, of which those of the node are left at each step.
+void HalfSpaceTrees::AddParts(int tree, const float* row, std::vector<const float*> rows, double* per_feature) const {
+  float low[kForestFeaturesMax], high[kForestFeaturesMax];
+  double beyond[kForestFeaturesMax];
+  const auto features = static_cast<size_t>(options_.features);
+  const auto bound = [&] {
+    std::fill_n(low, features, std::numeric_limits<float>::infinity());
+    std::fill_n(high, features, -std::numeric_limits<float>::infinity());
+    for (const float* r : rows) {
+      for (size_t j = 0; j < features; ++j) {
+        low[j] = r[j] < low[j] ? r[j] : low[j];
+        high[j] = r[j] > high[j] ? r[j] : high[j];
+      }
+    }
+  };
+  bound();
+  const BoxDistance distance(options_.features, low, high);
+  PathParts parts(options_.features, per_feature);
+  const auto side_of = [](const Node& node, const float* r) {
+    const float at = r[node.feature];
+    return std::isnan(at) ? static_cast<int>(node.missing_to) : static_cast<int>(at >= node.split);
+  };
+  const Node* node = &nodes_[static_cast<size_t>(roots_[static_cast<size_t>(tree)])];
+  for (;;) {
+    const double level = static_cast<double>(node->level);
+    const double width = distance.Measure(row, low, high, beyond);
+    parts.Leave(beyond, width, -level);  // one more halving could leave it without a neighbour
+    if (node->child == 0) return;
+    const int side = side_of(*node, row);
+    const Node* next = &nodes_[static_cast<size_t>(node->child + side)];
+    parts.Follow(node->feature, static_cast<double>(next->level) - level);
+    std::erase_if(rows, [&](const float* r) { return side_of(*node, r) != side; });
+    bound();
+    node = next;
+  }
+}
+
 double HalfSpaceTrees::Contributions(const double* x, double* per_feature) const {
   std::fill_n(per_feature, options_.features, 0.0);
   const double score = Score(x);
   if (std::isnan(score)) return score;
   alignas(16) float row[kForestFeaturesMax];
   ring_.ToScored(x, row);
-  double difference = 0;
-  for (const int32_t root : roots_) {
-    const Node* node = &nodes_[static_cast<size_t>(root)];
-    while (node->child != 0) {
-      const float at = row[node->feature];
-      const int side = std::isnan(at) ? node->missing_to : static_cast<int>(at >= node->split);
-      const Node* next = &nodes_[static_cast<size_t>(node->child + side)];
-      const double change = static_cast<double>(next->level) - static_cast<double>(node->level);
-      per_feature[node->feature] += change;
-      difference += change;
-      node = next;
-    }
-  }
-  const double worth = ScorePerDepth(score, Baseline(), difference);
-  for (int j = 0; j < options_.features; ++j) per_feature[j] *= worth;
+  const int64_t end = ring_.end() / options_.window * options_.window;
+  std::vector<const float*> rows;
+  for (int64_t i = end - options_.window; i < end; ++i) rows.push_back(ring_.Row(i));
+  for (int tree = 0; tree < options_.trees; ++tree) AddParts(tree, row, rows, per_feature);
+  const double unit = -1 / (options_.trees * std::log2(1 + std::ldexp(options_.window, options_.depth)));
+  FitParts(per_feature, options_.features, score - Baseline(), unit);
   return score;
 }
 

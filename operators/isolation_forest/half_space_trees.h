@@ -73,6 +73,7 @@ class HalfSpaceTrees {
   void Split(size_t node, uint64_t path, int depth, size_t first, size_t count, std::vector<float>& low,
              std::vector<float>& high);
   const Node& Leaf(int tree, const float* row) const;
+  void AddParts(int tree, const float* row, std::vector<const float*> rows, double* per_feature) const;
 
   HalfSpaceTreesOptions options_;
   PointRing ring_;  // the window before and the one that is filling

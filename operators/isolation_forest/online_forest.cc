@@ -5,10 +5,12 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <string>
 
 #include "operators/isolation_forest/float_lanes.h"
 #include "operators/isolation_forest/path_length.h"
+#include "operators/isolation_forest/path_parts.h"
 
 namespace freshet {
 namespace {
@@ -337,28 +339,55 @@ double OnlineForest::Baseline() const {
   return ScoreOf(sum);
 }
 
+// Lows and highs of every node: those of the leaves, and above them their union. Nothing below a leaf counts.
+void OnlineForest::AllBoxes(int tree, std::vector<float>* boxes) const {
+  const size_t side = static_cast<size_t>(ring_.stride()), size = 2 * side;
+  const float* from = boxes_.data() + static_cast<size_t>(tree) * node_count_ * size;
+  boxes->assign(from, from + node_count_ * size);
+  for (size_t node = inner_count_; node-- > 0;) {
+    if (is_leaf(tree, node)) continue;
+    const float* left = boxes->data() + (2 * node + 1) * size;
+    const float* right = left + size;
+    float* both = boxes->data() + node * size;
+    for (size_t j = 0; j < side; ++j) {
+      both[j] = std::min(left[j], right[j]);
+      both[side + j] = std::max(left[side + j], right[side + j]);
+    }
+  }
+}
+
+void OnlineForest::AddParts(int tree, const float* row, bool complete, double* per_feature) const {
+  thread_local std::vector<float> boxes;  // scratch only
+  double beyond[kForestFeaturesMax];
+  AllBoxes(tree, &boxes);
+  const auto stride = static_cast<size_t>(ring_.stride());
+  const BoxDistance distance(options_.features, boxes.data(), boxes.data() + stride);
+  PathParts parts(options_.features, per_feature);
+  const size_t last = Walk(tree, row, complete);
+  const int leaf_depth = DepthOf(LeafOf(tree, last));
+  double value = ExpectedLength(tree, 0);
+  for (int depth = 0;; ++depth) {
+    const size_t node = ((last + 1) >> (levels_ - depth)) - 1;
+    const float* low = boxes.data() + node * 2 * stride;
+    const double width = distance.Measure(row, low, low + stride, beyond);
+    parts.Leave(beyond, width, depth - value);
+    if (depth == leaf_depth) return;
+    const double after = ExpectedLength(tree, ((last + 1) >> (levels_ - depth - 1)) - 1);
+    parts.Follow(static_cast<int>(splits(tree)[node].feature), after - value);
+    value = after;
+  }
+}
+
 double OnlineForest::Contributions(const double* x, double* per_feature) const {
   std::fill_n(per_feature, options_.features, 0.0);
   const double score = Score(x);
   if (std::isnan(score)) return score;
   alignas(16) float row[kForestFeaturesMax];
   const bool complete = ring_.ToScored(x, row) == RowKind::kComplete;
-  const double norm = 1 / (options_.trees * Length(held(), options_.leaf_size));
-  double difference = 0;
-  for (int tree = 0; tree < options_.trees; ++tree) {
-    const size_t last = Walk(tree, row, complete);
-    const int leaf_depth = DepthOf(LeafOf(tree, last));
-    double before = ExpectedLength(tree, 0);
-    for (int depth = 0; depth < leaf_depth; ++depth) {
-      const size_t node = ((last + 1) >> (levels_ - depth)) - 1;
-      const double after = ExpectedLength(tree, ((last + 1) >> (levels_ - depth - 1)) - 1);
-      per_feature[splits(tree)[node].feature] += (after - before) * norm;
-      difference += (after - before) * norm;
-      before = after;
-    }
-  }
-  const double worth = ScorePerDepth(score, Baseline(), difference);
-  for (int j = 0; j < options_.features; ++j) per_feature[j] *= worth;
+  for (int tree = 0; tree < options_.trees; ++tree) AddParts(tree, row, complete, per_feature);
+  const double baseline = Baseline();
+  const double unit = -std::numbers::ln2 * baseline / (options_.trees * Length(held(), options_.leaf_size));
+  FitParts(per_feature, options_.features, score - baseline, unit);
   return score;
 }
 

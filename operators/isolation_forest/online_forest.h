@@ -87,6 +87,8 @@ class OnlineForest {
   double PathLength(int tree, size_t leaf) const;
   double ExpectedLength(int tree, size_t node) const;
   double ScoreOf(double length_sum) const;
+  void AllBoxes(int tree, std::vector<float>* boxes) const;
+  void AddParts(int tree, const float* row, bool complete, double* per_feature) const;
   double ScoreRow(const float* row, bool complete, uint16_t* walked) const;
   void LearnRow(const float* row, bool complete, const uint16_t* walked);
   void Plant();

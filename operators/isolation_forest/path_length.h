@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <numbers>
 
 namespace freshet {
 
@@ -25,13 +24,6 @@ inline double AveragePathLength(int64_t n) {
 inline double OnlinePathLength(int64_t n, int64_t leaf_size) {
   if (n <= leaf_size) return 0;
   return std::log(static_cast<double>(n) / static_cast<double>(leaf_size)) / std::log(4.0);
-}
-
-/// What one unit of mean normalised depth is worth in score, so that contributions to the depth become contributions
-/// to the score that sum to score - baseline. Where the depths agree, the slope of 2^-x is the limit.
-inline double ScorePerDepth(double score, double baseline, double depth_difference) {
-  if (std::abs(depth_difference) > 1e-9) return (score - baseline) / depth_difference;
-  return -std::numbers::ln2 * baseline;
 }
 
 }  // namespace freshet

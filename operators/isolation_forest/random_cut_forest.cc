@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <string>
 
 #include "engine/base/rng.h"
+#include "operators/isolation_forest/path_parts.h"
 
 namespace freshet {
 namespace {
@@ -77,15 +79,12 @@ double RandomCutForest::Contributions(const double* x, double* per_feature) cons
   if (std::isnan(score)) return score;
   alignas(16) float row[kForestFeaturesMax];
   ring_.ToScored(x, row);
-  double parts[kForestFeaturesMax] = {};
-  for (const RandomCutTree& tree : trees_) tree.AddContributions(row, parts);
-  double total = 0;
-  for (int j = 0; j < options_.features; ++j) total += parts[j];
-  const double difference = score - Baseline();
-  for (int j = 0; j < options_.features; ++j) {
-    // A row inside every box has nothing to tell: its features share alike.
-    per_feature[j] = difference * (total > 0 ? parts[j] / total : 1.0 / options_.features);
-  }
+  for (const RandomCutTree& tree : trees_) tree.AddContributions(row, options_.features, per_feature);
+  const double baseline = Baseline();
+  // The score's slope in the mean displacement, at the baseline.
+  const double unit = 1 / (std::numbers::ln2 * std::exp2(baseline * std::log2(1.0 + options_.window)) *
+                           std::log2(1.0 + options_.window) * options_.trees);
+  FitParts(per_feature, options_.features, score - baseline, unit);
   return score;
 }
 

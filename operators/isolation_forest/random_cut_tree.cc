@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/base/rng.h"
+#include "operators/isolation_forest/path_parts.h"
 
 namespace freshet {
 namespace {
@@ -219,26 +220,19 @@ double RandomCutTree::MeanDisplacement() const {
   return sum / nodes_[static_cast<size_t>(root_)].mass;
 }
 
-void RandomCutTree::AddContributions(const float* row, double* out) const {
+void RandomCutTree::AddContributions(const float* row, int features, double* out) const {
   if (root_ == kNone) return;
-  double survival = 1;
+  double beyond[kForestFeaturesMax];
+  PathParts parts(features, out);
   for (int node = root_;; node = nodes_[static_cast<size_t>(node)].child[SideOf(node, row)]) {
     const float* low = Box(node);
     const float* high = low + stride_;
-    double total = 0, outside = 0;
-    for (int j = 0; j < stride_; ++j) {
-      const double beyond = Outside(row[j], low[j], high[j]);
-      outside += beyond;
-      total += beyond + Width(low[j], high[j]);
+    double width = 0;
+    for (int j = 0; j < features; ++j) {
+      beyond[j] = Outside(row[j], low[j], high[j]);
+      width += Width(low[j], high[j]);
     }
-    if (outside > 0) {
-      const double each = survival * nodes_[static_cast<size_t>(node)].mass / total;
-      for (int j = 0; j < stride_; ++j) {
-        const double beyond = Outside(row[j], low[j], high[j]);
-        if (beyond > 0) out[j] += each * beyond;  // lanes beyond the last feature are never outside
-      }
-      survival *= 1 - outside / total;
-    }
+    parts.Leave(beyond, width, nodes_[static_cast<size_t>(node)].mass);
     if (IsLeaf(node)) return;
   }
 }

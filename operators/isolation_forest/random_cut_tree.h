@@ -26,7 +26,7 @@ class RandomCutTree {
   /// Mean co-displacement of the rows held.
   double MeanDisplacement() const;
   /// Adds to `out`, per feature, the expected displacement by cuts along it that set `row` apart.
-  void AddContributions(const float* row, double* out) const;
+  void AddContributions(const float* row, int features, double* out) const;
 
   size_t memory_bytes() const;
   /// `ring` holds the rows inserted, which the bytes refer to.

@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <string>
 
 #include "engine/base/rng.h"
-#include "operators/isolation_forest/path_length.h"
+#include "operators/isolation_forest/path_parts.h"
 
 namespace freshet {
 namespace {
@@ -94,12 +95,10 @@ double RollingForest::Contributions(const double* x, double* per_feature) const 
   if (std::isnan(score)) return score;
   alignas(16) float row[kForestFeaturesMax];
   ring_.ToScored(x, row);
-  double parts[kForestFeaturesMax] = {};
-  double depth = 0;
-  for (const RollingTree& tree : trees_) depth += tree.AddContributions(row, parts);
-  const double count = static_cast<double>(trees_.size());
-  const double worth = ScorePerDepth(score, Baseline(), depth / count) / count;
-  for (int j = 0; j < options_.features; ++j) per_feature[j] = parts[j] * worth;
+  for (const RollingTree& tree : trees_) tree.AddContributions(row, options_.features, per_feature);
+  const double baseline = Baseline();
+  const double unit = -std::numbers::ln2 * baseline / static_cast<double>(trees_.size());
+  FitParts(per_feature, options_.features, score - baseline, unit);
   return score;
 }
 

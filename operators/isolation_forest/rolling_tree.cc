@@ -9,6 +9,7 @@
 #include "engine/base/rng.h"
 #include "operators/isolation_forest/float_lanes.h"
 #include "operators/isolation_forest/path_length.h"
+#include "operators/isolation_forest/path_parts.h"
 
 namespace freshet {
 namespace {
@@ -313,44 +314,31 @@ void RollingTree::Depths(const RollingTree& a, const RollingTree& b, const float
 
 double RollingTree::ExpectedDepth() const { return static_cast<double>(expected_[0]) * static_cast<double>(norm_); }
 
-double RollingTree::AddContributions(const float* row, double* out) const {
+void RollingTree::AddContributions(const float* row, int features, double* out) const {
   alignas(16) float x[kForestFeaturesMax];
+  double beyond[kForestFeaturesMax];
   ToFrame(row, x);
-  const auto stride = static_cast<size_t>(stride_);
-  double survival = 1;
+  PathParts parts(features, out);
+  const auto norm = static_cast<double>(norm_);
   double depth = 0;
-  double total = 0;
   for (size_t at = 0;;) {
     const Node& node = nodes_[at];
     const float* low = Box(at);
-    const float* high = low + stride;
-    float beyond[kForestFeaturesMax];
-    double outside = 0;
-    for (size_t j = 0; j < stride; ++j) {
+    const float* high = low + stride_;
+    for (int j = 0; j < features; ++j) {
       const float d = low[j] - x[j] > 0 ? low[j] - x[j] : x[j] - high[j] > 0 ? x[j] - high[j] : 0.0f;
-      beyond[j] = d;
-      outside += static_cast<double>(d);
+      beyond[j] = static_cast<double>(d);
     }
     const double value = static_cast<double>(expected_[at]);
-    if (outside > 0) {
-      const double leaves = outside / (outside + static_cast<double>(node.width));
-      const double share = survival * leaves * (depth - value) * static_cast<double>(norm_);
-      for (size_t j = 0; j < stride; ++j) {
-        if (beyond[j] > 0) out[j] += share * (static_cast<double>(beyond[j]) / outside);
-      }
-      total += share;
-      survival *= 1 - leaves;
-    }
-    if (node.feature == kLeaf) return total;
+    parts.Leave(beyond, static_cast<double>(node.width), (depth - value) * norm);
+    if (node.feature == kLeaf) return;
     int side = x[node.feature] >= node.split;
     if (std::isnan(x[node.feature])) side = node.missing_to;
     depth += 1;
     const uint16_t next = node.child[side];
     const double after = next == kSingleRow ? depth : static_cast<double>(expected_[next]);
-    const double share = survival * (after - value) * static_cast<double>(norm_);
-    out[node.feature] += share;
-    total += share;
-    if (next == kSingleRow) return total;
+    parts.Follow(node.feature, (after - value) * norm);
+    if (next == kSingleRow) return;
     at = next;
   }
 }

@@ -28,7 +28,7 @@ class RollingTree {
   double ExpectedDepth() const;
   /// Adds to `out`, one per feature, what each contributed to the depth of `row` beyond ExpectedDepth(). Sums to it up
   /// to rounding.
-  double AddContributions(const float* row, double* out) const;
+  void AddContributions(const float* row, int features, double* out) const;
   size_t memory_bytes() const;
 
  private:

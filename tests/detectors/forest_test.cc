@@ -11,6 +11,7 @@
 #include "engine/base/rng.h"
 #include "operators/isolation_forest/half_space_trees.h"
 #include "operators/isolation_forest/online_forest.h"
+#include "operators/isolation_forest/path_parts.h"
 #include "operators/isolation_forest/random_cut_forest.h"
 #include "operators/isolation_forest/rolling_forest.h"
 #include "operators/outlier/tail_calibrator.h"
@@ -209,26 +210,60 @@ TEST_CASE("Forests_FeatureThatAppearsLater_IsTakenUp") {
 }
 
 template <class Forest>
-double HitRate(Forest forest, uint64_t seed) {
-  const bench::HitRate rate = bench::MeasureHits(std::move(forest), bench::PlantedRows{}, 300, seed);
-  CHECK(rate.sum_error_most < 1e-4);
-  return rate.first;
+void CheckHits(const char* name, Forest forest, const bench::PlantedRows& rows, uint64_t seed) {
+  const bench::HitRate rate = bench::MeasureHits(std::move(forest), rows, 200, seed);
+  MESSAGE(std::string(name) << ", " << rows.features() << " features: first " << rate.first << ", seen by the score "
+                            << rate.detected);
+  CHECK(rate.sum_error_most < 1e-9);
+  CHECK(rate.first >= 0.95);
 }
 
 TEST_CASE("Forests_PlantedFeature_IsNamedFirstAndPartsSumToTheScore") {
-  const double rolling = HitRate(MakeRolling(5, 6, 2048), 55);
-  const double online = HitRate(MakeOnline(5, 6, 2048), 55);
-  MESSAGE("planted feature named first: rolling " << rolling << ", online " << online);
-  CHECK(rolling >= 0.95);
-  CHECK(online >= 0.75);
+  for (const bench::PlantedRows& rows : {bench::PlantedRows{2, 4, false}, bench::PlantedRows{4, 16, true}}) {
+    CheckHits("rolling", MakeRolling(5, rows.features(), 2048), rows, 55);
+    CheckHits("online", MakeOnline(5, rows.features(), 2048), rows, 55);
+    CheckHits("half-space trees", MakeHalfSpace(5, rows.features()), rows, 55);
+    CheckHits("random cut forest", MakeRandomCut(5, rows.features(), 40), rows, 55);
+  }
 }
 
-TEST_CASE("AlternativeForests_PlantedFeature_IsNamedFirstAndPartsSumToTheScore") {
-  const double half_space = HitRate(MakeHalfSpace(5, 6), 55);
-  const double random_cut = HitRate(MakeRandomCut(5, 6, 40), 55);
-  MESSAGE("planted feature named first: half-space trees " << half_space << ", random cut forest " << random_cut);
-  CHECK(half_space >= 0.9);
-  CHECK(random_cut >= 0.95);
+template <class Forest>
+void CheckSums(Forest forest) {
+  Rng rng(77);
+  double parts[kFeatures];
+  for (int i = 0; i < 1500; ++i) {
+    std::vector<double> row = MakeRow(rng, i, true);
+    if (i % 50 == 0) row[static_cast<size_t>(i / 50 % kFeatures)] = kInfinity;
+    const double score = forest.Contributions(row.data(), parts);
+    double sum = 0;
+    for (const double part : parts) sum += part;
+    if (std::isnan(score)) {
+      CHECK(sum == 0);
+    } else {
+      CHECK(sum == doctest::Approx(score - forest.Baseline()).epsilon(1e-9).scale(1));
+    }
+    forest.Learn(row.data());
+  }
+}
+
+// Where the score says the opposite of the paths, too.
+TEST_CASE("Forests_UsualAndBrokenRows_PartsSumToTheScore") {
+  CheckSums(MakeRolling(9));
+  CheckSums(MakeOnline(9));
+  CheckSums(MakeHalfSpace(9));
+  CheckSums(MakeRandomCut(9));
+}
+
+TEST_CASE("FitParts_AgainstTheScore_KeepTheirOrder") {
+  double along[3] = {-4, -1, 0}, against[3] = {-4, -1, 0};
+  FitParts(along, 3, 0.5, -0.05);
+  CHECK(along[0] == doctest::Approx(0.4));
+  CHECK(along[1] == doctest::Approx(0.1));
+  CHECK(along[2] == 0);
+  FitParts(against, 3, -0.05, -0.05);
+  CHECK(against[0] > against[1]);
+  CHECK(against[1] > against[2]);
+  CHECK(against[0] + against[1] + against[2] == doctest::Approx(-0.05));
 }
 
 TEST_CASE("RandomCutTree_ThreePointsOnALine_AreCutAsOftenAsTheirGaps") {
