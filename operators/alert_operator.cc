@@ -164,9 +164,7 @@ class AlertOperator final : public Operator {
                          : "");
     for (const std::string& key : touched) {
       AlertCell& cell = cells_->FindOrCreate(HashKey(key), key);
-      // A silence that is over shows at the next watermark, not before the last one.
-      const int64_t last_us = std::max(now_us_, watermarks_->at(KeyGroupOf(HashKey(key))));
-      if (cell.held()) cell.held_until_us = last_us > INT64_MIN ? last_us : cell.episode.started_us();
+      cell.LookAnew(std::max(now_us_, watermarks_->at(KeyGroupOf(HashKey(key)))));
       Schedule(key, cell);
     }
   }

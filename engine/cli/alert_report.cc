@@ -7,6 +7,7 @@
 
 #include "engine/base/limits.h"
 #include "engine/base/units.h"
+#include "engine/flow/state_check.h"
 #include "engine/options/parse_time.h"
 #include "operators/alert/alert_cell.h"
 #include "operators/alert/notice_budget.h"
@@ -63,6 +64,8 @@ void WriteLine(const AlertLine& line, JsonWriter* json) {
   json->Key("threshold_factor").Double(line.cell->feedback.factor());
   json->Field("useful", int64_t{line.cell->feedback.useful_count()});
   json->Field("noise", int64_t{line.cell->feedback.noise_count()});
+  json->Key("surprise_floor").Double(line.cell->SurpriseFloor());
+  json->Field("sparkline", line.cell->recent.Sparkline());
   json->EndObject();
 }
 
@@ -133,8 +136,8 @@ Status WriteBudgets(CheckpointStore& store, const std::vector<Manifest::Table>& 
 
 }  // namespace
 
-Status WritePipelineAlerts(const AlertPlace& place, CheckpointStore& store, const std::vector<Manifest::Table>& tables,
-                           JsonWriter* json) {
+Result<int64_t> WritePipelineAlerts(const AlertPlace& place, CheckpointStore& store,
+                                    const std::vector<Manifest::Table>& tables, uint64_t alert_id, JsonWriter* json) {
   std::map<std::string, int64_t> silenced;
   FRESHET_RETURN_IF_ERROR(ReadRules(store, tables, &silenced));
   std::vector<std::unique_ptr<AlertCell>> cells;
@@ -145,12 +148,17 @@ Status WritePipelineAlerts(const AlertPlace& place, CheckpointStore& store, cons
     FRESHET_RETURN_IF_ERROR(ScanCells(store, table, &cells));
     for (size_t i = before; i < cells.size(); ++i) AddLines(table.node_id, *cells[i], &lines);
   }
+  if (alert_id != 0) std::erase_if(lines, [&](const AlertLine& line) { return line.alert.id != alert_id; });
   std::sort(lines.begin(), lines.end(), [](const AlertLine& a, const AlertLine& b) {
     return std::tuple(a.alert.started_us, a.rule, a.alert.id) > std::tuple(b.alert.started_us, b.rule, b.alert.id);
   });
   const size_t left_out = lines.size() - std::min(lines.size(), kAlertsMax);
   lines.resize(lines.size() - left_out);
   json->BeginObject().Field("name", place.pipeline).Field("state_directory", place.state_directory);
+  json->Key("running").Bool(place.running).Key("finished").Bool(place.finished);
+  json->Field("checkpoint", static_cast<int64_t>(place.epoch.number));
+  WriteTime("checkpoint_at", place.committed_wall_us, json);
+  json->Field("checkpoint_age_us", std::max<int64_t>(0, place.now_wall_us - place.committed_wall_us));
   json->Key("rules").BeginArray();
   for (const auto& [rule, until_us] : silenced) {
     json->BeginObject().Field("rule", rule);
@@ -162,7 +170,83 @@ Status WritePipelineAlerts(const AlertPlace& place, CheckpointStore& store, cons
   json->Field("alerts_left_out", static_cast<int64_t>(left_out)).Key("alerts").BeginArray();
   for (const AlertLine& line : lines) WriteLine(line, json);
   json->EndArray().EndObject();
+  return static_cast<int64_t>(lines.size());
+}
+
+namespace {
+
+/// Of a table of KeyGroupNumbers; INT64_MIN: none.
+Result<int64_t> NumberOf(CheckpointStore& store, const Manifest& manifest, const std::string& node, const char* name,
+                         uint16_t key_group) {
+  for (const Manifest::Table& table : manifest.tables) {
+    if (table.node_id != node || table.name != name) continue;
+    FRESHET_ASSIGN_OR_RETURN(const std::optional<std::string> value, store.Get(table.id, key_group, ""));
+    if (!value) break;
+    ByteSource source(*value);
+    return source.GetI64();
+  }
+  return INT64_MIN;
+}
+
+/// Cells of one alert that the command means, as it leaves them.
+Status ObeyInCells(CheckpointStore& store, const Manifest& manifest, const Manifest::Table& table,
+                   const AlertCommand& command, EpochRows* rows) {
+  struct Touched {
+    uint16_t key_group;
+    std::string key;
+    AlertCell cell;
+  };
+  std::vector<Touched> touched;
+  FRESHET_RETURN_IF_ERROR(
+      store.Scan(table.id, 0, kKeyGroupCount - 1, [&](uint16_t group, std::string_view key, std::string_view value) {
+        AlertCell cell;
+        ByteSource source(value);
+        if (!cell.Decode(source, table.codec))
+          return Status::DataLoss("table `" + table.name + "` of `" + table.node_id + "` cannot be read");
+        if (command.alert_id == 0 ? cell.held() : command.Obey(&cell))
+          touched.push_back({group, std::string(key), std::move(cell)});
+        return Status::Ok();
+      }));
+  for (Touched& t : touched) {
+    FRESHET_ASSIGN_OR_RETURN(const int64_t now_us, NumberOf(store, manifest, table.node_id, "watermark", t.key_group));
+    t.cell.LookAnew(now_us);
+    ByteSink sink;
+    t.cell.Encode(sink);
+    rows->Put(table.id, t.key_group, t.key, sink.bytes());
+  }
   return Status::Ok();
+}
+
+}  // namespace
+
+Status ObeyInState(CheckpointStore& store, const AlertOrder& order, int64_t now_wall_us) {
+  FRESHET_ASSIGN_OR_RETURN(const AlertCommand command, ParseAlertOrder(order, now_wall_us));
+  FRESHET_ASSIGN_OR_RETURN(const std::optional<Manifest> manifest, store.Load());
+  if (!manifest) return Status::NotFound("there is no checkpoint yet");
+  std::map<std::string, TableId> silenced;  // of alerts; only they have this table
+  for (const Manifest::Table& table : manifest->tables)
+    if (table.name == "silenced") silenced[table.node_id] = table.id;
+  EpochRows rows;
+  for (const Manifest::Table& table : manifest->tables) {
+    if (table.name != "episodes" || silenced.count(table.node_id) == 0) continue;
+    if (command.alert_id == 0 && table.node_id != order.alert) continue;
+    if (table.codec != AlertCell::kCodec)
+      return Status::Unavailable("another version of Freshet wrote this state: start the pipeline first");
+    FRESHET_RETURN_IF_ERROR(ObeyInCells(store, *manifest, table, command, &rows));
+    if (command.alert_id != 0) continue;
+    ByteSink sink;
+    sink.PutI64(command.until_us);
+    for (uint16_t g = 0; g < kKeyGroupCount; ++g) {
+      if (command.until_us == INT64_MIN)
+        rows.Erase(silenced[table.node_id], g, "");
+      else
+        rows.Put(silenced[table.node_id], g, "", sink.bytes());
+    }
+  }
+  if (rows.empty())
+    return Status::NotFound("no alert `" + order.alert + "` in " + manifest->pipeline_name +
+                            "; see `freshet alerts list`");
+  return CommitBetweenRuns(store, *manifest, std::move(rows), now_wall_us);
 }
 
 Result<AlertCommand> ParseAlertOrder(const AlertOrder& order, int64_t now_us) {

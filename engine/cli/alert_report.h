@@ -13,11 +13,20 @@ namespace freshet::cli {
 struct AlertPlace {
   std::string pipeline;
   std::string state_directory;
+  bool running = false;
+  bool finished = false;          ///< all input came, long ago perhaps
+  Epoch epoch = {};               ///< of the checkpoint that is read
+  int64_t committed_wall_us = 0;  ///< when it became durable
+  int64_t now_wall_us = 0;
 };
 
-/// One element of /api/v1/alerts' `pipelines` (engine/serve/README.md): what a checkpoint knows of alerts.
-Status WritePipelineAlerts(const AlertPlace& place, CheckpointStore& store, const std::vector<Manifest::Table>& tables,
-                           JsonWriter* json);
+/// One element of /api/v1/alerts' `pipelines` (engine/serve/README.md): what a checkpoint knows of alerts, or of the
+/// one with `alert_id` if that is not 0. Returns how many it has.
+Result<int64_t> WritePipelineAlerts(const AlertPlace& place, CheckpointStore& store,
+                                    const std::vector<Manifest::Table>& tables, uint64_t alert_id, JsonWriter* json);
+/// Obeys an order in a state that no engine works on, as the engine would at its next start: durable when this returns.
+/// kNotFound: no such alert or rule.
+Status ObeyInState(CheckpointStore& store, const AlertOrder& order, int64_t now_wall_us);
 /// What an order means; kInvalidArgument if it is none. `now_us`: wall clock.
 Result<AlertCommand> ParseAlertOrder(const AlertOrder& order, int64_t now_us);
 

@@ -38,6 +38,23 @@ std::string LineOf(const JsonValue& alert) {
   return line + "\n";
 }
 
+/// "3m": whole seconds, minutes or hours, as long as a glance needs.
+std::string AgeText(int64_t us) {
+  const int64_t s = us / 1'000'000;
+  if (s < 120) return std::to_string(s) + "s";
+  if (s < 2 * 3600) return std::to_string(s / 60) + "m";
+  return s < 2 * 86400 ? std::to_string(s / 3600) + "h" : std::to_string(s / 86400) + "d";
+}
+
+/// How old what is shown is, and whether anything newer can come.
+std::string AsOf(const JsonValue& pipeline) {
+  const std::string checkpoint = "checkpoint " + std::to_string(pipeline["checkpoint"].integer());
+  const std::string age = AgeText(pipeline["checkpoint_age_us"].integer()) + " ago";
+  if (pipeline["running"].boolean()) return "as of " + checkpoint + ", " + age;
+  return std::string(pipeline["finished"].boolean() ? "FINISHED" : "NOT RUNNING") + ", as of its last " + checkpoint +
+         ", " + age + " (" + pipeline["checkpoint_at"].text() + ")";
+}
+
 std::string PeriodText(int64_t us) {
   return us == 3'600'000'000     ? "hour"
          : us == 86'400'000'000  ? "day"
@@ -54,7 +71,7 @@ std::string RenderAlerts(const JsonValue& answer, bool all) {
     const auto over = [](const JsonValue& a) { return a["state"].text() == "resolved"; };
     const auto over_count = std::count_if(alerts.begin(), alerts.end(), over);
     out += pipeline["name"].text() + ": " + FormatCount(static_cast<int64_t>(alerts.size()) - over_count) + " on, " +
-           FormatCount(over_count) + " over\n";
+           FormatCount(over_count) + " over; " + AsOf(pipeline) + "\n";
     for (const JsonValue& rule : pipeline["rules"].items())
       if (!rule["silenced_until"].is_null())
         out += "  " + rule["rule"].text() + " is silenced until " + rule["silenced_until"].text() + "\n";
@@ -85,6 +102,7 @@ Result<std::string> RenderAlert(const JsonValue& answer, const std::string& aler
         if (!value.empty()) out += Padded(name, 14) + value + "\n";
       };
       line("alert", alert_id);
+      line("as of", AsOf(pipeline).substr(AsOf(pipeline).starts_with("as of ") ? 6 : 0));
       line("rule", pipeline["name"].text() + " / " + alert["rule"].text());
       line("key", alert["key"].text());
       line("state", StateOf(alert));
@@ -93,10 +111,13 @@ Result<std::string> RenderAlert(const JsonValue& answer, const std::string& aler
       line("ended", alert["ended_at"].text());
       if (!alert["peak"].is_null())
         line("peak", NumberText(alert["peak"].number()) + " at " + alert["peaked_at"].text());
+      line("lately", alert["sparkline"].text());
       line("message", alert["message"].text());
       line("acknowledged", alert["acknowledged_at"].text());
       line("silenced", alert["silenced_until"].is_null() ? "" : "until " + alert["silenced_until"].text());
       line("label", alert["label"].text());
+      if (alert["surprise_floor"].number() > 0)
+        line("surprise", "of this key must be " + NumberText(alert["surprise_floor"].number()) + " or more");
       line("threshold", "times " + NumberText(alert["threshold_factor"].number()) + " for this key, after " +
                             FormatCount(alert["useful"].integer()) + " useful and " +
                             FormatCount(alert["noise"].integer()) + " noise");

@@ -210,14 +210,22 @@ Status RunSession::MakeSavepoint(const std::string& name, bool checkpoint_first)
   return runtime_->job().CopyStateTo(options_.state_directory + "/savepoints/" + name);
 }
 
-Status RunSession::WriteAlerts(JsonWriter* json) const {
+Result<int64_t> RunSession::WriteAlerts(uint64_t alert_id, JsonWriter* json) const {
   const std::lock_guard lock(mutex_);
   // A run that is over has closed its state, which can be read directly then.
-  if (!runtime_ || final_report_) return Status::Ok();
+  if (!runtime_ || final_report_) return 0;
   CheckpointStore* store = nullptr;
   const auto tables = runtime_->job().ReadCommitted(&store);
-  if (!tables.ok()) return Status::Ok();
-  return WritePipelineAlerts({name_, options_.state_directory}, *store, *tables, json);
+  if (!tables.ok()) return 0;
+  const JobReport report = runtime_->Report();
+  AlertPlace place = {name_, options_.state_directory};
+  place.running = !runtime_->job().already_finished();
+  place.finished = !place.running;
+  place.epoch = report.committed;
+  place.committed_wall_us = report.checkpoint_last_wall_us != 0 ? report.checkpoint_last_wall_us
+                                                                : runtime_->job().restored_manifest().committed_wall_us;
+  place.now_wall_us = Env::Posix()->WallMicros();
+  return WritePipelineAlerts(place, *store, *tables, alert_id, json);
 }
 
 Result<std::string> RunSession::ObeyAlertOrder(const AlertOrder& order) {

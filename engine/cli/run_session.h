@@ -49,7 +49,8 @@ class RunSession {
   Status MakeSavepoint(const std::string& name, bool checkpoint_first);
 
   /// The session's part of /api/v1/alerts, from the newest checkpoint; nothing if it keeps no state. Any thread.
-  Status WriteAlerts(JsonWriter* json) const;
+  /// `alert_id`: 0, or the only one. Returns how many there are.
+  Result<int64_t> WriteAlerts(uint64_t alert_id, JsonWriter* json) const;
   /// Silences, acknowledges or labels an alert: waits for the checkpoint that makes it durable. kNotFound: no alert of
   /// this pipeline is meant; kUnavailable: it was not accepted. Else what the alert has to say to it, often nothing.
   /// Any thread but the session's own.

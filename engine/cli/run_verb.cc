@@ -8,6 +8,7 @@
 #include "engine/base/cpu.h"
 #include "engine/base/log.h"
 #include "engine/base/units.h"
+#include "engine/cli/alert_report.h"
 #include "engine/cli/exit_codes.h"
 #include "engine/cli/loading.h"
 #include "engine/cli/progress.h"
@@ -67,10 +68,17 @@ Result<std::unique_ptr<HttpServer>> StartServer(const RunArguments& arguments, c
       if (SamePlace(session->state_directory(), directory)) return session->MakeSavepoint(name, checkpoint_first);
     return Status::NotFound("no pipeline of this process keeps its state in " + directory);
   };
-  options.alerts = [&sessions]() -> Result<std::string> {
+  options.alerts = [&sessions](const std::string& alert) -> Result<std::string> {
+    const std::optional<uint64_t> id = alert.empty() ? 0 : ParseAlertId(alert);
+    if (!id || (*id == 0 && !alert.empty())) return Status::NotFound("`" + alert + "` is no alert_id");
     JsonWriter json;
     json.BeginObject().Field("version", FRESHET_VERSION).Key("pipelines").BeginArray();
-    for (const auto& session : sessions) FRESHET_RETURN_IF_ERROR(session->WriteAlerts(&json));
+    int64_t count = 0;
+    for (const auto& session : sessions) {
+      FRESHET_ASSIGN_OR_RETURN(const int64_t more, session->WriteAlerts(*id, &json));
+      count += more;
+    }
+    if (count == 0 && !alert.empty()) return Status::NotFound("no alert `" + alert + "`, or over for too long");
     json.EndArray().EndObject();
     return json.text();
   };

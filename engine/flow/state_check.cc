@@ -4,6 +4,7 @@
 #include <set>
 
 #include "engine/flow/operator_cell.h"
+#include "engine/flow/outbox.h"
 #include "engine/flow/source_cell.h"
 
 namespace freshet {
@@ -151,6 +152,40 @@ std::vector<Manifest::Table> TablesOfNode(const Manifest& manifest, const std::s
   return tables;
 }
 
+namespace {
+
+/// Sinks take eager rows of an epoch that was never committed for claimed once a later epoch is: unclaims them, as a
+/// sink does that opens.
+Status UnclaimEagerRows(CheckpointStore& store, const Manifest& manifest, int64_t now_wall_us) {
+  if (store.outbox() == nullptr) return Status::Ok();
+  FRESHET_ASSIGN_OR_RETURN(const std::set<std::string> nodes, KnownNodes(store, manifest));
+  constexpr size_t kCount = 1000;
+  for (const std::string& node : nodes) {
+    Outbox outbox(store.outbox(), node);
+    std::string after;
+    for (bool more = true; more;) {
+      FRESHET_ASSIGN_OR_RETURN(const auto known, outbox.ScanKnown(after, kCount));
+      Outbox::Changes changes;
+      for (const auto& [id, row] : known) {
+        after = id;
+        if (row.epoch <= manifest.epoch.number || row.epoch == Outbox::kUnclaimed) continue;
+        outbox.PutKnown(id, {Outbox::kUnclaimed, row.fate, now_wall_us}, &changes);
+      }
+      if (!changes.empty()) FRESHET_RETURN_IF_ERROR(outbox.Write(changes, true));
+      more = known.size() == kCount;
+    }
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+Status CommitBetweenRuns(CheckpointStore& store, Manifest manifest, EpochRows&& rows, int64_t now_wall_us) {
+  FRESHET_RETURN_IF_ERROR(UnclaimEagerRows(store, manifest, now_wall_us));
+  manifest.epoch = {manifest.epoch.number + 1};
+  return store.Commit(manifest, std::move(rows));
+}
+
 Result<int64_t> DropNode(CheckpointStore& store, const std::string& node_id, int64_t now_wall_us) {
   FRESHET_ASSIGN_OR_RETURN(std::optional<Manifest> manifest, store.Load());
   if (!manifest) return Status::NotFound("the state is empty");
@@ -181,6 +216,7 @@ Result<int64_t> DropNode(CheckpointStore& store, const std::string& node_id, int
   // The numbers of what is gone are not given again: the manifest keeps the highest one, without a node.
   for (Manifest::Table& table : manifest->tables)
     if (std::find(ids.begin(), ids.end(), table.id) != ids.end()) table = {"", "dropped", table.id, 0, ""};
+  FRESHET_RETURN_IF_ERROR(UnclaimEagerRows(store, *manifest, now_wall_us));
   manifest->epoch = {manifest->epoch.number + 1};
   manifest->committed_wall_us = now_wall_us;
   FRESHET_RETURN_IF_ERROR(store.DropTables(*manifest, ids, std::move(rows)));

@@ -29,6 +29,10 @@ Result<std::vector<StateVerdict>> CheckState(const GraphSpec& spec, CheckpointSt
 
 /// The tables and rows that a store holds for a node, the node's helpers (sorter, merge) included.
 std::vector<Manifest::Table> TablesOfNode(const Manifest& manifest, const std::string& node_id);
+/// What people change between two runs: commits `rows` as an epoch of its own, and nothing else of the state changes.
+/// What left eagerly after the newest epoch is known to come again, as it would be at the next start. The manifest
+/// keeps the time of the last run's checkpoint: the state is as old as that. REQUIRES: `manifest` is the newest one.
+Status CommitBetweenRuns(CheckpointStore& store, Manifest manifest, EpochRows&& rows, int64_t now_wall_us);
 /// Removes a node from a store: it starts empty, the others go on. Returns how many rows went. NotFound if the store
 /// does not know it. REQUIRES: nobody else uses the store.
 Result<int64_t> DropNode(CheckpointStore& store, const std::string& node_id, int64_t now_wall_us);

@@ -162,7 +162,11 @@ class HttpServer::Impl {
       json.EndArray().EndObject();
       Answer(r, 200, json.text() + "\n", "application/json");
     });
-    if (options_.alerts) server_.Get(kAlertsPath, [this](const Request&, Response& r) { Alerts(r); });
+    if (options_.alerts) {
+      server_.Get(kAlertsPath, [this](const Request&, Response& r) { Alerts("", r); });
+      server_.Get(std::string(kAlertsPath) + "/([0-9a-f]{16})",
+                  [this](const Request& request, Response& r) { Alerts(request.matches[1], r); });
+    }
     for (const char* action : {"silence", "ack", "label"})
       server_.Post(std::string(kAlertsPath) + "/" + action,
                    [this, action](const Request& request, Response& r) { OrderAlert(action, request, r); });
@@ -183,8 +187,10 @@ class HttpServer::Impl {
     Answer(response, 200, "{}\n", "application/json");
   }
 
-  void Alerts(Response& response) {
-    const Result<std::string> body = options_.alerts();
+  void Alerts(const std::string& alert_id, Response& response) {
+    const Result<std::string> body = options_.alerts(alert_id);
+    if (!body.ok() && body.status().code() == StatusCode::kNotFound)
+      return Refuse(response, 404, body.status().message());
     if (!body.ok()) return Refuse(response, 500, body.status().ToString());
     Answer(response, 200, *body + "\n", "application/json");
   }

@@ -28,9 +28,10 @@ inline constexpr const char* kSavepointStateHeader = "X-Freshet-State";
 inline constexpr const char* kSavepointFreshHeader = "X-Freshet-Checkpoint-First";
 inline constexpr const char* kSavepointNameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
 
-/// What people say of alerts: GET kAlertsPath lists them, POST kAlertsPath + "/silence", "/ack" or "/label" with these
-/// headers changes something: an alert_id or the name of a rule; until when (event time, RFC 3339, or "now" to end a
-/// silence); "useful" or "noise"; the state directory, where several pipelines run.
+/// What people say of alerts: GET kAlertsPath lists them, GET kAlertsPath + "/ALERT_ID" has one, POST kAlertsPath +
+/// "/silence", "/ack" or "/label" with these headers changes something: an alert_id or the name of a rule; until when
+/// (event time, RFC 3339, or "now" to end a silence); "useful" or "noise"; the state directory, where several pipelines
+/// run.
 inline constexpr const char* kAlertsPath = "/api/v1/alerts";
 inline constexpr const char* kAlertHeader = "X-Freshet-Alert";
 inline constexpr const char* kUntilHeader = "X-Freshet-Until";
@@ -62,8 +63,9 @@ class HttpServer {
     std::function<int64_t()> now_wall_us;
     /// Makes STATE/savepoints/NAME for the pipeline whose state lies in `state_directory`; absent: refused.
     std::function<Status(const std::string& state_directory, const std::string& name, bool checkpoint_first)> savepoint;
-    /// The body of kAlertsPath, JSON; absent: there is no such path.
-    std::function<Result<std::string>()> alerts;
+    /// The body of kAlertsPath, JSON, or with an alert_id of kAlertsPath/ID (kNotFound: 404); absent: there is no such
+    /// path.
+    std::function<Result<std::string>(const std::string& alert_id)> alerts;
     /// Waits until what was ordered is durable, and says so as JSON. kInvalidArgument: 400, kNotFound: 404, else 409:
     /// nothing was changed.
     std::function<Result<std::string>(const AlertOrder&)> alert_order;

@@ -85,6 +85,11 @@ struct AlertCell {
   bool Forgettable(int64_t now_us, const AlertRules& rules) const;
   /// What labels ask of a row's surprise; 0: nothing.
   double SurpriseFloor() const { return std::min(feedback.SurpriseFloor(), floor_max); }
+  /// After an order: one that is held looks anew whether it may be told. A silence that is over shows at the next
+  /// watermark, not before the last one, `now_us` (INT64_MIN: there was none).
+  void LookAnew(int64_t now_us) {
+    if (held()) held_until_us = now_us > INT64_MIN ? now_us : episode.started_us();
+  }
   bool held() const { return episode.phase() == Episode::Phase::kFiring && !told; }
 
   void Encode(ByteSink& sink) const;

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <memory>
 
+#include "engine/flow/outbox.h"
+#include "engine/flow/state_check.h"
 #include "tests/cli/program.h"
 
 using namespace freshet::testing;
@@ -124,7 +126,7 @@ TEST_CASE("Alerts_LabelThenKill_TheThresholdStaysMoved") {
   CHECK_MESSAGE(Count(out, "\"message\":\"a is at 17.3\"") == 0, out);
   CHECK_MESSAGE(Count(out, "\"message\":\"a is at 17.5\"") == 1, out);
   CHECK_MESSAGE(Count(out, "\"message\":\"b is at 12.0\"") == 2, out);
-  CHECK(place.Listed("watch: 1 on, 2 over\n"));
+  CHECK(place.Listed("watch: 1 on, 2 over; as of checkpoint "));
   const Finished list = place.Alerts({"list", place.state});
   CHECK_MESSAGE(Contains(list.out, "told: 3 told and 0 held back for 100 a day"), list.out);
   CHECK_MESSAGE(Contains(list.out, "[noise]"), list.out);
@@ -178,10 +180,77 @@ TEST_CASE("Alerts_Acknowledge_IsShownAndWrongWordsAreRefused") {
   address.pop_back();
   CHECK(Contains(HttpGet(address, "/api/v1/alerts"), "\"alert_id\":\"" + id + "\""));
   CHECK(Contains(HttpGet(address, "/api/v1/alerts/label"), " 404 "));
+  CHECK(Contains(HttpGet(address, "/api/v1/alerts/" + id), "\"alert_id\":\"" + id + "\""));
+  CHECK(Contains(HttpGet(address, "/api/v1/alerts/0123456789abcdef"), " 404 "));
+}
+
+// What left after the newest checkpoint comes again at the next start: an epoch in between must not make it count as
+// done.
+TEST_CASE("CommitBetweenRuns_EagerRowsAfterTheCheckpoint_StayUnclaimed") {
+  Workshop shop;
+  auto store = freshet::OpenRocksDbStore(freshet::Env::Posix(), shop.Path("state"), true);
+  REQUIRE(store.ok());
+  freshet::Manifest manifest;
+  manifest.epoch = {5};
+  manifest.pipeline_name = "p";
+  manifest.committed_wall_us = 77;
+  freshet::EpochRows rows;
+  rows.Put(freshet::kEngineTable, 0, "sink/ops", "s");
+  REQUIRE((*store)->Commit(manifest, std::move(rows)).ok());
+  freshet::Outbox outbox((*store)->outbox(), "ops");
+  freshet::Outbox::Changes changes;
+  outbox.PutKnown("old", {5, freshet::Outbox::Fate::kDelivered, 1}, &changes);
+  outbox.PutKnown("new", {6, freshet::Outbox::Fate::kDelivered, 1}, &changes);
+  REQUIRE(outbox.Write(changes, true).ok());
+  freshet::EpochRows more;
+  more.Put(1, 3, "key", "value");
+  REQUIRE(freshet::CommitBetweenRuns(**store, manifest, std::move(more), 99).ok());
+  CHECK((**outbox.FindKnown("old")).epoch == 5);
+  CHECK((**outbox.FindKnown("new")).epoch == freshet::Outbox::kUnclaimed);
+  CHECK((**outbox.FindKnown("new")).written_wall_us == 99);
+  const auto now = (*store)->Load();
+  REQUIRE(now.ok());
+  CHECK((**now).epoch.number == 6);
+  CHECK((**now).committed_wall_us == 77);
+  CHECK(**(*store)->Get(1, 3, "key") == "value");
+}
+
+TEST_CASE("Alerts_NothingRuns_OrdersAreDoneInTheStateAndTheNextStartGoesByThem") {
+  Place place;
+  place.shop.Append("in.ndjson", Row(1, "a", 12) + Row(2, "a", 1) + Row(3, "b", 1));
+  place.Start();
+  REQUIRE(place.Told(2));
+  const std::string id = FirstId(place.shop.Read("out.ndjson"));
+  REQUIRE(place.Listed("over; as of checkpoint "));
   place.Kill();
-  const Finished late = place.Alerts({"label", id, "useful", place.state});
-  CHECK(late.code == 3);
-  CHECK_MESSAGE(Contains(late.err, "nothing was changed"), late.err);
+  CHECK_MESSAGE(Contains(place.Alerts({"list", place.state}).out, "NOT RUNNING, as of its last checkpoint "),
+                place.Alerts({"list", place.state}).out);
+  for (int twice = 0; twice < 2; ++twice) {
+    const Finished label = place.Alerts({"label", id, "noise", place.state});
+    REQUIRE_MESSAGE(label.code == 0, label.err);
+    CHECK_MESSAGE(Contains(label.out, "the next start goes by it"), label.out);
+  }
+  CHECK(Contains(place.Alerts({"show", id, place.state}).out, "times 1.7411 for this key, after 0 useful and 1 noise"));
+  CHECK(place.Alerts({"label", "0123456789abcdef", "noise", place.state}).code == 2);
+  CHECK(place.Alerts({"silence", "low", "--for", "1h", place.state}).code == 2);
+  // Until second 60 of the stream, from its first row on.
+  REQUIRE(place.Alerts({"silence", "high", "--until", "2023-11-14T22:14:20Z", place.state}).code == 0);
+  place.shop.Append("in.ndjson", Row(10, "a", 17.3) + Row(11, "b", 12) + Row(12, "c", 12) + Row(13, "c", 1) +
+                                     Row(70, "c", 1) + Row(71, "c", 1));
+  place.Start();
+  REQUIRE(place.Told(3));
+  const std::string out = place.shop.Read("out.ndjson");
+  CHECK_MESSAGE(Count(out, "\n") == 3, out);
+  CHECK_MESSAGE(Count(out, "\"message\":\"b is at 12.0\"") == 1, out);
+  CHECK(Contains(place.Alerts({"show", id, place.state}).out, "times 1.7411 for this key, after 0 useful and 1 noise"));
+  place.Kill();
+  REQUIRE(place.Alerts({"silence", "high", "--for", "87600h", place.state}).code == 0);
+  CHECK(Contains(place.Alerts({"list", place.state}).out, "high is silenced until"));
+  REQUIRE(place.Alerts({"silence", "high", "--end", place.state}).code == 0);
+  CHECK_FALSE(Contains(place.Alerts({"list", place.state}).out, "high is silenced until"));
+  place.shop.Append("in.ndjson", Row(80, "d", 12) + Row(81, "d", 12));
+  place.Start();
+  CHECK(place.Told(4));
 }
 
 TEST_CASE("Alerts_KilledBetweenObeyingAndTheCommit_NobodyWasToldThatItIsDone") {

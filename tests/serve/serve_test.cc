@@ -138,7 +138,10 @@ TEST_CASE("HttpServer_BeyondLoopback_NeedsAToken") {
 TEST_CASE("HttpServer_AlertOrders_NeedTheirHeaderAndTellWhatBecameOfThem") {
   HttpServer::Options options = SomeOptions();
   std::vector<AlertOrder> orders;
-  options.alerts = []() -> Result<std::string> { return std::string("{\"pipelines\":[]}"); };
+  options.alerts = [](const std::string& id) -> Result<std::string> {
+    if (id == "0000000000000000") return Status::NotFound("no such alert");
+    return "{\"pipelines\":[],\"asked\":\"" + id + "\"}";
+  };
   options.alert_order = [&orders](const AlertOrder& order) -> Result<std::string> {
     orders.push_back(order);
     if (order.alert == "gone") return Status::NotFound("no such alert");
@@ -152,7 +155,10 @@ TEST_CASE("HttpServer_AlertOrders_NeedTheirHeaderAndTellWhatBecameOfThem") {
   const auto post = [&](const std::string& path, const std::string& head) {
     return freshet::testing::HttpAsk("POST", address, path, "Content-Length: 0\r\n" + head);
   };
-  CHECK(Contains(HttpGet(address, "/api/v1/alerts"), "{\"pipelines\":[]}"));
+  CHECK(Contains(HttpGet(address, "/api/v1/alerts"), "{\"pipelines\":[],\"asked\":\"\"}"));
+  CHECK(Contains(HttpGet(address, "/api/v1/alerts/0123456789abcdef"), "\"asked\":\"0123456789abcdef\""));
+  CHECK(Contains(HttpGet(address, "/api/v1/alerts/0000000000000000"), " 404 "));
+  CHECK(Contains(HttpGet(address, "/api/v1/alerts/0123456789ABCDEF"), " 404 "));
   CHECK(
       Contains(post("/api/v1/alerts/label", "X-Freshet-Alert: ab\r\nX-Freshet-Label: noise\r\n"), "\"durable\":true"));
   REQUIRE(orders.size() == 1);
