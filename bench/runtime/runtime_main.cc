@@ -1,8 +1,10 @@
 // What the runtime itself costs (README.md here). Each figure is the median of the rounds, which take turns: what the
 // machine does meanwhile meets all configurations alike.
 //   runtime_bench hops [ROUNDS]                    cost per hop and per batch
+//   runtime_bench batches [ROUNDS [ROWS]]          processor time of a row in batches of 256 to 4,096 rows, or of ROWS
 //   runtime_bench throughput [SECONDS [ROUNDS]]    checkpoints off, 10 s, 1 s, 200 ms; 5,000 and 1,000,000 dirty keys
 //   runtime_bench latency [SECONDS [ROUNDS]]       event to output at half and nine tenths of the highest rate
+//   runtime_bench pause KEYS [SECONDS]             checkpoints every second, all of that many keys changed in between
 //   runtime_bench state KEYS [SECONDS]             checkpoints every second beside that many keys, then the recovery
 // State lies below $TMPDIR (/tmp): the disk there is part of what is measured.
 #include <stdlib.h>
@@ -54,8 +56,17 @@ void Require(const Status& status) {
   std::exit(1);
 }
 
+/// Of the whole process, user and system.
+double ProcessorSeconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+         static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
 struct Run {
   double rows_per_second = 0;
+  double processor_ns_per_row = 0;
   int64_t checkpoints = 0;
   double interval_ms = 0;
   std::vector<double> durations_ms;  ///< ascending
@@ -85,6 +96,7 @@ Run Measure(const Load& load, int hops, bool with_table, Duration every, double 
   Env* const env = Env::Posix();
   meter->Reset();
   const int64_t start = env->SteadyMicros();
+  const double processor_before = ProcessorSeconds();
   const int64_t before = runtime.Report().checkpoint_count;
   int64_t known = before;
   Run run;
@@ -98,6 +110,7 @@ Run Measure(const Load& load, int hops, bool with_table, Duration every, double 
   }
   const double elapsed = static_cast<double>(env->SteadyMicros() - start) / 1e6;
   run.rows_per_second = static_cast<double>(meter->rows()) / elapsed;
+  run.processor_ns_per_row = (ProcessorSeconds() - processor_before) * 1e9 / static_cast<double>(meter->rows());
   run.checkpoints = known - before;
   run.interval_ms = run.checkpoints > 0 ? elapsed * 1000 / static_cast<double>(run.checkpoints) : 0;
   run.pauses_ms = meter->PausesMs();
@@ -124,6 +137,21 @@ void Hops(int rounds) {
     std::printf("batches of %lld rows: %.2f us a batch with no hop, %.2f with 2, %.2f with 8: %.0f ns a hop\n",
                 static_cast<long long>(batch_rows), none, two, eight, 1000 * (eight - none) / 8);
   }
+}
+
+/// Generator, table and meter, no checkpoints: what grows when batches get smaller is the cost of a batch.
+void Batches(int rounds, int64_t rows) {
+  const std::vector<int64_t> sizes = rows > 0 ? std::vector{rows} : std::vector<int64_t>{256, 512, 1024, 4096};
+  std::vector<std::vector<double>> ns(sizes.size());
+  for (int round = 0; round < rounds; ++round)
+    for (size_t b = 0; b < sizes.size(); ++b) {
+      Load load;
+      load.batch_rows = sizes[b];
+      ns[b].push_back(Measure(load, 0, true, {}, 1.5, "", std::make_shared<Meter>(), 0.3).processor_ns_per_row);
+    }
+  for (size_t b = 0; b < sizes.size(); ++b)
+    std::printf("batches of %lld rows: %.1f ns of processor time a row\n", static_cast<long long>(sizes[b]),
+                Median(ns[b]));
 }
 
 /// All rounds of one configuration.
@@ -250,6 +278,24 @@ void State(int64_t keys, double seconds) {
   (void)(*started)->Finish();
 }
 
+/// Two million rows a second, far below what is taken: what rows wait for is the checkpoint. Keys are touched in turn,
+/// so all have changed if they are no more than that.
+void Pause(int64_t keys, double seconds) {
+  const Directory directory;
+  const auto meter = std::make_shared<Meter>();
+  Load load;
+  load.warm_keys = load.hot_keys = keys;
+  load.batch_rows = 512;
+  load.rate = 2e6;
+  const Run run = Measure(load, 0, true, Duration::Seconds(1), seconds, directory.path(), meter);
+  std::printf(
+      "%lld dirty keys: pause p50 %.1f ms, p99 %.1f ms; latency p50 %.1f ms, p99 %.1f ms, p99.9 %.1f ms; duration p50 "
+      "%.0f ms, p99 %.0f ms; every %.0f ms; %.2f M rows/s\n",
+      static_cast<long long>(keys), At(run.pauses_ms, 0.5), At(run.pauses_ms, 0.99), meter->LatencyMs(0.5),
+      meter->LatencyMs(0.99), meter->LatencyMs(0.999), At(run.durations_ms, 0.5), At(run.durations_ms, 0.99),
+      run.interval_ms, run.rows_per_second / 1e6);
+}
+
 }  // namespace
 }  // namespace freshet::bench
 
@@ -260,13 +306,17 @@ int main(int argc, char** argv) {
   std::printf("%s\n", FRESHET_BENCH_FLAGS);
   if (what == "hops")
     freshet::bench::Hops(static_cast<int>(number(2, 5)));
+  else if (what == "batches")
+    freshet::bench::Batches(static_cast<int>(number(2, 5)), static_cast<int64_t>(number(3, 0)));
   else if (what == "throughput")
     freshet::bench::Throughput(number(2, 6), static_cast<int>(number(3, 3)));
   else if (what == "latency")
     freshet::bench::Latency(number(2, 8), static_cast<int>(number(3, 3)));
+  else if (what == "pause" && argc > 2)
+    freshet::bench::Pause(static_cast<int64_t>(number(2, 0)), number(3, 15));
   else if (what == "state" && argc > 2)
     freshet::bench::State(static_cast<int64_t>(number(2, 0)), number(3, 15));
   else
-    std::printf("runtime_bench hops|throughput|latency|state KEYS\n");
+    std::printf("runtime_bench hops|batches|throughput|latency|pause KEYS|state KEYS\n");
   return 0;
 }

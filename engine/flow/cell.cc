@@ -130,7 +130,10 @@ std::vector<Activity> Cell::activity() const {
 }
 
 void Cell::Deliver(Envelope envelope) {
-  if (envelope.edge < 0) return;  // a nudge
+  if (envelope.edge < 0) {
+    snapshot_nudged_ = false;
+    return;
+  }
   const InputIndex input = environment_.plan->edges[static_cast<size_t>(envelope.edge)].input;
   Input& in = inputs_[static_cast<size_t>(input)];
   if (envelope.sequence != in.next_sequence++) {
@@ -152,6 +155,8 @@ void Cell::Run() noexcept {
       if (continuation_ == Continuation::kNone && inbox_.empty()) break;
       if (Status status = Step(&blocked); !status.ok()) Fail(std::move(status));
     }
+    if (!failed_)
+      if (Status status = ContinueSnapshot(); !status.ok()) Fail(std::move(status));
     blocked_ = blocked || waiting_;
     if (continuation_ == Continuation::kNone) cause_ = {};
     Publish();
@@ -345,20 +350,38 @@ Status Cell::CompleteBarrierIfAligned() {
   } else if (!aligned) {
     return Status::Ok();
   }
-  CellSnapshot snapshot;
-  snapshot.cell = plan_.id;
-  FRESHET_RETURN_IF_ERROR(TakeSnapshot(&snapshot));
+  FRESHET_RETURN_IF_ERROR(FinishSnapshot());
+  open_snapshot_ = std::make_unique<OpenSnapshot>();
+  open_snapshot_->epoch = barrier_.epoch;
+  FRESHET_RETURN_IF_ERROR(TakeSnapshot(&open_snapshot_->snapshot));
   barrier_open_ = false;
   for (Input& in : inputs_) in.at_barrier = false;
   inbox_.insert(IsPlanted(PlantedBug::kParkedBehind) ? inbox_.end() : inbox_.begin(),
                 std::make_move_iterator(parked_.begin()), std::make_move_iterator(parked_.end()));
   parked_.clear();
   ForwardBarrier(barrier_);
-  environment_.listener->OnSnapshot(barrier_.epoch, std::move(snapshot));
+  return ContinueSnapshot();
+}
+
+Status Cell::ContinueSnapshot() {
+  if (open_snapshot_ == nullptr) return Status::Ok();
+  FRESHET_ASSIGN_OR_RETURN(const bool complete, SnapshotSome(&open_snapshot_->snapshot));
+  if (complete) {
+    const std::unique_ptr<OpenSnapshot> done = std::move(open_snapshot_);
+    environment_.listener->OnSnapshot(done->epoch, std::move(done->snapshot));
+  } else if (!std::exchange(snapshot_nudged_, true)) {
+    environment_.carrier->Nudge(plan_.id);
+  }
+  return Status::Ok();
+}
+
+Status Cell::FinishSnapshot() {
+  while (open_snapshot_ != nullptr) FRESHET_RETURN_IF_ERROR(ContinueSnapshot());
   return Status::Ok();
 }
 
 Status Cell::TakeSnapshot(CellSnapshot* snapshot) {
+  snapshot->cell = plan_.id;
   FRESHET_RETURN_IF_ERROR(Snapshot(snapshot));
   SnapshotTime(snapshot);
   return Status::Ok();
@@ -441,9 +464,12 @@ Status Cell::RestoreTime() {
 Status Cell::FinishIfEnded() {
   if (ended_) return Status::Ok();
   ended_ = true;
+  FRESHET_RETURN_IF_ERROR(FinishSnapshot());
   CellSnapshot snapshot;
-  snapshot.cell = plan_.id;
   FRESHET_RETURN_IF_ERROR(TakeSnapshot(&snapshot));
+  for (bool complete = false; !complete;) {
+    FRESHET_ASSIGN_OR_RETURN(complete, SnapshotSome(&snapshot));
+  }
   outlets_.SendAll(End{});
   environment_.listener->OnEnded(std::move(snapshot));
   return Status::Ok();

@@ -205,8 +205,14 @@ class Cell {
   virtual Result<Progress> HandleClock(EventTime) { return Progress::kDone; }
   /// Called after every message: work that output space allows (gathers). kMore: again.
   virtual Result<Progress> Pump() { return Progress::kDone; }
-  /// Fills rows and counters.
+  /// Fills counters, and rows as far as it takes no time; `snapshot` stays where it is until SnapshotSome is through.
   virtual Status Snapshot(CellSnapshot* snapshot) = 0;
+  /// Some more of the rows that stood there when Snapshot was called, about as much work as a batch. True: that is all.
+  /// Other messages may have been handled meanwhile.
+  virtual Result<bool> SnapshotSome(CellSnapshot* snapshot) {
+    (void)snapshot;
+    return true;
+  }
   virtual void FillPublished(Published* published) const = 0;
   virtual void ForwardBarrier(const Barrier& barrier) { outlets_.SendAll(barrier); }
   virtual void ForwardWatermark(EventTime time) { outlets_.SendAll(Watermark{time, cause_}); }
@@ -225,6 +231,10 @@ class Cell {
   Epoch snapshot_epoch() const { return barrier_open_ ? barrier_.epoch : Epoch{}; }
   /// What the barrier being completed orders; null: nothing.
   const CommandList* commands() const { return barrier_open_ ? barrier_.commands.get() : nullptr; }
+  /// Rows of a snapshot that is not complete yet.
+  int64_t open_snapshot_bytes() const {
+    return open_snapshot_ == nullptr ? 0 : open_snapshot_->snapshot.rows.allocated_bytes();
+  }
   EventTime merged_watermark() const { return merged_; }
   EventTime input_watermark(InputIndex i) const { return inputs_[static_cast<size_t>(i)].watermark; }
   bool input_ended(InputIndex i) const { return inputs_[static_cast<size_t>(i)].ended; }
@@ -260,6 +270,9 @@ class Cell {
   Status CompleteBarrierIfAligned();
   Status FinishIfEnded();
   Status TakeSnapshot(CellSnapshot* snapshot);
+  /// A piece of the open snapshot, if there is one; complete, it goes to the listener.
+  Status ContinueSnapshot();
+  Status FinishSnapshot();
   void SnapshotTime(CellSnapshot* snapshot) const;
   std::string TimeKey() const;
   /// The output that an input reads, by node and port: the same one after an edit of the pipeline.
@@ -280,7 +293,13 @@ class Cell {
   bool barrier_open_ = false;
   bool idle_sent_ = false;
   Barrier barrier_;
-  Epoch misaligned_;  ///< planted mistake: the last epoch whose first barrier was taken for all
+  struct OpenSnapshot {
+    Epoch epoch;
+    CellSnapshot snapshot;
+  };
+  std::unique_ptr<OpenSnapshot> open_snapshot_;
+  bool snapshot_nudged_ = false;  ///< a nudge for the next piece is on its way
+  Epoch misaligned_;              ///< planted mistake: the last epoch whose first barrier was taken for all
   mutable std::mutex published_mutex_;
   Published published_;
 };

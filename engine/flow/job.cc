@@ -102,7 +102,8 @@ bool Job::sources_at_rest() const {
 
 /// A cell's answer to the epoch under way; under the lock.
 void Job::TakeSnapshot(CellSnapshot* snapshot) {
-  rows_.Merge(std::move(snapshot->rows));
+  // A cell waits meanwhile: its rows are put together by the coordinator.
+  parts_.push_back(std::move(snapshot->rows));
   AccountRows(0);
   cell_counters_[static_cast<size_t>(snapshot->cell)] = snapshot->counters;
   if (!snapshot->failure.ok() && given_up_.ok()) given_up_ = snapshot->failure;
@@ -121,7 +122,8 @@ void Job::OnSnapshot(Epoch epoch, CellSnapshot snapshot) {
 }
 
 void Job::AccountRows(int64_t committing_bytes) {
-  const int64_t bytes = rows_.allocated_bytes() + next_rows_.allocated_bytes() + committing_bytes;
+  int64_t bytes = rows_.allocated_bytes() + next_rows_.allocated_bytes() + committing_bytes;
+  for (const EpochRows& part : parts_) bytes += part.allocated_bytes();
   memory_.Add(bytes - accounted_rows_bytes_, bytes - accounted_rows_bytes_);
   accounted_rows_bytes_ = bytes;
 }
@@ -252,6 +254,8 @@ Status Job::CommitReady() {
     const std::lock_guard lock(mutex_);
     if (!complete_) return Status::Ok();
     manifest.epoch = epoch_;
+    for (EpochRows& part : parts_) rows_.Merge(std::move(part));
+    parts_.clear();
     status = given_up_;
     if (status.ok()) {
       const std::vector<NodeCounters> sums = SumCounters();

@@ -242,7 +242,8 @@ class Job final : public CellListener {
   std::set<int> waiting_for_;
   std::vector<bool> ended_;
   size_t ended_count_ = 0;
-  EpochRows rows_;  ///< of the epoch under way
+  EpochRows rows_;                ///< of the epoch under way
+  std::vector<EpochRows> parts_;  ///< of cells, in the order in which they came; go into rows_ when all are there
   int64_t accounted_rows_bytes_ = 0;
   EpochRows next_rows_;                                                   ///< of cells that ended after answering it
   EpochRows held_back_;                                                   ///< only with a planted mistake

@@ -50,7 +50,8 @@ class OperatorCell::State final : public StateContext {
   }
   std::string_view extra() const override { return extra_; }
 
-  Status Drain(Epoch epoch, EpochRows* rows) {
+  /// Seals what has changed; `rows` get it now and in calls of DrainSome.
+  Status BeginDrain(Epoch epoch, EpochRows* rows) {
     ++drain_;
     if (epoch.number > 0) drains_.push_back({epoch.number, drain_});
     for (size_t i = 0; i < tables_.size(); ++i) {
@@ -61,7 +62,9 @@ class OperatorCell::State final : public StateContext {
       }
       for (const StateTable::GroupRange& range : tables_[i]->TakeErasedGroups())
         rows->EraseGroups(id, range.first, range.last);
-      tables_[i]->DrainDirty([&](const StateEntry& e) {
+      tables_[i]->compares_drains = g_drains_compared.load(std::memory_order_relaxed);
+      tables_[i]->forgets_to_save = IsPlanted(PlantedBug::kChangeSealed);
+      const int64_t count = tables_[i]->BeginDrain([this, id, rows](const StateEntry& e) {
         if (IsPlanted(PlantedBug::kLoseDirtyKey) && ++drained_ % 7 == 0) return;
         if (IsPlanted(PlantedBug::kForgetTombstone) && e.erased) return;
         if (e.erased)
@@ -69,9 +72,18 @@ class OperatorCell::State final : public StateContext {
         else
           rows->Put(id, e.key_group, e.key, e.value);
       });
+      rows->Reserve(static_cast<size_t>(count));
       FRESHET_RETURN_IF_ERROR(tables_[i]->drain_status());
     }
     return Status::Ok();
+  }
+  /// True: the drain is over.
+  Result<bool> DrainSome(size_t count_max) {
+    for (const auto& table : tables_) {
+      if (!table->DrainSome(count_max)) return false;
+      FRESHET_RETURN_IF_ERROR(table->drain_status());
+    }
+    return true;
   }
   /// That epoch and all before it are durable.
   void OnCommitted(uint64_t epoch) {
@@ -216,7 +228,7 @@ class OperatorCell::State final : public StateContext {
   const CellPlan& plan_;
   const std::string node_id_;
   std::string extra_;
-  uint64_t drain_ = 0;                                // calls of Drain
+  uint64_t drain_ = 0;                                // calls of BeginDrain
   std::deque<std::pair<uint64_t, uint64_t>> drains_;  // (epoch, drain) not committed yet
   std::vector<std::unique_ptr<StateTable>> tables_;
   std::vector<TableId> ids_;
@@ -366,6 +378,8 @@ void OperatorCell::ShedMemory() {
       bytes += element.state->memory_bytes();
       unclean += element.state->unclean_bytes();
     }
+    bytes += open_snapshot_bytes();
+    unclean += open_snapshot_bytes();
     environment_.memory->Add(bytes - accounted_bytes_, unclean - accounted_unclean_);
     if (aside != accounted_aside_) environment_.memory->AddAside(aside - accounted_aside_);
     accounted_bytes_ = bytes;
@@ -487,7 +501,7 @@ Status OperatorCell::Snapshot(CellSnapshot* snapshot) {
     Element& element = elements_[i];
     snapshot->counters.emplace_back(element.node, element.counters);
     if (!element.op) continue;
-    FRESHET_RETURN_IF_ERROR(element.state->Drain(snapshot_epoch(), &snapshot->rows));
+    FRESHET_RETURN_IF_ERROR(element.state->BeginDrain(snapshot_epoch(), &snapshot->rows));
     ByteSink extra;
     FRESHET_RETURN_IF_ERROR(element.op->SnapshotExtra(extra));
     if (extra.size() == 0) continue;
@@ -500,6 +514,16 @@ Status OperatorCell::Snapshot(CellSnapshot* snapshot) {
     snapshot->rows.Put(kEngineTable, 0, EngineKey("ordinal", node_of(0).id + "/" + std::to_string(p)), sink.bytes());
   }
   return Status::Ok();
+}
+
+Result<bool> OperatorCell::SnapshotSome(CellSnapshot*) {
+  const auto count_max = static_cast<size_t>(environment_.batch_row_count_max);
+  for (Element& element : elements_) {
+    if (!element.state) continue;
+    FRESHET_ASSIGN_OR_RETURN(const bool over, element.state->DrainSome(count_max));
+    if (!over) return false;
+  }
+  return true;
 }
 
 void OperatorCell::FillPublished(Published* published) const {

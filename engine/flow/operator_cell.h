@@ -44,6 +44,7 @@ class OperatorCell : public Cell {
   Result<Progress> HandleEnd() override;
   Result<Progress> HandleClock(EventTime now) override;
   Status Snapshot(CellSnapshot* snapshot) override;
+  Result<bool> SnapshotSome(CellSnapshot* snapshot) override;
   void FillPublished(Published* published) const override;
 
   /// Passes rows to element `element` (or, past the last, nowhere).

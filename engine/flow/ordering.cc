@@ -67,6 +67,11 @@ class Hold {
     return next_++;
   }
   HeldBatch& at(uint64_t number) { return *order_.at(number); }
+  void BeforeChange(uint64_t number) {
+    if (!table_->draining()) return;
+    const std::string key = ChunkKey(number);
+    table_->BeforeChange(HashKey(key), key);
+  }
   void Changed(uint64_t number) {
     const std::string key = ChunkKey(number);
     table_->MarkDirty(HashKey(key), key);
@@ -266,6 +271,7 @@ class InputMerge final : public Operator {
       if (input.lowest.front().index == input.released) input.lowest.pop_front();
       ++input.released;
       rows.emplace_back(held.batch, head.row++);
+      hold_.BeforeChange(head.number);
       held.consumed = head.row;
       if (head.row == held.batch.row_count()) {
         done.push_back(head.number);

@@ -22,7 +22,8 @@ enum class PlantedBug : uint32_t {
   kForgetTombstone = 1 << 11,     ///< a checkpoint leaves out that a key was erased
   kGatherBeforeMarks = 1 << 12,   ///< a gather sends rows on before all lanes have marked them
   kCreditTwice = 1 << 13,         ///< a credit is given back twice
-  kUnsyncedCommit = 1 << 14,      ///< what the store wrote is not on the disk when it says so (in tests/support)
+  kChangeSealed = 1 << 15,    ///< a value that a checkpoint has still to write is changed without being written first
+  kUnsyncedCommit = 1 << 14,  ///< what the store wrote is not on the disk when it says so (in tests/support)
 };
 
 struct PlantedBugName {
@@ -45,10 +46,13 @@ inline constexpr PlantedBugName kPlantedBugs[] = {
     {PlantedBug::kForgetTombstone, "forget a tombstone"},
     {PlantedBug::kGatherBeforeMarks, "gather before all lanes marked"},
     {PlantedBug::kCreditTwice, "give a credit back twice"},
+    {PlantedBug::kChangeSealed, "change a sealed value"},
     {PlantedBug::kUnsyncedCommit, "do not sync a commit"},
 };
 
 inline std::atomic<uint32_t> g_planted_bugs{0};
+/// Set by the simulator: what a checkpoint writes behind its barrier is compared with what stood there at the barrier.
+inline std::atomic<bool> g_drains_compared{false};
 inline bool IsPlanted(PlantedBug bug) {
   return (g_planted_bugs.load(std::memory_order_relaxed) & static_cast<uint32_t>(bug)) != 0;
 }

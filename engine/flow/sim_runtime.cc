@@ -176,6 +176,7 @@ class Life final : public Carrier {
         return SendParcel(dynamic_cast<SinkCell&>(job_->cell(which)));
       case 'n': {
         nudged_.erase(which);
+        job_->cell(which).Deliver(Envelope());
         job_->cell(which).Run();
         return Step::kWorked;
       }
@@ -289,6 +290,7 @@ class Life final : public Carrier {
 
 SimResult RunSimulation(const std::function<GraphSpec()>& make_spec, const SimOptions& options) {
   SimResult result;
+  g_drains_compared = !IsPlanted(PlantedBug::kChangeSealed);
   SimEnv env(options.job.env != nullptr ? options.job.env : Env::Posix());
   Rng rng(options.seed);
   const SimFaults no_faults;

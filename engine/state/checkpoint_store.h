@@ -45,6 +45,8 @@ class EpochRows {
   /// Forgets the bytes of rows that newer ones have replaced, if they are worth the copying: rows that are carried on
   /// over many skipped epochs stay as large as the keys that changed.
   void Compact();
+  /// Room for so many more rows, so that adding them moves none.
+  void Reserve(size_t count);
   bool empty() const { return rows_.empty() && erased_groups_.empty(); }
   size_t count() const { return rows_.size(); }
   /// Bytes of keys and framed values.

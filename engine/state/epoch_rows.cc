@@ -48,6 +48,11 @@ void EpochRows::Add(TableId table, uint16_t key_group, std::string_view key, con
   byte_size_ += static_cast<int64_t>(key_size + framed_size);
 }
 
+void EpochRows::Reserve(size_t count) {
+  const size_t needed = rows_.size() + count;
+  if (needed > rows_.capacity()) rows_.reserve(std::max(needed, 2 * rows_.capacity()));
+}
+
 std::string EpochRows::ErasedGroups::begin() const { return EncodeRowKey(table, first, {}); }
 std::string EpochRows::ErasedGroups::end() const { return RowKeyAfter(table, last); }
 

@@ -77,9 +77,22 @@ class StateTable {
   virtual ~StateTable() = default;
   virtual const std::string& name() const = 0;
   virtual const TableOptions& options() const = 0;
-  /// Calls `sink` for every entry changed since the last call and marks all clean. A value is encoded into a scratch
-  /// buffer that is only valid during the call. Entries come in no particular order.
-  virtual void DrainDirty(const std::function<void(const StateEntry&)>& sink) = 0;
+  using EntrySink = std::function<void(const StateEntry&)>;
+  /// Seals what has changed since the last call: `sink` gets each such entry as it is now, some in this call, the
+  /// others in calls of DrainSome, or earlier if they are about to change. A value is encoded into a scratch buffer
+  /// that is only valid during the call. Entries come in no particular order. Finishes the drain before, if need be.
+  /// Returns how many are still to come; `sink` is kept until they have.
+  virtual int64_t BeginDrain(EntrySink sink) = 0;
+  /// Up to `count_max` sealed entries. True: there are no more, and `sink` is forgotten.
+  virtual bool DrainSome(size_t count_max) {
+    (void)count_max;
+    return true;
+  }
+  /// All at once.
+  void DrainDirty(const EntrySink& sink) {
+    (void)BeginDrain(sink);
+    (void)DrainSome(SIZE_MAX);
+  }
   /// Calls `sink` for every live entry, clean or dirty, and changes nothing (state export, tests).
   virtual void ForEachEncoded(const std::function<void(const StateEntry&)>& sink) const = 0;
   /// Puts back one committed entry: clean, or dirty if it was written in an older codec, since all rows of a table have
@@ -88,8 +101,14 @@ class StateTable {
   virtual int64_t size() const = 0;          ///< live keys in memory
   virtual int64_t memory_bytes() const = 0;  ///< approximate
 
+  /// For tests, set before a drain. Comparing: what is written later is compared with what stood there at the seal;
+  /// drain_status tells of a value that was changed without a word. Forgetting: a deliberate mistake, sealed entries
+  /// are not written before they change.
+  bool compares_drains = false;
+  bool forgets_to_save = false;
+
   // Eviction, for tables that allow it. A drain makes entries clean only once it is committed; drains are numbered from
-  // 1 by the calls of DrainDirty.
+  // 1 by the calls of BeginDrain.
   virtual void AttachCommitted(std::unique_ptr<CommittedRows> committed) { (void)committed; }
   /// All drains up to this one are durable.
   virtual void OnCommitted(uint64_t drain) { (void)drain; }
@@ -109,7 +128,7 @@ class StateTable {
   }
   /// Bytes of rows put aside that wait for a commit.
   virtual int64_t aside_bytes() const { return 0; }
-  /// The last drain missed something that had been put aside and cannot be read.
+  /// The last drain missed something that had been put aside and cannot be read, or took what it should not have.
   virtual Status drain_status() const { return Status::Ok(); }
   /// The last drain could not be written: its entries are changed as before.
   virtual void TakeBackDrain() {}
@@ -125,7 +144,7 @@ class StateTable {
     uint16_t first = 0;
     uint16_t last = 0;
   };
-  /// Key groups of which every committed row goes, because of EraseAll. Before DrainDirty: these go first.
+  /// Key groups of which every committed row goes, because of EraseAll. Before BeginDrain: these go first.
   virtual std::vector<GroupRange> TakeErasedGroups() { return {}; }
 };
 
@@ -135,6 +154,10 @@ class StateTable {
 /// References stay valid until the entry is erased (entries never move). One thread, the owning cell's.
 /// Reading marks nothing; whoever changes a value through the pointer calls MarkDirty (FindOrCreate does it already).
 /// Erase leaves a tombstone until the next checkpoint.
+///
+/// A checkpoint takes what has changed up to its barrier, but is written in pieces while rows go on. A sealed value
+/// that is about to change is written first. So MarkDirty comes before the change, or BeforeChange does and MarkDirty
+/// or Erase after it; and all that Encode reads belongs to the value.
 ///
 /// With TableOptions::evictable, keys that equal their committed value may leave memory between calls (EvictClean, by
 /// the cell). Then a batch's keys are asked for with LoadMissing first; afterwards Find and FindOrCreate know all there

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <deque>
+#include <unordered_map>
 #include <utility>
 
 namespace freshet {
@@ -48,12 +49,10 @@ class KeyedTable final : public StateTable {
   V& FindOrCreate(uint32_t hash, std::string_view key, bool* created = nullptr) {
     Entry* e = FindEntry(hash, key);
     const bool is_new = e == nullptr || e->erased;
-    if (e == nullptr)
-      e = &Insert(hash, key);
-    else if (e->erased)
-      Revive(*e);
-    if (created != nullptr) *created = is_new;
+    if (e == nullptr) e = &Insert(hash, key);
     MarkDirty(*e);
+    if (e->erased) Revive(*e);
+    if (created != nullptr) *created = is_new;
     return e->value;
   }
   /// The table's own copy of a live key, or null. Valid until the key is erased.
@@ -78,13 +77,19 @@ class KeyedTable final : public StateTable {
   void MarkDirty(uint32_t hash, std::string_view key) {
     if (Entry* e = FindEntry(hash, key)) MarkDirty(*e);
   }
+  /// A value that is known from before is going to be changed, and MarkDirty or Erase comes only then. Costs nothing
+  /// while no drain is under way.
+  void BeforeChange(uint32_t hash, std::string_view key) {
+    if (!draining() || forgets_to_save) return;
+    if (Entry* e = FindEntry(hash, key); e != nullptr && IsSealed(*e)) Write(*e);
+  }
   void Erase(uint32_t hash, std::string_view key) {
     Entry* e = FindEntry(hash, key);
     if (e == nullptr || e->erased) return;
+    MarkDirty(*e);
     e->erased = true;
     e->value = V();
     --live_count_;
-    MarkDirty(*e);
   }
   /// f(std::string_view key, V& value) for each live entry, in no particular order. `f` must not insert or erase.
   template <class F>
@@ -93,8 +98,8 @@ class KeyedTable final : public StateTable {
       if (e.in_use && !e.erased) f(std::string_view(e.key), e.value);
   }
 
-  void DrainDirty(const std::function<void(const StateEntry&)>& sink) override {
-    ByteSink scratch;
+  int64_t BeginDrain(EntrySink sink) override {
+    FinishDrain();
     ++drain_;
     // Shells first: a key that was one may be more by now.
     for (const std::string& key : shells_)
@@ -105,26 +110,34 @@ class KeyedTable final : public StateTable {
       drain_status_ = committed_rows_->ForEachAside(drain_, [&](const StateEntry& e) {
         if (FindEntry(HashKey(e.key), e.key) == nullptr) sink(e);
       });
-    int64_t drained = 0;
-    for (const uint32_t i : dirty_) {
+    sealed_.swap(dirty_);
+    sink_ = std::move(sink);
+    const auto count = static_cast<int64_t>(sealed_.size());
+    if (committed_rows_ != nullptr) pending_.push_back({drain_, count});
+    if (compares_drains) NoteSealed();
+    return count;
+  }
+  bool DrainSome(size_t count_max) override {
+    for (; sealed_at_ < sealed_.size() && count_max > 0; --count_max) {
+      const uint32_t i = sealed_[sealed_at_++];
       Entry& e = entries_[i];
-      if (!e.in_use || !e.dirty) continue;
-      e.dirty = false;
-      e.drain = static_cast<uint16_t>(drain_);
-      ++drained;
-      scratch.Clear();
-      if (!e.erased) e.value.Encode(scratch);
-      if constexpr (kKnowsBytes) Measure(e);
-      sink({KeyGroupOf(e.hash), e.key, scratch.bytes(), e.erased});
+      if (!IsSealed(e)) continue;
+      Write(e);
       if (!e.erased) continue;
       if (committed_rows_ == nullptr)
         Remove(i);
       else
         erased_.push_back({drain_, i});  // stays until the store has forgotten the key too
     }
-    dirty_.clear();
-    if (committed_rows_ != nullptr) pending_.push_back({drain_, drained});
+    if (sealed_at_ < sealed_.size()) return false;
+    sealed_.clear();
+    sealed_at_ = 0;
+    sink_ = nullptr;
+    return true;
   }
+  bool draining() const { return !sealed_.empty(); }
+  /// Before something that changes many values at once.
+  void FinishDrain() { (void)DrainSome(SIZE_MAX); }
   Status drain_status() const override { return drain_status_; }
 
   // ---- eviction ----
@@ -169,6 +182,7 @@ class KeyedTable final : public StateTable {
   }
   /// Everything goes, what stands in the store only as well. Pointers to values become invalid.
   void EraseAll() {
+    FinishDrain();
     for (uint32_t i = 0; i < entries_.size(); ++i) {
       if (!entries_[i].in_use) continue;
       if (!entries_[i].erased) --live_count_;
@@ -199,6 +213,7 @@ class KeyedTable final : public StateTable {
       Entry& e = entries_[i];
       if (!e.in_use || e.dirty || e.drain != static_cast<uint16_t>(drain_)) continue;
       e.dirty = true;
+      e.drain = static_cast<uint16_t>(drain_ + 1);
       dirty_.push_back(i);
     }
   }
@@ -228,7 +243,7 @@ class KeyedTable final : public StateTable {
 
   int64_t unclean_bytes() const override {
     if (committed_rows_ == nullptr || used_count_ == 0) return 0;
-    auto count = static_cast<int64_t>(dirty_.size());
+    auto count = static_cast<int64_t>(dirty_.size());  // what is sealed counts as pending
     for (const Pending& p : pending_) count += p.count;
     return std::min<int64_t>(count, static_cast<int64_t>(used_count_)) * EntryBytes();
   }
@@ -267,6 +282,7 @@ class KeyedTable final : public StateTable {
   Result<int64_t> PutAside(int64_t bytes) override {
     if (committed_rows_ == nullptr || !committed_rows_->can_put_aside() || !may_put_aside_ || held_ || bytes <= 0)
       return 0;
+    if (draining()) return 0;  // soon: first what the last drain has taken
     const int64_t wanted = bytes / std::max<int64_t>(EntryBytes(), 1) + 1;
     const int64_t before = memory_bytes();
     int64_t count = 0;
@@ -321,7 +337,7 @@ class KeyedTable final : public StateTable {
     V value{};
     [[no_unique_address]] std::conditional_t<kKnowsBytes, int64_t, Nothing> heap{};  // as measured; -1: not yet
     uint32_t hash = 0;
-    uint16_t drain = 0;  // low bits of the last drain that took the entry
+    uint16_t drain = 0;  // low bits of the last drain that took the entry, or if it is dirty, that takes it
     bool dirty : 1 = false;
     bool erased : 1 = false;
     bool in_use : 1 = false;
@@ -360,6 +376,32 @@ class KeyedTable final : public StateTable {
       heap_bytes_ -= e.heap;
     e.heap = e.erased ? 0 : e.value.MemoryBytes();
     heap_bytes_ += e.heap;
+  }
+
+  /// The drain under way takes the entry, and has not written it yet.
+  bool IsSealed(const Entry& e) const { return e.in_use && e.dirty && e.drain == static_cast<uint16_t>(drain_); }
+  void Write(Entry& e) {
+    scratch_.Clear();
+    if (!e.erased) e.value.Encode(scratch_);
+    if (compares_drains) CompareSealed(e);
+    e.dirty = false;
+    if constexpr (kKnowsBytes) Measure(e);
+    sink_({KeyGroupOf(e.hash), e.key, scratch_.bytes(), e.erased});
+  }
+  void NoteSealed() {
+    sealed_bytes_.clear();
+    for (const uint32_t i : sealed_) {
+      const Entry& e = entries_[i];
+      if (!IsSealed(e)) continue;
+      scratch_.Clear();
+      if (!e.erased) e.value.Encode(scratch_);
+      sealed_bytes_[e.key] = scratch_.bytes();
+    }
+  }
+  void CompareSealed(const Entry& e) {
+    if (const auto sealed = sealed_bytes_.find(e.key);
+        sealed != sealed_bytes_.end() && drain_status_.ok() && sealed->second != scratch_.bytes())
+      drain_status_ = Status::Internal("table `" + name_ + "`: a value was changed while a checkpoint was writing it");
   }
 
   /// The drain that takes a changed entry, or that took one that waits for its commit.
@@ -475,8 +517,13 @@ class KeyedTable final : public StateTable {
   }
 
   void MarkDirty(Entry& e) {
-    if (e.dirty) return;
+    const auto next = static_cast<uint16_t>(drain_ + 1);
+    if (e.dirty) {
+      if (e.drain == next || forgets_to_save) return;
+      Write(e);
+    }
     e.dirty = true;
+    e.drain = next;
     dirty_.push_back(IndexOf(e));
   }
 
@@ -533,6 +580,11 @@ class KeyedTable final : public StateTable {
   std::vector<Slot> index_;
   std::vector<uint32_t> free_;
   std::vector<uint32_t> dirty_;
+  std::vector<uint32_t> sealed_;  // of the drain under way; empty: there is none
+  size_t sealed_at_ = 0;
+  EntrySink sink_;
+  ByteSink scratch_;
+  std::unordered_map<std::string, std::string> sealed_bytes_;  // only if drains are compared
   size_t mask_ = 0;
   size_t used_count_ = 0;
   int64_t live_count_ = 0;

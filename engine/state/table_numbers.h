@@ -37,9 +37,9 @@ class KeyGroupNumbers final : public StateTable {
 
   const std::string& name() const override { return name_; }
   const TableOptions& options() const override { return options_; }
-  void DrainDirty(const std::function<void(const StateEntry&)>& sink) override {
-    if (!std::exchange(changed_, false)) return;
-    Send(sink, true);
+  int64_t BeginDrain(EntrySink sink) override {
+    if (std::exchange(changed_, false)) Send(sink, true);
+    return 0;
   }
   void ForEachEncoded(const std::function<void(const StateEntry&)>& sink) const override { Send(sink, false); }
   Status RestoreEntry(uint16_t key_group, std::string_view, std::string_view value, uint16_t) override {

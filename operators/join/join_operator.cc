@@ -198,6 +198,7 @@ Result<Progress> JoinOperator::OnWatermark(EventTime now, Emitter& out) {
 }
 
 bool JoinOperator::Do(const Event& event, Output& out) {
+  table_->BeforeChange(event.rows->hash, *event.key);
   switch (event.kind) {
     case Kind::kProbe:
       return Probe(event, out);

@@ -166,6 +166,7 @@ Result<Progress> OrderedWindow::OnWatermark(EventTime now, Emitter& out) {
     }
     const DueKey& due = firing_[firing_at_];
     if (rows == nullptr) rows = std::make_unique<WindowRows>(*plan_.window, row_count_max_);
+    table_->BeforeChange(due.panes->hash, *due.key);
     Emit(due, *rows, count++);
     OrderedPanes& panes = *due.panes;
     if (!panes.open.empty() && MomentOf(panes.open.front()) == moment_) continue;  // another one at this moment

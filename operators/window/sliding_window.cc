@@ -144,6 +144,7 @@ Result<Progress> SlidingWindow::OnWatermark(EventTime now, Emitter&) {
         Schedule(rows, due.key);
         continue;
       }
+      table_->BeforeChange(rows.hash, *due.key);
       rows.Expire(rows.newest_us());
       table_->Erase(rows.hash, *due.key);
     }

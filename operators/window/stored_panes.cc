@@ -171,6 +171,7 @@ void WindowOperator::FinishStored(EventTime now) {
   if (!table_->has_evicted() || plan_->revises()) return;
   // The end of the input: nothing is open any more. That windows of keys which are not in memory have left is
   // forgotten; to remember it, all of them would have to be written again.
+  table_->FinishDrain();
   table_->ForEach([](std::string_view, KeyPanes& panes) { panes.Free(); });
   table_->EraseAll();
   due_.clear();

@@ -247,6 +247,7 @@ Result<Progress> WindowOperator::OnWatermark(EventTime now, Emitter& out) {
       continue;
     }
     const Firing firing = firing_[firing_at_++];
+    table_->BeforeChange(firing.due.panes->hash, *firing.due.key);
     if (firing.end != KeyPanes::kNone) AppendResult(firing, &rows, &count);
     if (firing.last) Settle(firing.due);
   }

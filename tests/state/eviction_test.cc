@@ -81,22 +81,26 @@ struct World {
     drains = 0;
     live = durable;
   }
+  /// What stands there now is to be in the rows; they are written bit by bit.
   void Drain() {
-    EpochRows rows;
+    table->FinishDrain();
+    EpochRows& rows = std::get<1>(under_way.emplace_back(++drains, EpochRows(), live));
     for (const auto& range : table->TakeErasedGroups()) rows.EraseGroups(kTable, range.first, range.last);
-    table->DrainDirty([&](const StateEntry& e) {
+    table->compares_drains = true;
+    table->BeginDrain([&rows](const StateEntry& e) {
       if (e.erased)
         rows.Erase(kTable, e.key_group, e.key);
       else
         rows.Put(kTable, e.key_group, e.key, e.value);
     });
     REQUIRE(table->drain_status().ok());
-    under_way.emplace_back(++drains, std::move(rows), live);
   }
   /// The oldest epochs under way, `count` of them as one: an abandoned one leaves with the next.
   void Commit(size_t count) {
     EpochRows rows;
     uint64_t drain = 0;
+    if (count >= under_way.size()) table->FinishDrain();
+    REQUIRE(table->drain_status().ok());
     for (; count > 0 && !under_way.empty(); --count) {
       auto& [number, part, then] = under_way.front();
       rows.Merge(std::move(part));
@@ -128,6 +132,7 @@ void Torture(CheckpointStore* store, uint64_t seed, int steps, SpillStore* spill
   int64_t evicted = 0;
   int64_t put_aside = 0;
   for (int step = 0; step < steps; ++step) {
+    if (rng.Below(2) == 0) w.table->DrainSome(1 + rng.Below(8));
     if (spill != nullptr && rng.Below(20) == 0) {
       const Result<int64_t> put = w.table->PutAside(static_cast<int64_t>(rng.Below(60000)));
       REQUIRE(put.ok());
