@@ -33,6 +33,8 @@ std::vector<std::pair<std::string, std::string>> Explain(const AlertPlan& plan, 
   if (plan.clear_threshold) lines.emplace_back("clears", "short of " + NumberText(*plan.clear_threshold));
   for (const char* name : {"for", "no_data_after"})
     if (const auto d = options.FindDuration(name); d && d->us > 0) lines.emplace_back(name, FormatDuration(*d));
+  if (plan.sparkline) lines.emplace_back("sparkline", plan.sparkline.ToString() + ", the last 24 of each key");
+  if (const auto link = options.FindExpr("link")) lines.emplace_back("link", link->value);
   for (const SpannedText& window : options.GetList("maintenance")) lines.emplace_back("maintenance", window.value);
   return lines;
 }
