@@ -5,6 +5,7 @@
 //   runtime_bench throughput [SECONDS [ROUNDS]]    checkpoints off, 10 s, 1 s, 200 ms; 5,000 and 1,000,000 dirty keys
 //   runtime_bench latency [SECONDS [ROUNDS]]       event to output at half and nine tenths of the highest rate
 //   runtime_bench pause KEYS [SECONDS]             checkpoints every second, all of that many keys changed in between
+//   runtime_bench seal KEYS [ROUNDS]               processor time that a table of KEYS changed keys takes at a barrier
 //   runtime_bench state KEYS [SECONDS]             checkpoints every second beside that many keys, then the recovery
 // State lies below $TMPDIR (/tmp): the disk there is part of what is measured.
 #include <stdlib.h>
@@ -19,7 +20,10 @@
 #include <vector>
 
 #include "bench/runtime/bench_nodes.h"
+#include "engine/base/cpu.h"
+#include "engine/batch/key_codec.h"
 #include "engine/flow/tbb_runtime.h"
+#include "engine/state/checkpoint_store.h"
 
 namespace freshet::bench {
 namespace {
@@ -55,6 +59,17 @@ void Require(const Status& status) {
   std::fprintf(stderr, "%s\n", status.ToString().c_str());
   std::exit(1);
 }
+
+struct BenchCell {
+  int64_t count = 0, sum = 0, least = 0, most = 0;
+  void Encode(ByteSink& sink) const {
+    sink.PutI64(count);
+    sink.PutI64(sum);
+    sink.PutI64(least);
+    sink.PutI64(most);
+  }
+  bool Decode(ByteSource&, uint16_t) { return false; }
+};
 
 /// Of the whole process, user and system.
 double ProcessorSeconds() {
@@ -296,6 +311,59 @@ void Pause(int64_t keys, double seconds) {
       run.interval_ms, run.rows_per_second / 1e6);
 }
 
+/// What a cell's body does for a checkpoint: all at once, or sealed and then in slices between batches that change
+/// every key again. In the thread's processor time, so that a busy machine says the same.
+void Seal(int64_t keys, int rounds) {
+  constexpr int64_t kBatchRows = 4096;
+  std::vector<double> at_once, seal, slices, batches, clean_batches;
+  const auto ms = [](int64_t since_us) { return static_cast<double>(ThreadCpuMicros() - since_us) / 1000; };
+  KeyedTable<BenchCell> table("cells", {});
+  const auto change = [&](int64_t from, std::vector<double>* into) {
+    const int64_t since = ThreadCpuMicros();
+    for (int64_t k = from; k < std::min(keys, from + kBatchRows); ++k) {
+      const std::string key = "user-" + std::to_string(k);
+      ++table.FindOrCreate(HashKey(key), key).count;
+    }
+    into->push_back(ms(since));
+  };
+  const auto change_all = [&](std::vector<double>* into) {
+    for (int64_t k = 0; k < keys; k += kBatchRows) change(k, into);
+  };
+  std::vector<double> warm;
+  change_all(&warm);
+  for (int round = 0; round < rounds; ++round) {
+    EpochRows all, rows;
+    const auto into = [](EpochRows* to) {
+      return [to](const StateEntry& e) { to->Put(1, e.key_group, e.key, e.value); };
+    };
+    int64_t since = ThreadCpuMicros();
+    table.DrainDirty(into(&all));
+    at_once.push_back(ms(since));
+    change_all(&clean_batches);
+    since = ThreadCpuMicros();
+    rows.Reserve(static_cast<size_t>(table.BeginDrain(into(&rows))));
+    seal.push_back(ms(since));
+    int64_t next = 0;
+    for (bool over = false; !over;) {
+      since = ThreadCpuMicros();
+      over = table.DrainSome(kBatchRows);
+      slices.push_back(ms(since));
+      if (over) break;
+      change((next += kBatchRows) % keys / kBatchRows * kBatchRows, &batches);
+    }
+    change_all(&warm);
+  }
+  for (auto* figures : {&at_once, &seal, &slices, &batches, &clean_batches})
+    std::sort(figures->begin(), figures->end());
+  std::printf(
+      "%lld changed keys: at once %.2f ms; sealed in %.3f ms, slices p50 %.2f ms, p99 %.2f ms; batches of %lld rows "
+      "p50 "
+      "%.2f ms, p99 %.2f ms meanwhile, %.2f and %.2f ms else\n",
+      static_cast<long long>(keys), At(at_once, 0.5), At(seal, 0.5), At(slices, 0.5), At(slices, 0.99),
+      static_cast<long long>(kBatchRows), At(batches, 0.5), At(batches, 0.99), At(clean_batches, 0.5),
+      At(clean_batches, 0.99));
+}
+
 }  // namespace
 }  // namespace freshet::bench
 
@@ -314,9 +382,11 @@ int main(int argc, char** argv) {
     freshet::bench::Latency(number(2, 8), static_cast<int>(number(3, 3)));
   else if (what == "pause" && argc > 2)
     freshet::bench::Pause(static_cast<int64_t>(number(2, 0)), number(3, 15));
+  else if (what == "seal" && argc > 2)
+    freshet::bench::Seal(static_cast<int64_t>(number(2, 0)), static_cast<int>(number(3, 9)));
   else if (what == "state" && argc > 2)
     freshet::bench::State(static_cast<int64_t>(number(2, 0)), number(3, 15));
   else
-    std::printf("runtime_bench hops|batches|throughput|latency|pause KEYS|state KEYS\n");
+    std::printf("runtime_bench hops|batches|throughput|latency|pause KEYS|seal KEYS|state KEYS\n");
   return 0;
 }
