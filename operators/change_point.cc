@@ -169,13 +169,14 @@ bool ReadMethod(const OptionsNode& options, const BindContext& bind, ChangePlan*
     plan->make = [o] { return std::make_unique<Adwin>(o); };
   } else if (method == "cusum") {
     if (!(slack > 0)) valid = Status::InvalidArgument("slack must be above 0");
-    CusumOptions o{slack, valid.ok() ? threshold() : 1};
+    CusumOptions o{slack, valid.ok() ? threshold() : 1, !options.Has("threshold")};
     std::snprintf(text, sizeof text, "cusum slack %.6g threshold %.6g", o.slack, o.threshold);
     plan->make = [o] { return std::make_unique<Cusum>(o); };
   } else {
     PageHinkleyOptions o{.standardize = options.GetBool("standardize"), .slack = slack};
     if (o.standardize && !(slack > 0)) valid = Status::InvalidArgument("slack must be above 0");
     if (valid.ok()) o.threshold = threshold();
+    o.adapt = o.standardize && !options.Has("threshold");
     std::snprintf(text, sizeof text, "page_hinkley slack %.6g threshold %.6g", o.slack, o.threshold);
     plan->make = [o] { return std::make_unique<PageHinkley>(o); };
   }
@@ -253,11 +254,11 @@ NodeDescriptor ChangePointDescriptor() {
     d.options.back().min = min;
     d.options.back().max = max;
   };
-  d.options.push_back(DetectorOption(
-      "false_alarm_every", OptionKind::kInt,
-      "cusum, page_hinkley: on normal noise without a change, one is told in about so many rows of a key. "
-      "Sets the threshold.",
-      "10000"));
+  d.options.push_back(
+      DetectorOption("false_alarm_every", OptionKind::kInt,
+                     "cusum, page_hinkley: on noise without a change, one is told in about so many rows of a key. "
+                     "Sets the threshold.",
+                     "10000"));
   d.options.back().min = 10;
   d.options.back().max = 1e15;
   number("slack",

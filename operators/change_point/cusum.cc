@@ -5,7 +5,8 @@
 namespace freshet {
 namespace {
 
-constexpr uint8_t kCodec = 1;
+constexpr uint8_t kCodec = 2;
+constexpr uint8_t kCodecWithoutTails = 1;
 constexpr double kNumberMax = 1e150;
 
 }  // namespace
@@ -26,21 +27,24 @@ Status Cusum::Validate(const CusumOptions& options) {
   return options.threshold > 0 ? Status::Ok() : Status::InvalidArgument("threshold must be above 0");
 }
 
-bool Cusum::Step(Side* side, EventTime time, double x, double z, double level) {
+bool Cusum::Step(Side* side, TailExponent* tail, EventTime time, double x, double z, double level) {
   if (side->sum == 0) side->since.Start(time, level);
   side->sum = std::max(0.0, side->sum + z - options_.slack);
   side->since.Add(x);
-  return side->sum > options_.threshold;
+  const double stretch = options_.adapt ? tail->Stretch() : 1;
+  if (options_.adapt && standard_.warm()) tail->Learn(z);
+  return side->sum > options_.threshold * stretch;
 }
 
 std::optional<Change> Cusum::Add(EventTime time, double x) {
   if (!(std::abs(x) <= kNumberMax)) return std::nullopt;
   const double level = standard_.mean();
   const double z = standard_.StandardizeAndLearn(x);
-  const bool up = Step(&up_, time, x, z, level), down = Step(&down_, time, x, -z, level);
+  const bool up = Step(&up_, &up_tail_, time, x, z, level), down = Step(&down_, &down_tail_, time, x, -z, level);
   if (!up && !down) return std::nullopt;
   const Change change = (up ? up_ : down_).since.Tell();
-  *this = Cusum(options_);
+  standard_ = {};
+  up_ = down_ = {};
   return change;
 }
 
@@ -51,14 +55,21 @@ void Cusum::Encode(ByteSink& sink) const {
     sink.PutF64(side->sum);
     side->since.Encode(sink);
   }
+  for (const TailExponent* tail : {&up_tail_, &down_tail_}) tail->Encode(sink);
 }
 
 Status Cusum::Decode(ByteSource& source) {
-  if (source.GetU8() != kCodec) return Status::DataLoss("cusum: unknown codec");
+  const uint8_t codec = source.GetU8();
+  if (codec != kCodec && codec != kCodecWithoutTails) return Status::DataLoss("cusum: unknown codec");
   standard_.Decode(source);
   for (Side* side : {&up_, &down_}) {
     side->sum = source.GetF64();
     side->since.Decode(source);
+  }
+  up_tail_ = down_tail_ = TailExponent(options_.slack);
+  if (codec != kCodecWithoutTails) {
+    for (TailExponent* tail : {&up_tail_, &down_tail_})
+      if (!tail->Decode(source)) return Status::DataLoss("cusum: the snapshot is damaged");
   }
   return source.ok() ? Status::Ok() : Status::DataLoss("cusum: the snapshot is torn");
 }

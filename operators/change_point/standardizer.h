@@ -19,6 +19,7 @@ class SelfStartingStandardizer {
   static constexpr double kClip = 4;
 
   double mean() const { return mean_; }
+  bool warm() const { return count_ > kWarmup; }  ///< the last value was standardised
   /// REQUIRES: x is finite.
   double StandardizeAndLearn(double x) {
     double z = 0;
@@ -57,6 +58,41 @@ class SelfStartingStandardizer {
   int64_t count_ = 0;
   double mean_ = 0;
   double squares_ = 0;
+};
+
+/// How much further a cumulative sum of standardised values z, less the slack k each, must go on noise of some shape so
+/// that it gets there as seldom as on normal noise.
+///
+/// Such a sum passes a far h with a chance that falls like exp(-theta h), where E exp(theta (z - k)) = 1 (Lundberg's
+/// exponent; Siegmund, Sequential Analysis, 1985, ch. 8): theta is 2 k on normal noise, and smaller where the tail on
+/// the side of the change is heavier. It is found by stochastic approximation (Robbins and Monro 1951), from 2 k on and
+/// as if that had held for 250 / k^2 rows, as a smaller exponent takes longer to tell; it is never above 4 k. Memory:
+/// 24 bytes.
+class TailExponent {
+ public:
+  explicit TailExponent(double slack) : slack_(slack), theta_(2 * slack) {}
+  /// Times the h for normal noise, 0.5 to 10.
+  double Stretch() const { return 2 * slack_ / theta_; }
+  void Learn(double z) {
+    ++count_;
+    const double gain = 1 / (slack_ * (static_cast<double>(count_) + kPriorRows / (slack_ * slack_)));
+    theta_ = std::clamp(theta_ + gain * (1 - std::exp(theta_ * (z - slack_))), slack_ / 5, 4 * slack_);
+  }
+  void Encode(ByteSink& sink) const {
+    sink.PutI64(count_);
+    sink.PutF64(theta_);
+  }
+  bool Decode(ByteSource& source) {
+    count_ = source.GetI64();
+    theta_ = source.GetF64();
+    return count_ >= 0 && theta_ >= slack_ / 5 && theta_ <= 4 * slack_;
+  }
+
+ private:
+  static constexpr double kPriorRows = 250;  // at a slack of 1
+  double slack_;
+  int64_t count_ = 0;
+  double theta_;
 };
 
 /// The values since a moment, and the level before it.
