@@ -21,10 +21,13 @@ constexpr double kStraysMax = 40;
 constexpr double kStraysMemory = 25000;
 
 /// Scores of a young model drift as its parts fill: a history of 1,000 (4,000 rows, and peaks of longer) has forgotten
-/// them by then. With 4,000 the p-values of the first 60,000 rows were .042 from uniform, with this .012.
+/// them by then. With 4,000 the p-values of the first 60,000 rows were .042 from uniform, with this .012. Odd rows come
+/// in runs, so that 512 peaks are those of some 25 bursts: too few to know how loud a burst may be. The peaks of some
+/// 100,000 rows are 25 KB, little beside the scorers' histories.
 TailCalibratorOptions TailOptions(int history = 1000) {
   TailCalibratorOptions options;
   options.history = history;
+  options.peaks = 2048;
   options.exclude_below = 0;  // the model knows better which scores are not usual
   return options;
 }
@@ -182,12 +185,13 @@ AnomalyVerdict AnomalyModel::ScoreAndLearn(const AnomalyInput& row) {
   verdict.began_anew = BeginAnew(row.time.us);
   std::vector<double> values(row.x, row.x + series_.size());
   std::vector<SeriesVerdict> verdicts(series_.size());
-  double total = 0, best = -1;
+  double total = 0, total_with_echo = 0, best = -1;
   int kinds = 0;
   bool any = false;
-  const auto add = [&](double score, int metric) {
+  const auto add = [&](double score, double with_echo, int metric) {
     if (std::isnan(score)) return;
     total += std::pow(10.0, score);
+    total_with_echo += std::pow(10.0, with_echo);
     ++kinds;
     // The combination leads only where no metric is odd by itself.
     if (score <= best || (metric < 0 && best >= kOddAlone)) return;
@@ -203,16 +207,22 @@ AnomalyVerdict AnomalyModel::ScoreAndLearn(const AnomalyInput& row) {
       values[m] = (values[m] * row.n[m] + expected * kRatioPrior) / (row.n[m] + kRatioPrior);
     verdicts[m] = ScoreOne(m, values[m], row);
     if (!std::isnan(verdicts[m].expected)) expected_[m] = verdicts[m].expected;
-    if (!heard || series_[m].warm()) add(verdicts[m].score, static_cast<int>(m));
+    if (!heard || series_[m].warm()) add(verdicts[m].score, verdicts[m].with_echo, static_cast<int>(m));
   }
   if (!any) return verdict;
-  if (forest_) add(ScoreTogether(verdicts, values.data()), -1);
+  if (forest_) {
+    const double together = ScoreTogether(verdicts, values.data());
+    add(together, together, -1);
+  }
   verdict.lead = verdicts[static_cast<size_t>(std::max(0, verdict.metric))];
-  const double score = kinds == 0 ? SeriesVerdict::kNone : std::max(0.0, std::log10(total / kinds));
+  const auto mean = [&](double sum) {
+    return kinds == 0 ? SeriesVerdict::kNone : std::max(0.0, std::log10(sum / kinds));
+  };
+  const double score = mean(total);
   if (kinds > 0) Judge(score, heard, &verdict);
   const bool rule_begins = ApplyRules(row, verdicts, &verdict);
   // What a young series would have cried raises its bar; only a warm one is heard.
-  const double loud = rule_begins ? kScoreMax : score;
+  const double loud = rule_begins ? kScoreMax : mean(total_with_echo);
   const double alarm = std::isnan(loud) ? 0 : budget_ ? budget_->Pass(row.time, loud) : gate_.Pass(loud);
   if (heard || rule_begins) verdict.alarm_score = alarm;
   if (budget_) verdict.alarm_rate = budget_->rate();

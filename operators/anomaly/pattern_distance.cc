@@ -46,6 +46,14 @@ void PatternDistance::Append(float x) {
 
 PatternDistance::Distances PatternDistance::Push(double value) {
   Append(static_cast<float>(value));
+  return Measure(values() + filled_);
+}
+
+PatternDistance::Distances PatternDistance::Instead(const std::array<float, kLong>& run) {
+  return Measure(run.data() + run.size());
+}
+
+PatternDistance::Distances PatternDistance::Measure(const float* end) {
   Distances result{std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::quiet_NaN()};
   const float* v = values();
   const size_t n = filled_;
@@ -54,14 +62,14 @@ PatternDistance::Distances PatternDistance::Push(double value) {
   const size_t ends = n - kShort;  // runs that end at kShort - 1 .. ends - 1
   short_.resize(ends);
   long_.resize(ends);
-  const float a = v[n - 4], b = v[n - 3], c = v[n - 2], d = v[n - 1];
+  const float a = end[-4], b = end[-3], c = end[-2], d = end[-1];
   for (size_t e = kShort - 1; e < ends; ++e) {
     const float p = v[e - 3] - a, q = v[e - 2] - b, r = v[e - 1] - c, s = v[e] - d;
     short_[e] = (p * p + q * q) + (r * r + s * s);
   }
   result.short_run = FifthSmallest(short_.data() + kShort - 1, ends - (kShort - 1));
   if (n < kLong + kLong + kRunCountMin) return result;
-  const float f = v[n - 8], g = v[n - 7], h = v[n - 6], i = v[n - 5];
+  const float f = end[-8], g = end[-7], h = end[-6], i = end[-5];
   const size_t long_ends = n - kLong;
   for (size_t e = kLong - 1; e < long_ends; ++e) {
     const float p = v[e - 7] - f, q = v[e - 6] - g, r = v[e - 5] - h, s = v[e - 4] - i;

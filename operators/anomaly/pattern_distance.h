@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <vector>
 
@@ -26,6 +27,10 @@ class PatternDistance {
   };
   /// Takes the next value; the distances of the runs that end with it. REQUIRES: finite.
   Distances Push(double x);
+  /// As Push gave, if the last `kLong` values had been these, the newest last. REQUIRES: after a Push; finite.
+  Distances Instead(const std::array<float, kLong>& run);
+  /// The value `ago` rows before the newest. REQUIRES: ago < the number of values held.
+  float Last(size_t ago) const { return values()[filled_ - 1 - ago]; }
   size_t memory_bytes() const { return (ring_.capacity() + short_.capacity() + long_.capacity()) * sizeof(float); }
 
   void Encode(ByteSink& sink) const;
@@ -36,6 +41,8 @@ class PatternDistance {
   /// Oldest first, `filled_` of them.
   const float* values() const { return ring_.data() + first_; }
   void Append(float x);
+  /// Of the run of kLong values that ends in `run`, kShort of them where there are fewer.
+  Distances Measure(const float* run);
 
   size_t history_;
   size_t first_ = 0;

@@ -12,8 +12,9 @@ constexpr size_t kTailCountMin = 20;
 constexpr uint32_t kRefitEvery = 64;
 constexpr uint32_t kAnomalyRunMax = 50;
 constexpr double kSmallest = 1e-12;
-// Shorter tails have an end so near that a usual record would get p = 0; longer ones have no variance.
-constexpr double kShapeMin = -0.5;
+// The end of a shorter tail is so near (less than four scales off) that a usual record would get p = 0; longer ones
+// have no variance.
+constexpr double kShapeMin = -0.25;
 constexpr double kShapeMax = 0.5;
 // The mean of the shape starts as if this many fits had given 0, and forgets after this many.
 constexpr uint32_t kShapePrior = 32;

@@ -6,8 +6,10 @@
 namespace freshet {
 namespace {
 
-constexpr uint8_t kCodec = 1;
-constexpr uint8_t kCodecByWeek = 2;  // and the hours of the week at the end
+// By week, and the hours of the week at the end; 1 and 2 knew no excursions.
+constexpr uint8_t kCodec = 3;
+constexpr uint8_t kCodecByWeek = 4;
+constexpr uint8_t kWithoutExcursions = 2;  // less than the codec
 constexpr size_t kWarmup = 50;
 constexpr int64_t kWarmCount = 200;
 constexpr int64_t kWarmWithoutHours = 750;
@@ -26,6 +28,8 @@ constexpr size_t kRecentWarmup = 20;
 constexpr double kNormalIqr = 1.349;
 constexpr double kFastWeight = 0.1;
 constexpr double kSlowWeight = 0.03;
+// A value whose own evidence has a p-value below this is odd by itself.
+constexpr double kOddBelow = 1e-3;
 constexpr double kSumLeak = 0.98;
 constexpr double kSumSlack = 0.5;
 constexpr double kSumClip = 5;
@@ -144,6 +148,35 @@ SeriesScorer::Basis SeriesScorer::SeasonBasis(int64_t local_us) const {
   return basis;
 }
 
+bool SeriesScorer::IsOdd(const Inputs& inputs) const {
+  for (const Input i : {kNearest, kHourly}) {
+    const std::optional<double> p = tails_[i].PValue(inputs[i]);
+    if (p && *p < kOddBelow) return true;
+  }
+  return false;
+}
+
+/// Lowers what is odd only because of an excursion that is over; whether there was any. REQUIRES: the newest value is
+/// in all parts.
+bool SeriesScorer::QuietEcho(Inputs* inputs) {
+  bool lowered = false;
+  const auto lower = [&](Input i, double to) {
+    if (!(to < (*inputs)[i])) return;
+    (*inputs)[i] = to;
+    lowered = true;
+  };
+  if (fast_echo_ != 0) lower(kFast, fast_.Gap(fast_mean_ - fast_echo_));
+  if (slow_echo_ != 0) lower(kSlow, slow_.Gap(slow_mean_ - slow_echo_));
+  if (std::isnan((*inputs)[kLongRun]) || std::all_of(echo_.begin(), echo_.end(), [](float e) { return e == 0; }))
+    return lowered;
+  std::array<float, PatternDistance::kLong> run;
+  for (size_t i = 0; i < run.size(); ++i) run[i] = patterns_.Last(run.size() - 1 - i) - echo_[i];
+  const PatternDistance::Distances instead = patterns_.Instead(run);
+  lower(kShortRun, instead.short_run);
+  lower(kLongRun, instead.long_run);
+  return lowered;
+}
+
 SeriesScorer::Inputs SeriesScorer::Measure(EventTime time, int64_t local_us, double x) {
   Inputs inputs;
   inputs.fill(SeriesVerdict::kNone);
@@ -160,6 +193,19 @@ SeriesScorer::Inputs SeriesScorer::Measure(EventTime time, int64_t local_us, dou
   hour.Push(static_cast<float>(x));
   if (!week_.empty()) week_[HourOfWeek(local_us)].Push(static_cast<float>(x));
   gap(values_, x, &inputs[kNearest]);
+  std::rotate(echo_.begin(), echo_.begin() + 1, echo_.end());
+  echo_.back() = 0;
+  fast_echo_ *= 1 - kFastWeight;
+  slow_echo_ *= 1 - kSlowWeight;
+  if (excursion_.Ends(x, IsOdd(inputs))) {
+    for (size_t i = 0; i < excursion_.rows(); ++i) {
+      const size_t ago = excursion_.rows() - i;
+      const double away = excursion_.value(i) - excursion_.usual();
+      echo_[echo_.size() - 1 - ago] = static_cast<float>(away);
+      fast_echo_ += kFastWeight * std::pow(1 - kFastWeight, static_cast<double>(ago)) * away;
+      slow_echo_ += kSlowWeight * std::pow(1 - kSlowWeight, static_cast<double>(ago)) * away;
+    }
+  }
   fast_mean_ = first ? x : fast_mean_ + kFastWeight * (x - fast_mean_);
   slow_mean_ = first ? x : slow_mean_ + kSlowWeight * (x - slow_mean_);
   gap(fast_, fast_mean_, &inputs[kFast]);
@@ -200,6 +246,16 @@ double SeriesScorer::Combine(const std::array<double, kInputCount>& evidence, in
   return kinds == 0 ? SeriesVerdict::kNone : std::log10(total / kinds);
 }
 
+double SeriesScorer::Score(const Inputs& inputs, int* strongest) const {
+  Inputs evidence;
+  for (size_t i = 0; i < kInputCount; ++i) {
+    const std::optional<double> p = tails_[i].PValue(inputs[i]);
+    evidence[i] = p ? std::min(kScoreMax, -std::log10(*p)) : SeriesVerdict::kNone;
+  }
+  const double score = Combine(evidence, strongest);
+  return std::isnan(score) ? score : std::max(0.0, score);
+}
+
 void SeriesScorer::Expect(int64_t local_us, SeriesVerdict* verdict) const {
   Basis basis{};
   if (SeesHours(hours_[HourOf(local_us)]))
@@ -219,20 +275,17 @@ SeriesVerdict SeriesScorer::ScoreAndLearn(EventTime time, double x, int64_t zone
   if (std::isnan(x)) return verdict;
   if (std::isinf(x) || std::abs(x) > 1e37) {
     if (!warm()) return verdict;
-    verdict.score = kScoreMax;
+    verdict.score = verdict.with_echo = kScoreMax;
     verdict.evidence = kValue;
     Expect(local_us, &verdict);
     return verdict;
   }
   Expect(local_us, &verdict);
-  Inputs inputs = Measure(time, local_us, x);
-  for (size_t i = 0; i < kInputCount; ++i) {
-    const std::optional<double> p = tails_[i].PValueAndLearn(inputs[i]);
-    inputs[i] = p ? std::min(kScoreMax, -std::log10(*p)) : SeriesVerdict::kNone;
-  }
-  const double score = Combine(inputs, &verdict.evidence);
-  if (std::isnan(score)) return verdict;
-  verdict.score = std::max(0.0, score);
+  const Inputs inputs = Measure(time, local_us, x);
+  verdict.score = verdict.with_echo = Score(inputs, &verdict.evidence);
+  Inputs quiet = inputs;
+  if (QuietEcho(&quiet)) verdict.score = Score(quiet, &verdict.evidence);
+  for (size_t i = 0; i < kInputCount; ++i) tails_[i].Learn(inputs[i]);
   return verdict;
 }
 
@@ -265,11 +318,15 @@ void SeriesScorer::Encode(ByteSink& sink) const {
   recent_raw_.Encode(sink);
   for (const RecentTail& tail : tails_) tail.Encode(sink);
   for (const auto& hour : week_) hour.Encode(sink);
+  excursion_.Encode(sink);
+  for (const float e : echo_) sink.PutF64(static_cast<double>(e));
+  for (const double e : {fast_echo_, slow_echo_}) sink.PutF64(e);
 }
 
 Status SeriesScorer::Decode(ByteSource& source) {
   const auto damaged = [] { return Status::DataLoss("anomaly: the snapshot is damaged or of a longer history"); };
-  if (source.GetU8() != (week_.empty() ? kCodec : kCodecByWeek)) return Status::DataLoss("anomaly: unknown codec");
+  const uint8_t codec = source.GetU8(), newest = week_.empty() ? kCodec : kCodecByWeek;
+  if (codec != newest && codec + kWithoutExcursions != newest) return Status::DataLoss("anomaly: unknown codec");
   for (int64_t* v : {&count_, &first_us_, &last_us_}) *v = source.GetI64();
   decided_ = source.GetBool();
   logarithmic_ = source.GetBool();
@@ -287,6 +344,14 @@ Status SeriesScorer::Decode(ByteSource& source) {
   for (RecentTail& tail : tails_) FRESHET_RETURN_IF_ERROR(tail.Decode(source));
   for (auto& hour : week_)
     if (!hour.Decode(source)) return damaged();
+  excursion_ = {};
+  echo_ = {};
+  fast_echo_ = slow_echo_ = 0;
+  if (codec == newest) {
+    if (!excursion_.Decode(source)) return damaged();
+    for (float& e : echo_) e = static_cast<float>(source.GetF64());
+    for (double* e : {&fast_echo_, &slow_echo_}) *e = source.GetF64();
+  }
   return source.ok() ? Status::Ok() : damaged();
 }
 

@@ -9,6 +9,7 @@
 #include "engine/base/bytes.h"
 #include "engine/base/status.h"
 #include "engine/base/time.h"
+#include "operators/anomaly/excursion.h"
 #include "operators/anomaly/nearest_gap.h"
 #include "operators/anomaly/pattern_distance.h"
 #include "operators/anomaly/recent_tail.h"
@@ -26,10 +27,11 @@ struct SeriesScorerOptions {
 /// What the scorer says about one value, from the state before it. NaN until warm, or for a missing value.
 struct SeriesVerdict {
   static constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-  double score = kNone;     ///< (also before the series is warm) strength of evidence, 0 to 8: log10 of the mean of 1/p
-                            ///< over the kinds of evidence
-  double expected = kNone;  ///< median of this hour of the day, or of the last values
-  double lower = kNone;     ///< expected -+ three robust standard deviations of the same
+  double score = kNone;  ///< (also before the series is warm) strength of evidence, 0 to 8: log10 of the mean of 1/p
+                         ///< over the kinds of evidence
+  double with_echo = kNone;  ///< `score`, and what is odd only because of an excursion that is over, see below
+  double expected = kNone;   ///< median of this hour of the day, or of the last values
+  double lower = kNone;      ///< expected -+ three robust standard deviations of the same
   double upper = kNone;
   int evidence = -1;  ///< the strongest kind, a SeriesScorer::Evidence
 };
@@ -48,6 +50,10 @@ struct SeriesVerdict {
 /// alarm. Evidence is s = -log10 p of each by a RecentTail, at most 8, averaged within a kind; the score is log10
 /// of the mean of 10^s over kinds, a harmonic mean of p (Wilson, PNAS 2019): the strongest wins, and dependent kinds
 /// are not multiplied as if they were independent.
+///
+/// After values that had left the usual ones and came back within 7 rows (see Excursion), `pattern` and `level` look at
+/// the rows that follow as if those had stayed, as far as that is less odd: a spike is told once, not for as long as it
+/// is among the last values. Where alarms start, with a silence of their own, all evidence counts: `with_echo`.
 ///
 /// Scores begin after 100 values, but only those of a warm series are worth telling: after 200 values and, while hours
 /// of the day are looked at, a day and 50 more, or 750: what a first day shows is new by nature. NaN is missing; an
@@ -84,6 +90,9 @@ class SeriesScorer {
   Basis SeasonBasis(int64_t local_us) const;
   Inputs Measure(EventTime time, int64_t local_us, double x);
   double Cumulate(double x);
+  double Score(const Inputs& inputs, int* strongest) const;
+  bool IsOdd(const Inputs& inputs) const;
+  bool QuietEcho(Inputs* inputs);
   double Combine(const std::array<double, kInputCount>& evidence, int* strongest) const;
   void Expect(int64_t local_us, SeriesVerdict* verdict) const;
 
@@ -102,6 +111,9 @@ class SeriesScorer {
   SortedWindow<float> recent_;              // on the metric's scale
   SortedWindow<float> recent_raw_;
   double fast_mean_ = 0, slow_mean_ = 0;
+  Excursion excursion_;
+  std::array<float, PatternDistance::kLong> echo_{};  // the newest last: how far rows of excursions were from usual
+  double fast_echo_ = 0, slow_echo_ = 0;              // their part of the means
   double sum_up_ = 0, sum_down_ = 0;
   std::vector<RecentTail> tails_;  // one an input
 };

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -9,6 +10,7 @@
 #include "engine/base/rng.h"
 #include "operators/anomaly/alarm_gate.h"
 #include "operators/anomaly/anomaly_model.h"
+#include "operators/anomaly/excursion.h"
 #include "operators/anomaly/nearest_gap.h"
 #include "operators/anomaly/pattern_distance.h"
 
@@ -72,6 +74,13 @@ TEST_CASE("PatternDistance_AgainstComparingAllRuns_SameDistanceAcrossRestores") 
   for (int i = 0; i < 700; ++i) {
     all.push_back(static_cast<double>(rng.Below(64)));
     const PatternDistance::Distances got = patterns.Push(all.back());
+    if (!std::isnan(got.long_run)) {
+      std::array<float, PatternDistance::kLong> run{};
+      for (size_t j = 0; j < run.size(); ++j) run[j] = patterns.Last(run.size() - 1 - j);
+      CHECK(patterns.Instead(run).long_run == got.long_run);
+      run[2] += 40;
+      CHECK(patterns.Instead(run).long_run > patterns.Instead(run).short_run);
+    }
     if (!std::isnan(got.short_run)) CHECK(got.short_run == doctest::Approx(FifthNearestRun(all, kHistory, 4)));
     if (!std::isnan(got.long_run)) {
       CHECK(got.long_run == doctest::Approx(FifthNearestRun(all, kHistory, 8)));
@@ -233,6 +242,74 @@ TEST_CASE("Anomaly_OnNoise_PValuesAreRates") {
   CHECK(below_2 < kRows * 1e-2 * 2);
   CHECK(below_3 > kRows * 1e-3 / 2);
   CHECK(below_3 < kRows * 1e-3 * 2);
+}
+
+TEST_CASE("Excursion_ThatComesBack_EndsAndALevelDoesNot") {
+  Excursion e;
+  CHECK_FALSE(e.Ends(9, true));  // nothing usual to come back to
+  CHECK_FALSE(e.Ends(1, false));
+  CHECK_FALSE(e.Ends(2, false));
+  CHECK_FALSE(e.Ends(50, true));
+  CHECK_FALSE(e.Ends(45, false));  // nearer to 50 than to 2
+  CHECK_FALSE(e.Ends(-60, true));
+  CHECK(e.Ends(3, false));
+  REQUIRE(e.rows() == 3);
+  CHECK(e.value(0) == 50);
+  CHECK(e.value(2) == -60);
+  CHECK(e.usual() == 2);
+  CHECK_FALSE(e.Ends(4, false));
+  for (int i = 0; i < 8; ++i) CHECK_FALSE(e.Ends(50 + i, i < 2));
+  CHECK_FALSE(e.Ends(4, false));
+}
+
+TEST_CASE("Anomaly_RowsAfterASpike_AreUsualUnlessTheLevelStays") {
+  const uint64_t seed = 5;
+  INFO("seed " << seed);
+  Rng rng(seed);
+  AnomalyModel model{AnomalyOptions()};
+  int spikes = 0, told = 0, after = 0;
+  for (int i = 0; i < 24000; ++i) {
+    const int since = i < 4000 ? 1000 : i % 1000;
+    const double x = rng.NextNormal() + (since == 0 ? 10.0 + i / 1000 % 5 : 0);
+    const AnomalyVerdict verdict = model.ScoreAndLearn({i * kMinuteUs}, &x, nullptr);
+    spikes += since == 0;
+    told += since == 0 && verdict.is_anomaly;
+    after += since > 0 && since <= 10 && verdict.is_anomaly;
+  }
+  CHECK(spikes == 20);
+  CHECK(told >= 17);
+  CHECK(after <= 10);  // with what echoes 35
+  int lasting = 0;
+  for (int i = 24500; i < 24520; ++i) {
+    const double x = rng.NextNormal() - 12;
+    lasting += model.ScoreAndLearn({i * kMinuteUs}, &x, nullptr).is_anomaly;
+  }
+  CHECK(lasting >= 5);
+}
+
+TEST_CASE("SeriesScorer_StateFromBeforeExcursions_IsReadStill") {
+  for (const bool by_week : {false, true}) {
+    SeriesScorerOptions options;
+    options.history = 300;
+    options.by_week = by_week;
+    SeriesScorer through(options), restored(options);
+    Rng rng(6);
+    for (int i = 0; i < 600; ++i) (void)through.ScoreAndLearn({i * kMinuteUs}, rng.NextNormal());
+    ByteSink sink;
+    through.Encode(sink);
+    std::string bytes(sink.bytes());
+    REQUIRE(bytes[0] == (by_week ? 4 : 3));
+    bytes[0] = by_week ? 2 : 1;
+    bytes.resize(bytes.size() - (1 + 8 + 1 + 8 * 8 + 2 * 8));
+    ByteSource source(bytes);
+    REQUIRE(restored.Decode(source).ok());
+    CHECK(source.exhausted());
+    for (int i = 600; i < 650; ++i) {
+      const double x = rng.NextNormal();
+      CHECK(through.ScoreAndLearn({i * kMinuteUs}, x).with_echo ==
+            restored.ScoreAndLearn({i * kMinuteUs}, x).with_echo);
+    }
+  }
 }
 
 TEST_CASE("Anomaly_DamagedSnapshot_IsRefused") {
