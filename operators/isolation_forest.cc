@@ -54,10 +54,15 @@ struct ForestFor<RandomCutForestOptions> {
 template <class Options>
 using ForestOf = typename ForestFor<Options>::type;
 
+/// The online forest's few splits stay while the data moves away from them, so that its scores wander.
+TailCalibratorOptions CalibratorOptions(const ForestPlan& plan) {
+  return std::holds_alternative<OnlineForestOptions>(plan.model) ? ForWanderingScores() : TailCalibratorOptions{};
+}
+
 /// A forest and the calibration of its scores.
 class Model {
  public:
-  explicit Model(const ForestPlan& plan) : categories_(plan.categories.size()), calibrator_(TailCalibratorOptions{}) {
+  explicit Model(const ForestPlan& plan) : categories_(plan.categories.size()), calibrator_(CalibratorOptions(plan)) {
     std::visit([&](const auto& options) { forest_.emplace<ForestOf<std::decay_t<decltype(options)>>>(options); },
                plan.model);
   }

@@ -27,6 +27,15 @@ constexpr const char* NoiseName(Noise noise) {
   return kNames[static_cast<size_t>(noise)];
 }
 
+/// The value around which a noise lies, and its usual distance from there.
+struct NoiseLevel {
+  double centre, deviation;
+};
+constexpr NoiseLevel LevelOf(Noise noise) {
+  if (noise == Noise::kPoisson) return {12, 3.4641016151377544};
+  return {noise == Noise::kHeavyTailed ? 0.0 : 10.0, 1};
+}
+
 /// One endless series of a noise, a function of the seed.
 class NoiseSeries {
  public:
@@ -55,7 +64,21 @@ class NoiseSeries {
     return 0;
   }
 
+  /// A count whose rate is 50, and moves by a tenth with each deviation of the noise.
+  double NextCount() { return NextPoisson(50 * Rate()); }
+  /// So many of `trials`: the odds are 1 in 10, and move as a count's rate does.
+  double NextRatio(int trials) {
+    const double odds = 0.1 * Rate(), share = odds / (1 + odds);
+    int hits = 0;
+    for (int i = 0; i < trials; ++i) hits += rng_.NextDouble() < share;
+    return static_cast<double>(hits) / trials;
+  }
+
  private:
+  double Rate() {
+    const NoiseLevel level = LevelOf(noise_);
+    return std::exp(0.1 * std::clamp((Next() - level.centre) / level.deviation, -20.0, 20.0));
+  }
   double NextPoisson(double mean) {  // how many exponential gaps fit into `mean`
     int count = -1;
     for (double at = 0; at < mean; ++count) at += rng_.NextExponential();

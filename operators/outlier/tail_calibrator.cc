@@ -10,7 +10,6 @@ constexpr uint8_t kCodec = 2;
 constexpr uint8_t kCodecWithoutPeaks = 1;
 constexpr double kPeakShare = 0.02;
 constexpr size_t kPeakCountMin = 20;
-constexpr uint32_t kStrideWhenFull = 4;
 constexpr uint32_t kRefitEvery = 64;
 constexpr uint32_t kAnomalyRunMax = 50;
 constexpr double kSmallest = 1e-12;
@@ -23,6 +22,7 @@ Status TailCalibrator::Validate(const TailCalibratorOptions& options) {
   if (options.warmup < 20 || options.warmup > options.history) {
     return Status::InvalidArgument("warmup must be from 20 to history");
   }
+  if (options.stride < 1) return Status::InvalidArgument("stride must be at least 1");
   if (options.peaks < 50 || options.peaks > 65535) return Status::InvalidArgument("peaks must be from 50 to 65535");
   if (!(options.exclude_below >= 0 && options.exclude_below < 0.01)) {
     return Status::InvalidArgument("exclude_below must be in [0, 0.01)");
@@ -73,7 +73,7 @@ void TailCalibrator::Learn(double score, std::optional<double> p) {
   const auto x = static_cast<float>(score);
   const bool was_ready = ready();
   if (was_ready) peaks_.See(x, x > Threshold());
-  if (!window_.full() || ++skipped_ == kStrideWhenFull) {
+  if (!window_.full() || ++skipped_ >= static_cast<uint32_t>(options_.stride)) {
     window_.Push(x);
     skipped_ = 0;
   }

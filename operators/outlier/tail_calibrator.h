@@ -13,14 +13,24 @@ namespace freshet {
 struct TailCalibratorOptions {
   int history = 4000;           ///< scores remembered, 50 to 65,535
   int warmup = 200;             ///< scores before the first p-value, 20 to history
+  int stride = 4;               ///< a full history takes one score of so many, at least 1
   int peaks = 512;              ///< of the highest scores remembered beyond that, 50 to 65,535
   double exclude_below = 1e-6;  ///< scores with a smaller p-value are not remembered; 0 remembers all
 };
 
+/// For scores that wander slowly, as those of models do whose parts stay while the data moves away from them: a short
+/// memory in the bulk, which follows them, and a long one of the peaks, which knows how far they go.
+inline TailCalibratorOptions ForWanderingScores() {
+  TailCalibratorOptions options;
+  options.stride = 1;
+  options.peaks = 2048;
+  return options;
+}
+
 /// Turns a detector's score (higher is stranger) into P(a usual score is at least as high), from the scores' own past.
 ///
 /// In the bulk the p-value is the rank in the history, ties counted half: all scores until `history` are there, from
-/// then on every fourth, so that 4,000 speak for 16,000 rows. Scores above the history's 98 % quantile are kept for
+/// then on one of `stride`, so that 4,000 speak for 16,000 rows. Scores above the history's 98 % quantile are kept for
 /// longer (512 of them are those of some 25,000 rows), and there the p-value is the rank among these, and a fitted tail
 /// beyond the highest of them: see TailPeaks. So p = 1e-3 comes from what was seen, not from a formula.
 /// (With a tail fitted to the last 4,000 scores alone, p < 1e-4 came 1.7 times too often on normal noise, 3 on a season

@@ -11,13 +11,14 @@ TEST_CASE("Detectors_OnPureNoiseOfSixKinds_AlarmAsOftenAsAsked") {
   constexpr int64_t kRows = 60'000;
   const uint64_t seed = 1;
   for (const bench::Method& method : bench::Methods()) {
-    if (method.name.starts_with("anomaly")) continue;  // slower, and longer in warming up: see anomaly_test.cc
+    // Slower, and longer in warming up: see anomaly_test.cc, and the program.
+    if (method.name.starts_with("anomaly") || method.name == "random_cut") continue;
     for (const bench::Noise noise : bench::kNoises) {
       const bench::FalseAlarms found = bench::MeasureFalseAlarms(method, noise, kRows, seed);
       const std::string what = method.name + " on " + bench::NoiseName(noise);
       INFO(what << ", seed " << seed << ": " << found.alarms[0] << ", " << found.alarms[1] << ", " << found.alarms[2]
                 << " alarms in " << found.rows << " rows, distance " << found.distance);
-      CHECK(found.rows > kRows - 1000);
+      CHECK(found.rows > kRows - 2500);  // rows are minutes; `seasonal` wants a day and some hours
       CHECK(found.rate(0) > 0.5e-2);
       CHECK(found.rate(0) < 2e-2);
       CHECK(found.rate(1) > 0.4e-3);
