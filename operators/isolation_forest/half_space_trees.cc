@@ -4,10 +4,10 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
-#include <string>
 #include <utility>
 
 #include "engine/base/rng.h"
+#include "operators/isolation_forest/option_range.h"
 #include "operators/isolation_forest/path_parts.h"
 
 namespace freshet {
@@ -23,16 +23,11 @@ double Unit(uint64_t seed, uint64_t a, uint64_t b) {
 }  // namespace
 
 Status HalfSpaceTrees::Validate(const HalfSpaceTreesOptions& o) {
-  const auto check = [](const char* name, int64_t value, int64_t low, int64_t high) {
-    if (value >= low && value <= high) return Status::Ok();
-    return Status::InvalidArgument(std::string(name) + " must be from " + std::to_string(low) + " to " +
-                                   std::to_string(high) + ", not " + std::to_string(value));
-  };
-  FRESHET_RETURN_IF_ERROR(check("features", o.features, 1, kForestFeaturesMax));
-  FRESHET_RETURN_IF_ERROR(check("trees", o.trees, 1, 1024));
-  FRESHET_RETURN_IF_ERROR(check("window", o.window, 10, 65535));
-  FRESHET_RETURN_IF_ERROR(check("leaf_size", o.leaf_size, 1, o.window));
-  return check("depth", o.depth, 1, 24);
+  FRESHET_RETURN_IF_ERROR(CheckRange("features", o.features, 1, kForestFeaturesMax));
+  FRESHET_RETURN_IF_ERROR(CheckRange("trees", o.trees, 1, 1024));
+  FRESHET_RETURN_IF_ERROR(CheckRange("window", o.window, 10, 65535));
+  FRESHET_RETURN_IF_ERROR(CheckRange("leaf_size", o.leaf_size, 1, o.window));
+  return CheckRange("depth", o.depth, 1, 24);
 }
 
 HalfSpaceTrees::HalfSpaceTrees(const HalfSpaceTreesOptions& options)

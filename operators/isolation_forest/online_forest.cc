@@ -6,9 +6,9 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
-#include <string>
 
 #include "operators/isolation_forest/float_lanes.h"
+#include "operators/isolation_forest/option_range.h"
 #include "operators/isolation_forest/path_length.h"
 #include "operators/isolation_forest/path_parts.h"
 
@@ -53,16 +53,11 @@ double Length(int64_t n, int leaf_size) {
 }  // namespace
 
 Status OnlineForest::Validate(const OnlineForestOptions& o) {
-  const auto check = [](const char* name, int64_t value, int64_t low, int64_t high) {
-    if (value >= low && value <= high) return Status::Ok();
-    return Status::InvalidArgument(std::string(name) + " must be from " + std::to_string(low) + " to " +
-                                   std::to_string(high) + ", not " + std::to_string(value));
-  };
-  FRESHET_RETURN_IF_ERROR(check("features", o.features, 1, kForestFeaturesMax));
-  FRESHET_RETURN_IF_ERROR(check("trees", o.trees, 1, 1024));
-  FRESHET_RETURN_IF_ERROR(check("window", o.window, 2, 65535));
-  FRESHET_RETURN_IF_ERROR(check("leaf_size", o.leaf_size, 1, o.window - 1));
-  FRESHET_RETURN_IF_ERROR(check("first_rows", o.first_rows, 1, 65535));
+  FRESHET_RETURN_IF_ERROR(CheckRange("features", o.features, 1, kForestFeaturesMax));
+  FRESHET_RETURN_IF_ERROR(CheckRange("trees", o.trees, 1, 1024));
+  FRESHET_RETURN_IF_ERROR(CheckRange("window", o.window, 2, 65535));
+  FRESHET_RETURN_IF_ERROR(CheckRange("leaf_size", o.leaf_size, 1, o.window - 1));
+  FRESHET_RETURN_IF_ERROR(CheckRange("first_rows", o.first_rows, 1, 65535));
   if (LevelsFor(o.window, o.leaf_size) > kLevelsMax) {
     return Status::InvalidArgument("window may be at most 65,536 times leaf_size");
   }

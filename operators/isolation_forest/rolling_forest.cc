@@ -4,9 +4,9 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
-#include <string>
 
 #include "engine/base/rng.h"
+#include "operators/isolation_forest/option_range.h"
 #include "operators/isolation_forest/path_parts.h"
 
 namespace freshet {
@@ -20,17 +20,12 @@ constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 }  // namespace
 
 Status RollingForest::Validate(const RollingForestOptions& o) {
-  const auto check = [](const char* name, int64_t value, int64_t low, int64_t high) {
-    if (value >= low && value <= high) return Status::Ok();
-    return Status::InvalidArgument(std::string(name) + " must be from " + std::to_string(low) + " to " +
-                                   std::to_string(high) + ", not " + std::to_string(value));
-  };
-  FRESHET_RETURN_IF_ERROR(check("features", o.features, 1, kForestFeaturesMax));
-  FRESHET_RETURN_IF_ERROR(check("trees", o.trees, 1, 1024));
-  FRESHET_RETURN_IF_ERROR(check("window", o.window, 2, 65535));
-  FRESHET_RETURN_IF_ERROR(check("leaf_size", o.leaf_size, 2, 4096));
-  FRESHET_RETURN_IF_ERROR(check("rebuild_every", o.rebuild_every, 1, 65536));
-  return check("warmup", o.warmup, 2, o.window);
+  FRESHET_RETURN_IF_ERROR(CheckRange("features", o.features, 1, kForestFeaturesMax));
+  FRESHET_RETURN_IF_ERROR(CheckRange("trees", o.trees, 1, 1024));
+  FRESHET_RETURN_IF_ERROR(CheckRange("window", o.window, 2, 65535));
+  FRESHET_RETURN_IF_ERROR(CheckRange("leaf_size", o.leaf_size, 2, 4096));
+  FRESHET_RETURN_IF_ERROR(CheckRange("rebuild_every", o.rebuild_every, 1, 65536));
+  return CheckRange("warmup", o.warmup, 2, o.window);
 }
 
 // The ring is longer than the window by the longest life of a tree, so that the rows any living tree was drawn from are

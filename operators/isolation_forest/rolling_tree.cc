@@ -19,33 +19,71 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kFarOutside = 8;
 // Narrower than this counts as constant: its inverse must stay finite.
 constexpr float kNarrowest = 1e-30f;
-// out / (out + width) must not be 0 / 0 where both vanish.
-constexpr float kTiny = 1e-37f;
+
+// c(n) by table; the same bits.
+double Length(int count) {
+  static const std::vector<double> table = [] {
+    std::vector<double> lengths(513);
+    for (size_t n = 0; n < lengths.size(); ++n) lengths[n] = AveragePathLength(static_cast<int64_t>(n));
+    return lengths;
+  }();
+  return static_cast<size_t>(count) < table.size() ? table[static_cast<size_t>(count)] : AveragePathLength(count);
+}
 
 }  // namespace
 
 struct RollingTree::Work {
   int count = 0;
   int depth_max = 0;
+  bool has_missing = false;     // some value of the sample is missing
   std::vector<float> rows;      // the sample in the tree's frame
   std::vector<uint16_t> order;  // permuted: a node's rows are a range of it
-  std::vector<int> counts;      // per node
-  std::vector<uint64_t> drawn;  // bitmap over the window
-  std::vector<int> choices;     // features of a node that vary
-  const float* Row(int i) const { return rows.data() + order[static_cast<size_t>(i)] * stride; }
+  std::vector<uint16_t> aside;  // those that go right, while a node is divided
+  std::vector<Node> nodes;      // become the tree's, when it stands
+  std::vector<float> boxes;
+  std::vector<int> counts;       // per node
+  std::vector<uint16_t> depths;  // per node
+  std::vector<uint64_t> drawn;   // bitmap over the window
   size_t stride = 0;
+  size_t choice_count = 0;
+  uint16_t choices[kForestFeaturesMax];  // features of a node that vary
+  const float* Row(int i) const { return rows.data() + order[static_cast<size_t>(i)] * stride; }
 };
 
-void RollingTree::BoundingBox(const Work& work, int first, int count, float* low, float* high) const {
-  for (size_t j = 0; j < work.stride; j += 4) {
-    FloatLanes lo = FloatLanes::All(kInfinity), hi = FloatLanes::All(-kInfinity);
-    for (int i = first; i < first + count; ++i) {
-      const FloatLanes x = FloatLanes::Load(work.Row(i) + j);
-      lo = FloatLanes::Min(x, lo);
-      hi = FloatLanes::Max(x, hi);
+// Four to sixteen features are bounded side by side: one after the other would wait for each minimum.
+template <size_t kBlocks>
+void RollingTree::BoundBlocks(const Work& work, int first, int count, size_t from, float* low, float* high) {
+  FloatLanes lo[kBlocks], hi[kBlocks];
+  for (size_t b = 0; b < kBlocks; ++b) {
+    lo[b] = FloatLanes::All(kInfinity);
+    hi[b] = FloatLanes::All(-kInfinity);
+  }
+  for (int i = first; i < first + count; ++i) {
+    const float* row = work.Row(i) + from;
+    for (size_t b = 0; b < kBlocks; ++b) {
+      const FloatLanes x = FloatLanes::Load(row + 4 * b);
+      lo[b] = FloatLanes::Min(x, lo[b]);
+      hi[b] = FloatLanes::Max(x, hi[b]);
     }
-    lo.Store(low + j);
-    hi.Store(high + j);
+  }
+  for (size_t b = 0; b < kBlocks; ++b) {
+    lo[b].Store(low + from + 4 * b);
+    hi[b].Store(high + from + 4 * b);
+  }
+}
+
+void RollingTree::BoundingBox(const Work& work, int first, int count, float* low, float* high) {
+  size_t from = 0;
+  for (; from + 16 <= work.stride; from += 16) BoundBlocks<4>(work, first, count, from, low, high);
+  switch ((work.stride - from) / 4) {
+    case 1:
+      return BoundBlocks<1>(work, first, count, from, low, high);
+    case 2:
+      return BoundBlocks<2>(work, first, count, from, low, high);
+    case 3:
+      return BoundBlocks<3>(work, first, count, from, low, high);
+    default:
+      return;
   }
 }
 
@@ -77,6 +115,7 @@ void RollingTree::Frame(const PointRing& ring, int64_t begin, int64_t end, int s
   float* least = scale + stride;
   float* most = least + stride;
   BoundingBox(work, 0, work.count, low, scale);
+  FloatLanes absent = FloatLanes::All(0);
   has_absent_ = false;
   for (size_t j = 0; j < stride; ++j) {
     const float range = scale[j] - low[j];
@@ -92,7 +131,12 @@ void RollingTree::Frame(const PointRing& ring, int64_t begin, int64_t end, int s
   for (int i = 0; i < work.count; ++i) {
     float* row = work.rows.data() + static_cast<size_t>(i) * stride;
     ToFrame(row, row);
+    for (size_t j = 0; j < stride; j += 4) {
+      const FloatLanes x = FloatLanes::Load(row + j);
+      absent = absent + (x - x);  // 0, as all is finite in the frame, or NaN
+    }
   }
+  work.has_missing = std::isnan(absent.Sum());
 }
 
 void RollingTree::ToFrame(const float* row, float* out) const {
@@ -108,30 +152,62 @@ void RollingTree::ToFrame(const float* row, float* out) const {
 }
 
 int RollingTree::AddNode(Work& work, int first, int count, int depth) {
-  const auto stride = static_cast<size_t>(stride_);
-  const auto id = static_cast<int>(nodes_.size());
-  boxes_.resize(boxes_.size() + 2 * stride);
-  float* low = boxes_.data() + static_cast<size_t>(id) * 2 * stride;
+  const size_t stride = work.stride;
+  const auto id = static_cast<int>(work.nodes.size());
+  work.boxes.resize(work.boxes.size() + 2 * stride);
+  float* low = work.boxes.data() + static_cast<size_t>(id) * 2 * stride;
   float* high = low + stride;
-  float width = 0;
-  work.choices.clear();
   BoundingBox(work, first, count, low, high);
+  float width = 0;
+  size_t choices = 0;
+  bool absent = false;
   for (size_t j = 0; j < stride; ++j) {
-    if (high[j] > low[j]) {
-      width += high[j] - low[j];
-      work.choices.push_back(static_cast<int>(j));
-    } else if (high[j] < low[j]) {  // missing in all rows of the node: nothing is outside
+    const bool varies = high[j] > low[j];
+    width += varies ? high[j] - low[j] : 0.0f;
+    work.choices[choices] = static_cast<uint16_t>(j);
+    choices += varies;
+    absent |= high[j] < low[j];
+  }
+  work.choice_count = choices;
+  for (size_t j = 0; absent && j < stride; ++j) {
+    if (high[j] < low[j]) {  // missing in all rows of the node: nothing is outside
       low[j] = -kInfinity;
       high[j] = kInfinity;
     }
   }
   Node node{};
   node.width = width;
-  node.feature = kLeaf;
-  node.split = static_cast<float>(depth + AveragePathLength(count));
-  nodes_.push_back(node);
+  node.feature = Node::kLeaf;
+  node.split = static_cast<float>(depth + Length(count));
+  work.nodes.push_back(node);
   work.counts.push_back(count);
+  work.depths.push_back(static_cast<uint16_t>(depth));
   return id;
+}
+
+// Rows below the split first; returns their number.
+int RollingTree::Divide(Work& work, int first, int count, size_t feature, float split) {
+  uint16_t* const from = work.order.data() + first;
+  uint16_t* const to = from + count;
+  const float* values = work.rows.data() + feature;
+  const size_t stride = work.stride;
+  uint16_t* absent = to;
+  // Rows that lack the feature follow the majority of those that have it.
+  if (work.has_missing) absent = std::partition(from, to, [&](uint16_t i) { return !std::isnan(values[i * stride]); });
+  // Without a branch: which side a row takes cannot be guessed.
+  uint16_t* middle = from;
+  uint16_t* aside = work.aside.data();
+  for (const uint16_t* at = from; at < absent; ++at) {
+    const uint16_t row = *at;
+    const bool below = values[row * stride] < split;
+    *middle = row;
+    *aside = row;
+    middle += below;
+    aside += !below;
+  }
+  std::copy(work.aside.data(), aside, middle);
+  if (absent != to && middle - from >= absent - middle) middle = std::rotate(middle, absent, to);
+  return static_cast<int>(middle - from);
 }
 
 void RollingTree::Grow(Work& work, uint64_t seed) {
@@ -141,35 +217,26 @@ void RollingTree::Grow(Work& work, uint64_t seed) {
   };
   Rng rng(seed);
   std::vector<Task> tasks{{0, work.count, 0, -1, 0}};
-  const auto stride = static_cast<size_t>(stride_);
   while (!tasks.empty()) {
     const Task task = tasks.back();
     tasks.pop_back();
     const int id = AddNode(work, task.first, task.count, task.depth);
-    if (task.parent >= 0) nodes_[static_cast<size_t>(task.parent)].child[task.side] = static_cast<uint16_t>(id);
-    if (task.depth >= work.depth_max || work.choices.empty() || task.count < 2) continue;
-    const auto feature = static_cast<size_t>(work.choices[rng.Below(work.choices.size())]);
-    const float low = Box(static_cast<size_t>(id))[feature];
-    const float high = Box(static_cast<size_t>(id))[stride + feature];
+    if (task.parent >= 0) work.nodes[static_cast<size_t>(task.parent)].child[task.side] = static_cast<uint16_t>(id);
+    if (task.depth >= work.depth_max || work.choice_count == 0 || task.count < 2) continue;
+    const size_t feature = work.choices[rng.Below(work.choice_count)];
+    const float* box = work.boxes.data() + static_cast<size_t>(id) * 2 * work.stride;
+    const float low = box[feature];
+    const float high = box[work.stride + feature];
     float split = low + static_cast<float>(rng.NextDouble()) * (high - low);
     if (!(split > low) || split > high) split = high;
 
-    const auto from = work.order.begin() + task.first;
-    const auto to = from + task.count;
-    const auto value = [&](uint16_t i) { return work.rows[i * stride + feature]; };
-    // Rows that lack the feature follow the majority of those that have it.
-    const auto absent = std::partition(from, to, [&](uint16_t i) { return !std::isnan(value(i)); });
-    auto middle = std::partition(from, absent, [&](uint16_t i) { return value(i) < split; });
-    if (absent != to && middle - from >= absent - middle) {
-      middle = std::rotate(middle, absent, to);
-    }
-    const int left = static_cast<int>(middle - from);
+    const int left = Divide(work, task.first, task.count, feature, split);
     const int right = task.count - left;
-    Node& node = nodes_[static_cast<size_t>(id)];
+    Node& node = work.nodes[static_cast<size_t>(id)];
     node.split = split;
     node.feature = static_cast<uint16_t>(feature);
     node.missing_to = left >= right ? 0 : 1;
-    node.child[0] = node.child[1] = kSingleRow;
+    node.child[0] = node.child[1] = Node::kSingleRow;
     if (right > 1) tasks.push_back({task.first + left, right, task.depth + 1, id, 1});
     if (left > 1) tasks.push_back({task.first, left, task.depth + 1, id, 0});
   }
@@ -178,26 +245,24 @@ void RollingTree::Grow(Work& work, uint64_t seed) {
 void RollingTree::Build(const PointRing& ring, int64_t begin, int64_t end, int sample, uint64_t seed) {
   thread_local Work work;  // scratch only: nothing in it outlives the call
   stride_ = ring.stride();
-  nodes_.clear();
-  boxes_.clear();
+  work.nodes.clear();
+  work.boxes.clear();
   work.counts.clear();
+  work.depths.clear();
   Frame(ring, begin, end, sample, seed, work);
+  work.aside.resize(work.order.size());
   work.depth_max = std::bit_width(static_cast<unsigned>(work.count - 1));  // ceil(log2(count))
   norm_ = work.count > 1 ? static_cast<float>(1 / AveragePathLength(work.count)) : 1.0f;
   Grow(work, seed);
+  // New ones: assigned to, the old would keep the room of the largest tree they ever held.
+  nodes_ = std::vector<Node>(work.nodes.begin(), work.nodes.end());
+  boxes_ = std::vector<float>(work.boxes.begin(), work.boxes.end());
 
   // Mean path lengths, children before parents.
-  expected_.assign(nodes_.size(), 0);
-  std::vector<uint16_t> depths(nodes_.size(), 0);
-  for (size_t i = 0; i < nodes_.size(); ++i) {
-    if (nodes_[i].feature == kLeaf) continue;
-    for (uint16_t c : nodes_[i].child) {
-      if (c != kSingleRow) depths[c] = static_cast<uint16_t>(depths[i] + 1);
-    }
-  }
+  expected_ = std::vector<float>(nodes_.size(), 0.0f);
   for (size_t i = nodes_.size(); i-- > 0;) {
     const Node& node = nodes_[i];
-    if (node.feature == kLeaf) {
+    if (node.feature == Node::kLeaf) {
       expected_[i] = node.split;
       continue;
     }
@@ -205,109 +270,21 @@ void RollingTree::Build(const PointRing& ring, int64_t begin, int64_t end, int s
     int rows_left = work.counts[i];
     for (int side = 0; side < 2; ++side) {
       const uint16_t c = node.child[side];
-      if (c != kSingleRow) {
+      if (c != Node::kSingleRow) {
         sum += static_cast<double>(expected_[c]) * work.counts[c];
         rows_left -= work.counts[c];
       }
     }
-    sum += static_cast<double>(rows_left) * (depths[i] + 1);
+    sum += static_cast<double>(rows_left) * (work.depths[i] + 1);
     expected_[i] = static_cast<float>(sum / work.counts[i]);
   }
-  nodes_.shrink_to_fit();
-  boxes_.shrink_to_fit();
-}
-
-// A row on its way down a tree. The two trees of a pair step in turn, so that one's arithmetic fills the other's waits.
-template <int kBlocks, bool kMissing>
-struct RollingTree::Walk {
-  const Node* nodes;
-  const float* boxes;
-  const float* row;
-  size_t stride;
-  size_t at = 0;
-  float expected = 0, survival = 1, depth = 0;
-
-  Walk(const RollingTree& tree, const float* x)
-      : nodes(tree.nodes_.data()),
-        boxes(tree.boxes_.data()),
-        row(x),
-        stride(kBlocks > 0 ? kBlocks * 4 : static_cast<size_t>(tree.stride_)) {}
-
-  /// One level; true at the end, when `expected` is the path's depth.
-  bool Step() {
-    const FloatLanes zero = FloatLanes::All(0);
-    const Node& node = nodes[at];
-    const float* box = boxes + at * 2 * stride;
-    FloatLanes sum = zero;
-    for (size_t j = 0; j < stride; j += 4) {
-      const FloatLanes x = FloatLanes::Load(row + j);
-      sum = sum + FloatLanes::Max(FloatLanes::Load(box + j) - x, zero);
-      sum = sum + FloatLanes::Max(x - FloatLanes::Load(box + stride + j), zero);
-    }
-    const float outside = sum.Sum();
-    const float leaves = outside / (outside + node.width + kTiny);
-    expected += survival * leaves * depth;
-    survival -= survival * leaves;
-    if (node.feature == kLeaf) {
-      expected += survival * node.split;
-      return true;
-    }
-    int side = row[node.feature] >= node.split;
-    if constexpr (kMissing) {
-      if (std::isnan(row[node.feature])) side = node.missing_to;
-    }
-    depth += 1;
-    if (node.child[side] == kSingleRow) {
-      expected += survival * depth;
-      return true;
-    }
-    at = node.child[side];
-    return false;
-  }
-};
-
-template <int kBlocks, bool kMissing>
-void RollingTree::PathDepths(const RollingTree& a, const RollingTree& b, const float* xa, const float* xb,
-                             float* depths) {
-  Walk<kBlocks, kMissing> wa(a, xa), wb(b, xb);
-  for (;;) {
-    if (wa.Step()) {
-      while (!wb.Step()) {
-      }
-      break;
-    }
-    if (wb.Step()) {
-      while (!wa.Step()) {
-      }
-      break;
-    }
-  }
-  depths[0] = wa.expected;
-  depths[1] = wb.expected;
 }
 
 void RollingTree::Depths(const RollingTree& a, const RollingTree& b, const float* row, RowKind kind, double* depths) {
-  alignas(16) float xa[kForestFeaturesMax], xb[kForestFeaturesMax];
-  a.ToFrame(row, xa);
-  b.ToFrame(row, xb);
+  static_assert(kForestFeaturesMax <= 256);  // what the walk has room for
   float raw[2];
-  const bool missing = kind != RowKind::kComplete || a.has_absent_ || b.has_absent_;
-  switch (missing ? 0 : a.stride_) {
-    case 4:
-      PathDepths<1, false>(a, b, xa, xb, raw);
-      break;
-    case 8:
-      PathDepths<2, false>(a, b, xa, xb, raw);
-      break;
-    case 12:
-      PathDepths<3, false>(a, b, xa, xb, raw);
-      break;
-    case 16:
-      PathDepths<4, false>(a, b, xa, xb, raw);
-      break;
-    default:
-      PathDepths<0, true>(a, b, xa, xb, raw);
-  }
+  PathDepths({a.nodes_.data(), a.boxes_.data(), a.frame_.data()}, {b.nodes_.data(), b.boxes_.data(), b.frame_.data()},
+             row, a.stride_, kind != RowKind::kComplete || a.has_absent_ || b.has_absent_, raw);
   depths[0] = static_cast<double>(raw[0]) * static_cast<double>(a.norm_);
   depths[1] = static_cast<double>(raw[1]) * static_cast<double>(b.norm_);
 }
@@ -331,14 +308,14 @@ void RollingTree::AddContributions(const float* row, int features, double* out) 
     }
     const double value = static_cast<double>(expected_[at]);
     parts.Leave(beyond, static_cast<double>(node.width), (depth - value) * norm);
-    if (node.feature == kLeaf) return;
+    if (node.feature == Node::kLeaf) return;
     int side = x[node.feature] >= node.split;
     if (std::isnan(x[node.feature])) side = node.missing_to;
     depth += 1;
     const uint16_t next = node.child[side];
-    const double after = next == kSingleRow ? depth : static_cast<double>(expected_[next]);
+    const double after = next == Node::kSingleRow ? depth : static_cast<double>(expected_[next]);
     parts.Follow(node.feature, (after - value) * norm);
-    if (next == kSingleRow) return;
+    if (next == Node::kSingleRow) return;
     at = next;
   }
 }

@@ -4,12 +4,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "operators/isolation_forest/kernels/path_depths.h"
 #include "operators/isolation_forest/point_ring.h"
 
 namespace freshet {
 
 /// One tree of the rolling forest: an isolation tree over a sample of real rows, whose nodes know the tight box of
-/// their rows. Built once, then only read; a rebuild replaces it and reuses its memory.
+/// their rows. Built once, then only read; a rebuild replaces it.
 ///
 /// Inside a tree, features are in units of the sample's range: (x - low) / (high - low), at most 8 of these beyond
 /// it on either side. A feature that is constant in the sample reads 0 where equal and one unit away elsewhere. A
@@ -32,29 +33,18 @@ class RollingTree {
   size_t memory_bytes() const;
 
  private:
-  // 16 bytes. A child that is a leaf of one row has no node of its own: its depth says all.
-  struct Node {
-    float split;          // leaf: depth + c(rows), its path length
-    float width;          // sum over the features of the box's width
-    uint16_t feature;     // kLeaf for a leaf
-    uint16_t child[2];    // kSingleRow, or an index
-    uint16_t missing_to;  // the child with more rows: where a row goes whose `feature` is missing
-  };
-  static constexpr uint16_t kLeaf = 0xffff;
-  static constexpr uint16_t kSingleRow = 0xffff;
+  using Node = RollingNode;
   struct Work;
 
   void Frame(const PointRing& ring, int64_t begin, int64_t end, int sample, uint64_t& random, Work& work);
-  void BoundingBox(const Work& work, int first, int count, float* low, float* high) const;
-  void Grow(Work& work, uint64_t seed);
-  int AddNode(Work& work, int first, int count, int depth);
+  template <size_t kBlocks>
+  static void BoundBlocks(const Work& work, int first, int count, size_t from, float* low, float* high);
+  static void BoundingBox(const Work& work, int first, int count, float* low, float* high);
+  static void Grow(Work& work, uint64_t seed);
+  static int AddNode(Work& work, int first, int count, int depth);
+  static int Divide(Work& work, int first, int count, size_t feature, float split);
   void ToFrame(const float* row, float* out) const;
-  template <int kBlocks, bool kMissing>
-  struct Walk;
-  template <int kBlocks, bool kMissing>
-  static void PathDepths(const RollingTree& a, const RollingTree& b, const float* xa, const float* xb, float* depths);
   const float* Box(size_t node) const { return boxes_.data() + node * 2 * static_cast<size_t>(stride_); }
-  float Outside(size_t node, const float* x) const;
 
   bool has_absent_ = false;  // some feature was missing in the whole sample
   int stride_ = 0;
