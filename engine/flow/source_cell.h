@@ -29,8 +29,9 @@ struct SourceItem {
     std::vector<Column> columns;  ///< of the kept rows
     /// Where rows are divided over lanes right behind the filters: what goes to each. `columns` is empty then.
     struct Part {
-      std::vector<int32_t> rows;       ///< of the block
-      std::vector<int32_t> positions;  ///< among the kept rows
+      int32_t row_count = 0;
+      BufferRef rows;       ///< of the block
+      BufferRef positions;  ///< among the kept rows; the same buffer where all are kept
       std::vector<Column> columns;
     };
     std::vector<Part> parts;

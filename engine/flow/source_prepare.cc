@@ -1,6 +1,4 @@
 // What a source does beside its decoder, and what is left of it for the cell (README.md, "The decode stage").
-#include <cstring>
-
 #include "engine/flow/source_cell.h"
 
 namespace freshet {
@@ -46,16 +44,30 @@ void SourceCell::Divide(const Outlets::OnlyExchange& exchange, int32_t kept_coun
   }
   EncodedKeys keys;
   keys.Encode(*exchange.codec, Batch(source_.bound.schema, std::move(key_columns), kept_count, {}));
+  // First how many there are for each lane: then nothing grows.
+  const BufferRef lane_buffer = AllocateBuffer(int64_t{4} * kept_count);
+  auto* const lanes = lane_buffer.as<int32_t>();
   prepared->parts.resize(static_cast<size_t>(exchange.lane_count()));
   for (int32_t i = 0; i < kept_count; ++i) {
-    const int lane = LaneOfKeyGroup(KeyGroupOf(keys.hash(i)), exchange.lane_count());
-    SourceItem::Prepared::Part& part = prepared->parts[static_cast<size_t>(lane)];
-    part.rows.push_back(kept != nullptr ? kept[i] : i);
-    part.positions.push_back(i);
+    lanes[i] = LaneOfKeyGroup(KeyGroupOf(keys.hash(i)), exchange.lane_count());
+    ++prepared->parts[static_cast<size_t>(lanes[i])].row_count;
   }
-  for (SourceItem::Prepared::Part& part : prepared->parts)
+  std::vector<int32_t*> next;
+  for (SourceItem::Prepared::Part& part : prepared->parts) {
+    if (part.row_count > 0) part.positions = AllocateBuffer(int64_t{4} * part.row_count);
+    next.push_back(part.row_count > 0 ? part.positions.as<int32_t>() : nullptr);
+  }
+  for (int32_t i = 0; i < kept_count; ++i) *next[static_cast<size_t>(lanes[i])]++ = i;
+  for (SourceItem::Prepared::Part& part : prepared->parts) {
+    part.rows = part.positions;
+    if (part.row_count == 0) continue;
+    if (kept != nullptr) {
+      part.rows = AllocateBuffer(int64_t{4} * part.row_count);
+      for (int32_t i = 0; i < part.row_count; ++i) part.rows.as<int32_t>()[i] = kept[part.positions.as<int32_t>()[i]];
+    }
     for (const Column& column : prepared->columns)
-      part.columns.push_back(column.Take(part.rows.data(), static_cast<int32_t>(part.rows.size())));
+      part.columns.push_back(column.Take(part.rows.as<int32_t>(), part.row_count));
+  }
   prepared->columns.clear();
 }
 
@@ -122,11 +134,10 @@ void SourceCell::SendPrepared(SourceItem& item, Ordinal first) {
   int64_t bytes = 0;
   for (SourceItem::Prepared::Part& part : item.prepared->parts) {
     batches.emplace_back();
-    const auto count = static_cast<int32_t>(part.rows.size());
+    const int32_t count = part.row_count;
     if (count == 0) continue;
-    RowMeta meta = PreparedMeta(item, first, part.rows.data(), count);
-    meta.positions = AllocateBuffer(int64_t{4} * count);
-    std::memcpy(meta.positions.as<int32_t>(), part.positions.data(), part.positions.size() * sizeof(int32_t));
+    RowMeta meta = PreparedMeta(item, first, part.rows.as<int32_t>(), count);
+    meta.positions = std::move(part.positions);
     batches.back() = Batch(source_.bound.schema, std::move(part.columns), count, std::move(meta), item.hold);
     bytes += batches.back().ByteSize();
     if (plan_.counts_out || filter_count_ > 0) elements_[filter_count_].counters.out += count;
