@@ -149,15 +149,18 @@ void Cell::Run() noexcept {
   if (failed_) return;
   try {
     bool blocked = false;
-    blocked_ = false;
+    bool moved = false;
+    const bool was_blocked = std::exchange(blocked_, false);
     while (!failed_ && !blocked && !waiting_) {
       LookAtClock();
       if (continuation_ == Continuation::kNone && inbox_.empty()) break;
       if (Status status = Step(&blocked); !status.ok()) Fail(std::move(status));
+      moved = moved || !(blocked || waiting_);
     }
     if (!failed_)
       if (Status status = ContinueSnapshot(); !status.ok()) Fail(std::move(status));
     blocked_ = blocked || waiting_;
+    if (blocked_ && (moved || !was_blocked)) ++blocked_count_;  // a try in vain goes on with the same wait
     if (continuation_ == Continuation::kNone) cause_ = {};
     Publish();
   } catch (const std::bad_alloc&) {
@@ -179,7 +182,6 @@ void Cell::LookAtClock() {
 Status Cell::Step(bool* blocked) {
   if (continuation_ != Continuation::kNone) {
     if (outlets_.budget()->exhausted()) {
-      ++blocked_count_;
       *blocked = true;
       return Status::Ok();
     }

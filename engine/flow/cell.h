@@ -185,7 +185,7 @@ class Cell {
     std::vector<std::pair<int, NodeCounters>> counters;
     EventTime watermark = EventTime::Min();
     int64_t queued = 0;
-    int64_t blocked_count = 0;
+    int64_t blocked_count = 0;  ///< times it began to wait for room behind it
     int64_t state_bytes = 0;
     int64_t state_keys = 0;
     bool ended = false;

@@ -17,16 +17,26 @@ class Probe final : public Cell, public Carrier, public CellListener {
   void OnFailure(int, Status status) override { failure = std::move(status); }
   Status failure;
   std::vector<int64_t> watermarks;
+  int batches_per_watermark = 0;  ///< each fills the egress budget
+  Batch::Hold last;               ///< of these; letting go of it makes room
 
  protected:
   Status HandleBatch(InputIndex, const Batch& batch, uint64_t) override {
     for (int32_t i = 0; i < batch.row_count(); ++i) watermarks.push_back(batch.row_watermark(i).us);
     return Status::Ok();
   }
-  Result<Progress> HandleWatermark(EventTime) override { return Progress::kDone; }
+  Result<Progress> HandleWatermark(EventTime) override {
+    if (made_ == batches_per_watermark) return Progress::kDone;
+    ++made_;
+    last = outlets_.budget()->Take(outlets_.budget(), kEdgeBudgetBytes);
+    return Progress::kMore;
+  }
   Result<Progress> HandleEnd() override { return Progress::kDone; }
   Status Snapshot(CellSnapshot*) override { return Status::Ok(); }
   void FillPublished(Published*) const override {}
+
+ private:
+  int made_ = 0;
 };
 
 TEST_CASE("Cell_InputReturnsFromIdleBehindTheOthers_ItsRowsJoinAtTheMergedWatermark") {
@@ -83,6 +93,27 @@ struct OneInput {
     environment.listener = probe.get();
   }
 };
+
+TEST_CASE("Cell_TriedInVainWhileItWaits_IsBlockedOnce") {
+  OneInput cell;
+  cell.probe->batches_per_watermark = 2;
+  cell.probe->Deliver({0, 0, Watermark{{10}}, 0});
+  cell.probe->Run();
+  const auto blocked = [&] { return cell.probe->published().blocked_count; };
+  CHECK(blocked() == 1);
+  for (uint64_t n = 1; n < 4; ++n) {
+    cell.probe->Deliver({0, n, Watermark{{static_cast<int64_t>(10 + n)}}, 0});
+    cell.probe->Run();
+  }
+  CHECK(blocked() == 1);
+  cell.probe->last.reset();  // there is room, and the next batch fills it
+  cell.probe->Run();
+  CHECK(blocked() == 2);
+  cell.probe->last.reset();
+  cell.probe->Run();
+  CHECK(blocked() == 2);
+  CHECK_FALSE(cell.probe->failed());
+}
 
 TEST_CASE("Cell_MessageMissingTwiceOrOutOfTurn_FailsTheRun") {
   for (const std::vector<uint64_t>& numbers : {std::vector<uint64_t>{1}, std::vector<uint64_t>{0, 0},
