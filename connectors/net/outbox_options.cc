@@ -50,8 +50,8 @@ std::vector<OptionSpec> OutboxOptionSpecs() {
   on_failure.enum_values = {"wait", "dead_letter", "fail"};
   OptionSpec max_waiting =
       Option("max_waiting", OptionKind::kInt, "100000",
-             "Requests that may wait on disk before the sources are held back (rows of windows and alerts "
-             "hold nobody back).");
+             "Requests that may wait on disk for the receiver before the sources wait too. What the rows "
+             "already read make of windows and alerts comes on top.");
   max_waiting.min = 1;
   return {deliver,
           batch,

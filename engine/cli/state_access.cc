@@ -13,6 +13,8 @@ namespace freshet::cli {
 namespace {
 
 constexpr size_t kNameSizeMax = 64;
+constexpr int kLookAgainCount = 3;
+constexpr int64_t kLookAgainUs = 200000;
 constexpr const char* kSavepoints = "/savepoints/";
 constexpr const char* kKept = "/kept/";
 
@@ -81,6 +83,18 @@ OpenedState::~OpenedState() {
 }
 
 Result<OpenedState> OpenedState::Open(const StateTarget& target) {
+  // Nobody is kept out meanwhile: an engine that has started since may have moved the files away from under our eyes.
+  StateTarget now = target;
+  for (int n = 0;; ++n) {
+    Result<OpenedState> opened = OpenOnce(now);
+    if (opened.ok() || !target.idle || n == kLookAgainCount) return opened;
+    FRESHET_ASSIGN_OR_RETURN(now, FindState(target.directory));
+    if (now.idle && opened.status().code() == StatusCode::kNotFound) return opened;
+    if (!now.idle) Env::Posix()->SleepMicros(kLookAgainUs);  // until it listens
+  }
+}
+
+Result<OpenedState> OpenedState::OpenOnce(const StateTarget& target) {
   OpenedState opened;
   std::string directory = target.directory;
   if (!target.idle) {

@@ -30,6 +30,7 @@ class OpenedState {
 
  private:
   OpenedState() = default;
+  static Result<OpenedState> OpenOnce(const StateTarget& target);
   std::unique_ptr<CheckpointStore> store_;
   std::string copy_;
 };

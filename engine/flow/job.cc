@@ -307,6 +307,11 @@ Status Job::CommitReady() {
   return Status::Ok();
 }
 
+bool Job::outbox_full() const {
+  return std::any_of(sinks_.begin(), sinks_.end(),
+                     [](const SinkCell* sink) { return sink->outbox() != nullptr && sink->outbox()->full(); });
+}
+
 void Job::Submit(std::shared_ptr<Command> command) {
   commands_.Add(std::move(command));
   OnCheckpointWanted();

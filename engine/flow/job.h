@@ -55,7 +55,7 @@ struct NodeReport {
   NodeCounters counters;
   EventTime watermark = EventTime::Min();
   int64_t queued = 0;
-  int64_t blocked_count = 0;
+  int64_t blocked_count = 0;  ///< times that it, or a lane of it, began to wait for room behind it
   int64_t state_bytes = 0;
   int64_t state_keys = 0;
   /// One per lane, and per helper of the node (sorter, gather; a source's thread and decoders).
@@ -153,6 +153,8 @@ class Job final : public CellListener {
   int64_t retry_wait_us() const { return retry_wait_us_.load(); }
   /// Sources are not to be polled: checkpoints fail.
   bool paused() const { return paused_.load(); }
+  /// The same, while so much waits for a receiver that it must not become more.
+  bool outbox_full() const;
   /// Why the last epoch was given up, if no later one was committed.
   Status last_failure() const;
   /// Makes a copy of the newest committed epoch; see CheckpointStore::CopyTo. Any thread.

@@ -10,6 +10,7 @@
 #include "engine/flow/cell.h"
 #include "engine/flow/dead_letter_file.h"
 #include "engine/flow/descriptor.h"
+#include "engine/flow/planted_bugs.h"
 
 namespace freshet {
 namespace {
@@ -73,13 +74,13 @@ Status OutboxSink::Open(const SinkOpenContext& ctx) {
 
 Status OutboxSink::Recover(Epoch restored) {
   FRESHET_ASSIGN_OR_RETURN(totals_, outbox_->ReadTotals());
-  FRESHET_RETURN_IF_ERROR(outbox_->EraseOnCommitFrom(ordinal_));
+  if (!IsPlanted(PlantedBug::kKeepUncommitted)) FRESHET_RETURN_IF_ERROR(outbox_->EraseOnCommitFrom(ordinal_));
   for (const DeliverMode mode : {DeliverMode::kOnCommit, DeliverMode::kEager}) {
     uint64_t from = 0;
     for (;;) {
       FRESHET_ASSIGN_OR_RETURN(const auto waiting, outbox_->ScanWaiting(mode, from, UINT64_MAX, kScanCount));
       for (const Outbox::Waiting& w : waiting) {
-        ++backlog_;
+        AddBacklog(1);
         waiting_rows_ += w.parcel.row_count;
         if (mode == DeliverMode::kOnCommit) rows_.held += w.parcel.row_count;
         from = w.number + 1;
@@ -134,7 +135,8 @@ Status OutboxSink::Write(const Batch& batch, int64_t) {
 Status OutboxSink::WriteEager(const Batch& batch) {
   if (!rows_taken_) FRESHET_RETURN_IF_ERROR(TakeEager(batch));
   rows_taken_ = true;
-  if (!to_write_eager_.empty()) FRESHET_RETURN_IF_ERROR(outbox_->Write(to_write_eager_, true));
+  if (!to_write_eager_.empty())
+    FRESHET_RETURN_IF_ERROR(outbox_->Write(to_write_eager_, !IsPlanted(PlantedBug::kEagerUnsynced)));
   rows_taken_ = false;
   const auto count = static_cast<int64_t>(to_write_eager_.size() / 2);
   to_write_eager_.clear();
@@ -143,7 +145,7 @@ Status OutboxSink::WriteEager(const Batch& batch) {
     const std::lock_guard lock(mutex_);
     rows_.held += count;
     waiting_rows_ += count;
-    backlog_ += count;
+    AddBacklog(count);
     sendable_[IndexOf(DeliverMode::kEager)] += static_cast<uint64_t>(count);
   }
   if (on_work) on_work();
@@ -246,14 +248,19 @@ void OutboxSink::HoldBack(const Batch& batch) {
   // Rows made out of state hold their cell's egress budget; kept, it would stop the barriers as well.
   if (!batch.hold() || EgressBudget::Owns(batch.hold())) return;
   const std::lock_guard lock(mutex_);
-  if (backlog_ >= options_.waiting_count_max) held_back_.push_back(batch.hold());
+  if (full_) held_back_.push_back(batch.hold());
+}
+
+void OutboxSink::AddBacklog(int64_t parcels) {
+  backlog_ += parcels;
+  full_ = backlog_ >= options_.waiting_count_max;
 }
 
 Result<std::string> OutboxSink::PrepareCommit(Epoch epoch) {
   CloseParcel();
   if (unsynced_ || !to_write_.empty()) {
     outbox_->PutPrepared(epoch, &to_write_);
-    FRESHET_RETURN_IF_ERROR(outbox_->Write(to_write_, true));
+    FRESHET_RETURN_IF_ERROR(outbox_->Write(to_write_, !IsPlanted(PlantedBug::kPrepareUnsynced)));
     to_write_.clear();
     unsynced_ = false;
   }
@@ -264,6 +271,10 @@ Result<std::string> OutboxSink::PrepareCommit(Epoch epoch) {
   const std::lock_guard lock(mutex_);
   sink.PutU64(static_cast<uint64_t>(repeated_count_));
   prepared_.push_back({epoch, ordinal_, std::exchange(open_epoch_parcels_, 0)});
+  if (IsPlanted(PlantedBug::kSendPrepared)) {
+    sendable_[IndexOf(DeliverMode::kOnCommit)] = ordinal_;
+    AddBacklog(std::exchange(prepared_.back().parcel_count, 0));
+  }
   return sink.Take();
 }
 
@@ -272,7 +283,7 @@ Status OutboxSink::Commit(Epoch epoch) {
     const std::lock_guard lock(mutex_);
     while (!prepared_.empty() && prepared_.front().epoch <= epoch) {
       sendable_[IndexOf(DeliverMode::kOnCommit)] = prepared_.front().ordinal;
-      backlog_ += prepared_.front().parcel_count;
+      AddBacklog(prepared_.front().parcel_count);
       prepared_.pop_front();
     }
     committed_ = epoch;
@@ -439,7 +450,10 @@ Status OutboxSink::Settle(const Outbox::Waiting& waiting, Outbox::Fate fate) {
       if (!known) return Status::DataLoss("a parcel of the outbox has lost its name");
       claimed = known->epoch != Outbox::kUnclaimed;
       known->fate = fate;
-      outbox_->PutKnown(waiting.parcel.id, *known, &changes);
+      if (!IsPlanted(PlantedBug::kForgetSent))
+        outbox_->PutKnown(waiting.parcel.id, *known, &changes);
+      else
+        outbox_->EraseKnown(waiting.parcel.id, &changes);
     }
     Status status = outbox_->Write(changes, false);
     if (status.code() == StatusCode::kNoSpace) {
@@ -455,7 +469,8 @@ Status OutboxSink::Settle(const Outbox::Waiting& waiting, Outbox::Fate fate) {
       rows_.held -= rows;
       (fate == Outbox::Fate::kDelivered ? rows_.out : rows_.dead) += rows;
     }
-    if (--backlog_ < options_.waiting_count_max) released.swap(held_back_);
+    AddBacklog(-1);
+    if (!full_) released.swap(held_back_);
     if (failing_) Log(LogLevel::kInfo, "the receiver takes rows again", {{"node", context_.node_id}});
     failing_ = false;
     gave_up_ = false;

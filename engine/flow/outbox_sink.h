@@ -26,8 +26,9 @@ namespace freshet {
 ///   Order: eager rows before others; within each kind in the order of their arrival, one at a time. While the receiver
 ///     fails, nothing is tried before the wait is over.
 ///   Memory: a handful of parcels; what waits is on disk. Beyond `waiting_count_max` sendable parcels the credit of
-///     batches is kept, so that sources run out of it. Rows made out of state (windows, alerts) carry none and are not
-///     held back: to keep their egress budget would stop barriers. Their backlog is bounded by the disk.
+///     batches is kept, so that sources run out of it. Rows made out of state (windows, alerts) carry none, and to keep
+///     their egress budget would stop barriers; for their sake sources wait while it is full(). What the rows under
+///     way still make of themselves comes on top.
 /// Threads: the Sink's calls on one, DeliverStep on another (or the same), the others on any.
 class OutboxSink final : public Sink {
  public:
@@ -52,6 +53,8 @@ class OutboxSink final : public Sink {
   std::function<void()> on_work;
   /// Something may leave.
   bool has_work() const;
+  /// So much waits that sources must. Any thread.
+  bool full() const { return full_; }
   /// Nothing can be sent now or is not worth waiting for: nothing waits that may leave, or the receiver fails
   /// (`patient`: and has failed for all attempts of a parcel).
   bool settled(bool patient) const;
@@ -77,6 +80,7 @@ class OutboxSink final : public Sink {
   void TakeOnCommit(const Batch& batch);
   void CloseParcel();
   void HoldBack(const Batch& batch);
+  void AddBacklog(int64_t parcels);
 
   Result<bool> NextParcel(Outbox::Waiting* next);
   Result<Step> Retry(const Outbox::Waiting& waiting, const DeliveryResult& result);
@@ -114,6 +118,7 @@ class OutboxSink final : public Sink {
   std::optional<std::pair<Outbox::Waiting, Outbox::Fate>> unmarked_;  ///< done, but the disk was full
 
   std::atomic<bool> interrupted_{false};
+  std::atomic<bool> full_{false};  ///< written with mutex_ held
 
   mutable std::mutex mutex_;
   std::deque<Prepared> prepared_;

@@ -22,15 +22,20 @@ enum class PlantedBug : uint32_t {
   kForgetTombstone = 1 << 11,     ///< a checkpoint leaves out that a key was erased
   kGatherBeforeMarks = 1 << 12,   ///< a gather sends rows on before all lanes have marked them
   kCreditTwice = 1 << 13,         ///< a credit is given back twice
-  kChangeSealed = 1 << 15,    ///< a value that a checkpoint has still to write is changed without being written first
-  kUnsyncedCommit = 1 << 14,  ///< what the store wrote is not on the disk when it says so (in tests/support)
+  kUnsyncedCommit = 1 << 14,      ///< what the store wrote is not on the disk when it says so (in tests/support)
+  kChangeSealed = 1 << 15,     ///< a value that a checkpoint has still to write is changed without being written first
+  kEagerUnsynced = 1 << 16,    ///< an alert may leave before it is durable in the outbox
+  kSendPrepared = 1 << 17,     ///< rows on commit may leave before their epoch is committed
+  kForgetSent = 1 << 18,       ///< an alert that was sent is not known any more when it comes again
+  kKeepUncommitted = 1 << 19,  ///< rows of epochs that were not committed stay in the outbox
+  kPrepareUnsynced = 1 << 20,  ///< an epoch is committed before its rows are durable in the outbox
 };
 
 struct PlantedBugName {
   PlantedBug bug;
   const char* name;
 };
-/// All of them; engine/flow/README.md says what each does and which seed finds it.
+/// Those that any pipeline can show; engine/flow/README.md says what each does and which seed finds it.
 inline constexpr PlantedBugName kPlantedBugs[] = {
     {PlantedBug::kDropCredit, "drop a credit"},
     {PlantedBug::kForgetTimer, "forget a timer"},
@@ -48,6 +53,19 @@ inline constexpr PlantedBugName kPlantedBugs[] = {
     {PlantedBug::kCreditTwice, "give a credit back twice"},
     {PlantedBug::kChangeSealed, "change a sealed value"},
     {PlantedBug::kUnsyncedCommit, "do not sync a commit"},
+};
+/// Those that network sinks can show, to be found by the simulations of the outbox.
+inline constexpr PlantedBugName kPlantedOutboxBugs[] = {
+    {PlantedBug::kLoseDirtyKey, "lose a dirty key"},
+    {PlantedBug::kPositionShort, "leave a position behind"},
+    {PlantedBug::kSinkCommitsEarly, "commit sinks before the store"},
+    {PlantedBug::kDropAbandonedEpoch, "drop an abandoned epoch"},
+    {PlantedBug::kUnsyncedCommit, "do not sync a commit"},
+    {PlantedBug::kEagerUnsynced, "do not sync an alert"},
+    {PlantedBug::kSendPrepared, "send before the commit"},
+    {PlantedBug::kForgetSent, "forget what was sent"},
+    {PlantedBug::kKeepUncommitted, "keep uncommitted rows"},
+    {PlantedBug::kPrepareUnsynced, "do not sync prepared rows"},
 };
 
 inline std::atomic<uint32_t> g_planted_bugs{0};

@@ -76,10 +76,12 @@ class FaultySink final : public Sink {
 
 class FaultyStore final : public CheckpointStore {
  public:
-  FaultyStore(const SimFaults& faults, Rng* rng, CheckpointStore* base) : faults_(faults), rng_(*rng), base_(base) {}
+  FaultyStore(const SimFaults& faults, Rng* rng, CheckpointStore* base, std::function<void()> meanwhile)
+      : faults_(faults), rng_(*rng), base_(base), meanwhile_(std::move(meanwhile)) {}
   Result<std::optional<Manifest>> Load() override { return base_->Load(); }
   OutboxStore* outbox() override { return base_->outbox(); }
   Status Commit(const Manifest& manifest, EpochRows&& rows) override {
+    meanwhile_();
     const double draw = rng_.NextDouble();
     double limit = faults_.commit_unavailable;
     if (draw < limit) return Status::Unavailable(kOutage);
@@ -88,7 +90,9 @@ class FaultyStore final : public CheckpointStore {
       if (rng_.Below(2) == 0) FRESHET_RETURN_IF_ERROR(base_->Commit(manifest, std::move(rows)));
       return Status(StatusCode::kCancelled, "the process died while it committed");
     }
-    return base_->Commit(manifest, std::move(rows));
+    Status status = base_->Commit(manifest, std::move(rows));
+    if (status.ok()) meanwhile_();
+    return status;
   }
   Status Scan(TableId table, uint16_t first, uint16_t last,
               const std::function<Status(uint16_t, std::string_view, std::string_view)>& visit) override {
@@ -103,6 +107,7 @@ class FaultyStore final : public CheckpointStore {
   const SimFaults& faults_;
   Rng& rng_;
   CheckpointStore* const base_;
+  const std::function<void()> meanwhile_;
 };
 
 }  // namespace
@@ -122,8 +127,9 @@ void PlantFaults(const SimFaults& faults, Rng* rng, GraphSpec* spec) {
 
 bool IsPlantedOutage(const Status& status) { return status.message().find(kOutage) != std::string::npos; }
 
-std::unique_ptr<CheckpointStore> NewFaultyStore(const SimFaults& faults, Rng* rng, CheckpointStore* base) {
-  return std::make_unique<FaultyStore>(faults, rng, base);
+std::unique_ptr<CheckpointStore> NewFaultyStore(const SimFaults& faults, Rng* rng, CheckpointStore* base,
+                                                std::function<void()> meanwhile) {
+  return std::make_unique<FaultyStore>(faults, rng, base, std::move(meanwhile));
 }
 
 }  // namespace freshet

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -65,6 +66,8 @@ void PlantFaults(const SimFaults& faults, Rng* rng, GraphSpec* spec);
 /// True of the failure that a planted sink fault ends a life with.
 bool IsPlantedOutage(const Status& status);
 /// `base` with failing commits. kCancelled: the process died in the middle; the run must not touch the store again.
-std::unique_ptr<CheckpointStore> NewFaultyStore(const SimFaults& faults, Rng* rng, CheckpointStore* base);
+/// `meanwhile` is what other threads do: called before and after the real commit.
+std::unique_ptr<CheckpointStore> NewFaultyStore(const SimFaults& faults, Rng* rng, CheckpointStore* base,
+                                                std::function<void()> meanwhile);
 
 }  // namespace freshet

@@ -35,7 +35,7 @@ class Life final : public Carrier {
     JobOptions job = options_.job;
     job.env = env_;
     if (store != nullptr) {
-      store_ = NewFaultyStore(faults_, &rng_, store);
+      store_ = NewFaultyStore(faults_, &rng_, store, [this] { DeliverMeanwhile(); });
       job.store = store_.get();
     }
     FRESHET_ASSIGN_OR_RETURN(job_, Job::Make(std::move(spec), job, this));
@@ -136,8 +136,8 @@ class Life final : public Carrier {
     // Every possible next event, weighed alike.
     std::vector<std::pair<char, int>> actions;
     for (size_t d = 0; d < done_.size(); ++d) {
-      if (!done_[d] && !job_->paused() && !job_->memory().sources_wait() && job_->drivers()[d]->ready() &&
-          chunks_[d].size() < 4)
+      if (!done_[d] && !job_->paused() && !job_->memory().sources_wait() && !job_->outbox_full() &&
+          job_->drivers()[d]->ready() && chunks_[d].size() < 4)
         actions.emplace_back('p', d);
       for (size_t c = 0; c < chunks_[d].size(); ++c) actions.emplace_back('d', static_cast<int>(d));
     }
@@ -204,6 +204,16 @@ class Life final : public Carrier {
     if (!step.ok()) return Fail(step.status());
     if (!step->worked) env_->Advance(step->wait_us);
     return Step::kWorked;
+  }
+
+  /// A delivery's thread waits for nobody's commit.
+  void DeliverMeanwhile() {
+    for (SinkCell* sink : job_->sinks())
+      while (sink->outbox() != nullptr && sink->outbox()->has_work() && rng_.Below(2) == 0)
+        if (const Result<OutboxSink::Step> step = sink->outbox()->DeliverStep(); !step.ok()) {
+          broken_ = step.status();
+          return;
+        }
   }
 
   Step Poll(size_t d) {

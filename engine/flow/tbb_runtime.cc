@@ -518,7 +518,7 @@ class TbbRuntime::Impl final : public Carrier {
     ActivityMeter& meter = driver.read_meter();
     Env* env = options_.job.env;
     while (!coordinator_->stop_now()) {
-      if (job_->paused() && !coordinator_->stop_requested()) {
+      if ((job_->paused() || job_->outbox_full()) && !coordinator_->stop_requested()) {
         driver.Hold();
         meter.BeginBlocked(env->SteadyMicros());
         coordinator_->Sleep(kPausedWaitUs);

@@ -27,6 +27,8 @@ constexpr uint64_t kL0FileCountMax = 16;
 /// An epoch larger than this goes to a sorted file even if it has few keys: it would be written twice otherwise.
 constexpr int64_t kWriteBatchBytesMax = 2 << 20;
 constexpr int kProbeMib = 9;
+constexpr int kLockTryCount = 25;
+constexpr int64_t kLockTryEveryUs = 20000;
 constexpr const char* kDatabase = "/db";
 constexpr const char* kStaging = "/staging";
 /// The last epoch that was ingested: a row in the sorted file itself, and one in every epoch since.
@@ -39,11 +41,12 @@ constexpr const char* kSyncedMark = "/db/SYNCED";
 class RocksDbStore final : public CheckpointStore {
  public:
   RocksDbStore(Env* env, std::string directory, std::unique_ptr<FileLock> lock,
-               std::shared_ptr<rocksdb::FileSystem> file_system)
+               std::shared_ptr<rocksdb::FileSystem> file_system, int64_t batch_key_count_max)
       : env_(env),
         directory_(std::move(directory)),
         lock_(std::move(lock)),
         own_env_(rocksdb::NewCompositeEnv(WithoutTornVersions(std::move(file_system)))),
+        batch_key_count_max_(batch_key_count_max),
         mark_(env, directory_ + kSyncedMark),
         options_(MakeRocksDbOptions(own_env_.get())),
         outbox_(NewRocksDbOutbox([this](const auto& body) { return WithOutbox(body); },
@@ -104,7 +107,7 @@ class RocksDbStore final : public CheckpointStore {
     rows.Put(kEngineTable, kStoreKeyGroup, "manifest", manifest.Encode());
     (void)rows.Sorted();
     const bool small =
-        static_cast<int64_t>(rows.count()) <= kWriteBatchKeyCountMax && rows.byte_size() <= kWriteBatchBytesMax;
+        static_cast<int64_t>(rows.count()) <= batch_key_count_max_ && rows.byte_size() <= kWriteBatchBytesMax;
     const std::string ingested = small ? last_ingested_ : std::to_string(manifest.epoch.number);
     // A batch has this row only where a failed ingest may have left one in `rows`.
     if (!small || ingest_row_left_) rows.Put(kEngineTable, kStoreKeyGroup, kIngested, ingested);
@@ -393,6 +396,7 @@ class RocksDbStore final : public CheckpointStore {
   const std::string directory_;
   const std::unique_ptr<FileLock> lock_;
   const std::unique_ptr<rocksdb::Env> own_env_;
+  const int64_t batch_key_count_max_;
   SyncedMark mark_;
   rocksdb::Options options_;
   const std::unique_ptr<OutboxStore> outbox_;
@@ -408,8 +412,13 @@ class RocksDbStore final : public CheckpointStore {
   bool only_readable_ = false;  ///< until there is room to open the database for more
 };
 
+/// Who only looks whether a state is in use holds the lock for a moment; it is waited for.
 Result<std::unique_ptr<FileLock>> LockState(Env* env, const std::string& directory) {
   Result<std::unique_ptr<FileLock>> lock = env->Lock(directory + kLockFile);
+  for (int n = 0; n < kLockTryCount && !lock.ok() && lock.status().code() == StatusCode::kLocked; ++n) {
+    env->SleepMicros(kLockTryEveryUs);
+    lock = env->Lock(directory + kLockFile);
+  }
   if (lock.ok() || lock.status().code() != StatusCode::kLocked) return lock;
   return Status::Locked(
       "the state in " + directory +
@@ -441,7 +450,8 @@ Status CheckNotHeadless(Env* env, const std::string& directory) {
 }  // namespace
 
 Result<std::unique_ptr<CheckpointStore>> OpenRocksDbStoreOn(std::shared_ptr<rocksdb::FileSystem> file_system, Env* env,
-                                                            const std::string& directory, bool fresh) {
+                                                            const std::string& directory, bool fresh,
+                                                            int64_t batch_key_count_max) {
   FRESHET_RETURN_IF_ERROR(env->MakeDirectories(directory));
   FRESHET_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock, LockState(env, directory));
   FRESHET_RETURN_IF_ERROR(FinishReplacing(env, directory));
@@ -449,7 +459,8 @@ Result<std::unique_ptr<CheckpointStore>> OpenRocksDbStoreOn(std::shared_ptr<rock
   FRESHET_RETURN_IF_ERROR(env->RemoveTree(directory + kStaging));
   FRESHET_RETURN_IF_ERROR(env->MakeDirectories(directory + kStaging));
   FRESHET_RETURN_IF_ERROR(CheckNotHeadless(env, directory));
-  auto store = std::make_unique<RocksDbStore>(env, directory, std::move(lock), std::move(file_system));
+  auto store =
+      std::make_unique<RocksDbStore>(env, directory, std::move(lock), std::move(file_system), batch_key_count_max);
   FRESHET_RETURN_IF_ERROR(store->Open());
   return std::unique_ptr<CheckpointStore>(std::move(store));
 }
@@ -458,7 +469,7 @@ Result<std::unique_ptr<CheckpointStore>> OpenRocksDbStoreReadOnly(Env* env, cons
   if (!env->Stat(directory + kDatabase).ok())
     return Status::NotFound("there is no state in " + directory + "; a pipeline that ran keeps it there");
   FRESHET_RETURN_IF_ERROR(CheckNotHeadless(env, directory));
-  auto store = std::make_unique<RocksDbStore>(env, directory, nullptr, nullptr);
+  auto store = std::make_unique<RocksDbStore>(env, directory, nullptr, nullptr, kWriteBatchKeyCountMax);
   FRESHET_RETURN_IF_ERROR(store->OpenReadOnly());
   return std::unique_ptr<CheckpointStore>(std::move(store));
 }

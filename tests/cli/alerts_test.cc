@@ -65,8 +65,8 @@ struct Place {
     std::vector<std::string> arguments = {"run", file, "--state", state, "--http", "127.0.0.1:0"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     program = std::make_unique<Program>(shop, std::move(arguments));
-    // Not by asking `alerts`: that looks whether the state is free, which the program that starts must not see.
     const auto ready = [&] {
+      (void)Alerts({"list", state});  // looks whether the state is free: the program that starts must not mind
       const std::string address = shop.Read("state/http.addr");
       return !address.empty() && Contains(HttpGet(address.substr(0, address.size() - 1), "/readyz"), " 200 ");
     };
@@ -130,6 +130,46 @@ TEST_CASE("Alerts_LabelThenKill_TheThresholdStaysMoved") {
   const Finished list = place.Alerts({"list", place.state});
   CHECK_MESSAGE(Contains(list.out, "told: 3 told and 0 held back for 100 a day"), list.out);
   CHECK_MESSAGE(Contains(list.out, "[noise]"), list.out);
+}
+
+TEST_CASE("Alerts_OrderToOneOfSeveralRules_IsObeyedByTheOneThatKnowsTheAlert") {
+  Place place;
+  place.file = place.shop.Write("watch.yaml", R"(name: watch
+settings:
+  checkpoint: {every: 50ms}
+sources:
+  in:
+    type: file
+    path: in.ndjson
+    format: ndjson
+    follow: true
+    schema: {at: timestamp, k: string, v: float64}
+    time: {field: at, ordered: true, not_before: 2020-01-01}
+operators:
+  high: {type: alert, inputs: [in], value: v, threshold: 10, key: [k]}
+  higher: {type: alert, inputs: [in], value: v, threshold: 20, key: [k]}
+  highest: {type: alert, inputs: [in], value: v, threshold: 30, key: [k]}
+sinks:
+  out: {type: file, path: out.ndjson, format: ndjson, inputs: [high, higher, highest]}
+)");
+  place.shop.Append("in.ndjson", Row(1, "a", 25) + Row(2, "a", 1) + Row(3, "a", 1));
+  place.Start();
+  REQUIRE(place.Told(4));
+  const std::string out = place.shop.Read("out.ndjson");
+  const auto id_of = [&](const std::string& rule) {
+    const size_t at = out.find("\"rule\":\"" + rule + "\"");
+    REQUIRE_MESSAGE(at != std::string::npos, out);
+    return FirstId(out.substr(out.rfind('{', at)));
+  };
+  // Each rule is asked; the first and the last one know nothing of it.
+  const Finished label = place.Alerts({"label", id_of("higher"), "noise", place.state});
+  CHECK_MESSAGE(label.code == 0, label.err);
+  const Finished unknown = place.Alerts({"label", "0123456789abcdef", "noise", place.state});
+  CHECK(unknown.code != 0);
+  CHECK_MESSAGE(Contains(unknown.err, "no alert `0123456789abcdef`"), unknown.err);
+  place.Kill();
+  CHECK(Contains(place.Alerts({"show", id_of("higher"), place.state}).out, "label         noise"));
+  CHECK_FALSE(Contains(place.Alerts({"show", id_of("high"), place.state}).out, "label         noise"));
 }
 
 TEST_CASE("Alerts_SilenceOfARule_HoldsThroughARestartAndEnds") {

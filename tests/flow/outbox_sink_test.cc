@@ -418,7 +418,12 @@ TEST_CASE("OutboxSink_TooMuchWaitsOfRowsOutOfState_KeepsNoEgressBudget") {
   for (const char* key : {"a", "b", "c"}) {
     l.Write(Alert(key, "firing").WithHold(budget->Take(budget, 10)));
     CHECK_FALSE(budget->exhausted());
+    CHECK(l.sink->full());
   }
+  l.receiver->answer = [](const Parcel&) { return DeliveryResult(); };
+  l.env.AdvanceMicros(int64_t{60} * 1000000);
+  l.Deliver();
+  CHECK_FALSE(l.sink->full());
 }
 
 TEST_CASE("OutboxSink_Interrupted_MakesNoMoreAttempts") {

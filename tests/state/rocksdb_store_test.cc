@@ -41,6 +41,46 @@ void CheckSaysWhatToDo(const Status& status, const std::string& directory) {
   CHECK(status.message().find("--fresh") != std::string::npos);
 }
 
+/// This program in a process of its own, running one test case on a directory; what it writes to descriptor 3 can be
+/// read.
+class Child {
+ public:
+  Child(const std::string& test_case, const std::string& directory) {
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], 3);
+    std::string program = fs::read_symlink("/proc/self/exe");
+    std::string filter = "--test-case=" + test_case;
+    std::string no_skip = "--no-skip";
+    std::string variable = "FRESHET_TEST_KILL_DIRECTORY=" + directory;
+    std::string asan = "ASAN_OPTIONS=detect_leaks=0";
+    char* arguments[] = {program.data(), filter.data(), no_skip.data(), nullptr};
+    char* environment[] = {variable.data(), asan.data(), nullptr};
+    REQUIRE(::posix_spawn(&pid_, program.c_str(), &actions, nullptr, arguments, environment) == 0);
+    posix_spawn_file_actions_destroy(&actions);
+    ::close(ends[1]);
+    from_ = ends[0];
+  }
+  ~Child() {
+    Kill();
+    ::close(from_);
+  }
+  bool Read(char* event) const { return ::read(from_, event, 1) == 1; }
+  void Kill() {
+    if (pid_ == 0) return;
+    ::kill(pid_, SIGKILL);
+    int ignored = 0;
+    CHECK(::waitpid(pid_, &ignored, 0) == pid_);
+    pid_ = 0;
+  }
+
+ private:
+  pid_t pid_ = 0;
+  int from_ = -1;
+};
+
 TEST_CASE("RocksDbStore_OpenTwice_IsLockedAndSaysWhatToDo") {
   RocksDbFixture f;
   const auto second = OpenRocksDbStore(Env::Posix(), f.path(), false);
@@ -50,6 +90,30 @@ TEST_CASE("RocksDbStore_OpenTwice_IsLockedAndSaysWhatToDo") {
   // Not even --fresh may take it away from the one who works with it.
   CHECK(OpenRocksDbStore(Env::Posix(), f.path(), true).status().code() == StatusCode::kLocked);
   CHECK(f.store().Commit(ManifestOf(1), EpochRows()).ok());
+}
+
+// The child of the next test: looks again and again whether somebody holds a state, as `freshet alerts` does.
+TEST_CASE("RocksDbStore_LookForever_Child" * doctest::skip()) {
+  const auto directory = Env::Posix()->Variable("FRESHET_TEST_KILL_DIRECTORY");
+  if (!directory) return;
+  for (char started = 0;; started = 1) {
+    const bool held = Env::Posix()->Lock(*directory + "/LOCK").ok();
+    if (started == 0) REQUIRE(::write(3, "b", 1) == 1);
+    if (!held) std::this_thread::yield();
+  }
+}
+
+TEST_CASE("RocksDbStore_OpenedWhileAnotherProcessLooks_IsNotInUse") {
+  RocksDbFixture f;
+  f.Close();
+  Child child("RocksDbStore_LookForever_Child", f.path());
+  char event = 0;
+  REQUIRE(child.Read(&event));
+  for (int n = 0; n < 20; ++n) {
+    const auto opened = OpenRocksDbStore(Env::Posix(), f.path(), false);
+    CHECK_MESSAGE(opened.ok(), opened.status().message());
+  }
+  child.Kill();
 }
 
 TEST_CASE("RocksDbStore_DamagedFiles_AreDataLossAndFreshHelps") {
@@ -390,30 +454,12 @@ TEST_CASE("RocksDbStore_KilledAnywhere_HoldsAWholeEpoch") {
   for (const size_t kill_after : {1, 2, 3, 5, 6, 11, 12, 17, 24, 31}) {
     CAPTURE(kill_after);
     TempDirectory directory;
-    int ends[2];
-    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], 3);
-    std::string program = fs::read_symlink("/proc/self/exe");
-    std::string filter = "--test-case=RocksDbStore_CommitUntilKilled_Child";
-    std::string no_skip = "--no-skip";
-    std::string variable = "FRESHET_TEST_KILL_DIRECTORY=" + directory.path();
-    std::string asan = "ASAN_OPTIONS=detect_leaks=0";
-    char* arguments[] = {program.data(), filter.data(), no_skip.data(), nullptr};
-    char* environment[] = {variable.data(), asan.data(), nullptr};
-    pid_t child = 0;
-    REQUIRE(::posix_spawn(&child, program.c_str(), &actions, nullptr, arguments, environment) == 0);
-    posix_spawn_file_actions_destroy(&actions);
-    ::close(ends[1]);
+    Child child("RocksDbStore_CommitUntilKilled_Child", directory.path());
     uint64_t acknowledged = 0;
     char event = 0;
-    for (size_t n = 0; n < kill_after && ::read(ends[0], &event, 1) == 1; ++n) acknowledged += event == 'd' ? 1 : 0;
-    ::kill(child, SIGKILL);
-    while (::read(ends[0], &event, 1) == 1) acknowledged += event == 'd' ? 1 : 0;
-    ::close(ends[0]);
-    int ignored = 0;
-    REQUIRE(::waitpid(child, &ignored, 0) == child);
+    for (size_t n = 0; n < kill_after && child.Read(&event); ++n) acknowledged += event == 'd' ? 1 : 0;
+    child.Kill();
+    while (child.Read(&event)) acknowledged += event == 'd' ? 1 : 0;
 
     auto opened = OpenRocksDbStore(Env::Posix(), directory.path(), false);
     REQUIRE_MESSAGE(opened.ok(), opened.status().message());

@@ -321,8 +321,9 @@ Result<CheckpointStore*> CrashingRocksDbStore::NextLife(Rng* rng) {
     store_.reset();
     files_->Restart(Rng(rng->Next()), directory_ + "/state/db/SYNCED");
   }
-  FRESHET_ASSIGN_OR_RETURN(std::unique_ptr<CheckpointStore> real,
-                           OpenRocksDbStoreOn(files_, Env::Posix(), directory_ + "/state", false));
+  FRESHET_ASSIGN_OR_RETURN(
+      std::unique_ptr<CheckpointStore> real,
+      OpenRocksDbStoreOn(files_, Env::Posix(), directory_ + "/state", false, batch_key_count_max_));
   store_ = std::make_unique<Store>(std::move(real), files_);
   return static_cast<CheckpointStore*>(store_.get());
 }

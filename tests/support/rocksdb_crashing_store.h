@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "engine/base/limits.h"
 #include "engine/base/rng.h"
 #include "engine/state/checkpoint_store.h"
 
@@ -21,6 +22,8 @@ class CrashingRocksDbStore {
 
   /// The first time opens an empty store, later crashes and opens what is left. The pointer lives until the next call.
   Result<CheckpointStore*> NextLife(Rng* rng);
+  /// Epochs of more rows than this are ingested as sorted files, from the next life on.
+  void IngestAbove(int64_t row_count) { batch_key_count_max_ = row_count; }
   /// In this life the power fails at the n-th write, sync, link, rename or deletion of some commit (from 0; counted
   /// within commits only, over all of them): Commit returns kCancelled and nothing reaches the disk any more.
   void CrashAtCall(int64_t n);
@@ -37,6 +40,7 @@ class CrashingRocksDbStore {
   std::string directory_;
   std::shared_ptr<FileSystem> files_;
   std::unique_ptr<Store> store_;
+  int64_t batch_key_count_max_ = kWriteBatchKeyCountMax;
   int crash_inside_commit_count_ = 0;
 };
 
