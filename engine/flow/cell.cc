@@ -9,6 +9,7 @@ namespace freshet {
 void TableDirectory::Load(const Manifest& manifest) {
   const std::lock_guard lock(mutex_);
   tables_ = manifest.tables;
+  for (const Manifest::Table& t : tables_) restored_codecs_[t.id] = t.codec;
 }
 
 Result<TableId> TableDirectory::Resolve(const std::string& node_id, const StateTable& table, uint16_t* stored) {
@@ -26,7 +27,9 @@ Result<TableId> TableDirectory::Resolve(const std::string& node_id, const StateT
           "its options changed in a way that does not fit the state kept for it (table `" + t.name +
           "`: " + t.fingerprint + " in the checkpoint, " + table.options().fingerprint +
           " now); undo the change, rename the id to start it empty, or start over with --fresh");
-    *stored = std::exchange(t.codec, table.options().codec);
+    t.codec = table.options().codec;
+    const auto restored = restored_codecs_.find(t.id);  // every lane asks
+    *stored = restored == restored_codecs_.end() ? 0 : restored->second;
     return t.id;
   }
   *stored = 0;

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -63,6 +64,7 @@ class TableDirectory {
  private:
   mutable std::mutex mutex_;
   std::vector<Manifest::Table> tables_;
+  std::map<TableId, uint16_t> restored_codecs_;
 };
 
 /// What all cells of a job share. Outlives them.

@@ -1,12 +1,50 @@
 // What a restore and a busy store may not do to a run: stop it, hang it, or miscount it.
 #include <doctest/doctest.h>
 
+#include "engine/flow/cell.h"
 #include "engine/flow/sim_runtime.h"
 #include "engine/flow/tbb_runtime.h"
+#include "engine/state/keyed_table_impl.h"
 #include "tests/support/flow_nodes.h"
 
 namespace freshet {
 namespace {
+
+struct Number {
+  int64_t value = 0;
+  void Encode(ByteSink& sink) const { sink.PutI64(value); }
+  bool Decode(ByteSource& source, uint16_t) {
+    value = source.GetI64();
+    return true;
+  }
+  size_t ByteSize() const { return 0; }
+};
+
+TEST_CASE("TableDirectory_RowsInAnOlderCodec_EveryLaneIsTold") {
+  Manifest manifest;
+  manifest.tables = {{"node", "kept", 7, 2, "as before"}};
+  TableDirectory directory;
+  directory.Load(manifest);
+  const KeyedTable<Number> kept("kept", TableOptions{3, "as before", false});
+  const KeyedTable<Number> fresh("fresh", TableOptions{3, "", false});
+  for (int lane = 0; lane < 3; ++lane) {
+    CAPTURE(lane);
+    uint16_t stored = 99;
+    const Result<TableId> id = directory.Resolve("node", kept, &stored);
+    REQUIRE(id.ok());
+    CHECK(*id == 7);
+    CHECK(stored == 2);
+    const Result<TableId> other = directory.Resolve("node", fresh, &stored);
+    REQUIRE(other.ok());
+    CHECK(*other == 8);
+    CHECK(stored == 0);
+  }
+  // What is written from now on is all in the new one.
+  CHECK(directory.tables()[0].codec == 3);
+  const KeyedTable<Number> older("kept", TableOptions{1, "as before", false});
+  uint16_t stored = 0;
+  CHECK(directory.Resolve("node", older, &stored).status().code() == StatusCode::kUnsupported);
+}
 
 using testing::Collected;
 using testing::NumbersOptions;
