@@ -83,6 +83,7 @@ struct JobReport {
   int64_t checkpoint_last_rows = 0;
   int64_t memory_limit = 0;          ///< bytes of state in memory; 0: no limit
   int64_t memory_used = 0;           ///< by state, and by checkpoints that are being written
+  int64_t memory_peak = 0;           ///< the most that was used in this run
   int64_t memory_dropped_bytes = 0;  ///< of keys that left memory so far
   int64_t memory_spilled_bytes = 0;  ///< written to the spill store
   int64_t checkpoint_last_bytes = 0;

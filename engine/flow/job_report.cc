@@ -21,6 +21,7 @@ JobReport Job::Report() const {
   report.finished = finished_;
   report.memory_limit = memory_.limit();
   report.memory_used = memory_.used();
+  report.memory_peak = memory_.peak();
   report.memory_dropped_bytes = memory_.dropped();
   if (spill_ != nullptr) report.memory_spilled_bytes = spill_->written_bytes();
   report.checkpoints = checkpoints_;

@@ -27,10 +27,13 @@ class MemoryBudget {
   explicit MemoryBudget(int64_t limit = 0) : limit_(limit) {}
   int64_t limit() const { return limit_; }
   int64_t used() const { return used_.load(std::memory_order_relaxed); }
+  int64_t peak() const { return peak_.load(std::memory_order_relaxed); }  ///< the most that was used
   int64_t unclean() const { return unclean_.load(std::memory_order_relaxed); }
   /// `unclean`: of the bytes used, those that can be dropped once they are committed.
   void Add(int64_t used, int64_t unclean) {
-    used_.fetch_add(used, std::memory_order_relaxed);
+    const int64_t now = used_.fetch_add(used, std::memory_order_relaxed) + used;
+    for (int64_t peak = peak_.load(std::memory_order_relaxed); now > peak && !peak_.compare_exchange_weak(peak, now);) {
+    }
     unclean_.fetch_add(unclean, std::memory_order_relaxed);
     if (limit_ == 0) return;
     const bool pressed = wants_checkpoint() || sources_wait();
@@ -80,6 +83,7 @@ class MemoryBudget {
  private:
   const int64_t limit_;
   std::atomic<int64_t> used_{0};
+  std::atomic<int64_t> peak_{0};
   std::atomic<int64_t> unclean_{0};
   std::atomic<int64_t> aside_{0};
   std::atomic<int64_t> dropped_{0};

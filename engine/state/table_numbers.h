@@ -19,6 +19,12 @@ class KeyGroupNumbers final : public StateTable {
   explicit KeyGroupNumbers(std::string name) : name_(std::move(name)) { numbers_.fill(kNone); }
 
   int64_t at(uint16_t key_group) const { return numbers_[key_group]; }
+  void Set(uint16_t key_group, int64_t number) {
+    changed_ = changed_ || numbers_[key_group] != number;
+    numbers_[key_group] = number;
+  }
+  uint16_t first_key_group() const { return first_; }
+  uint16_t last_key_group() const { return last_; }
   /// The least of the lane's groups.
   int64_t lowest() const { return *std::min_element(numbers_.begin() + first_, numbers_.begin() + last_ + 1); }
   /// Of all groups of the lane: each becomes at least `number`.

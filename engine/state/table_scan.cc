@@ -5,7 +5,7 @@
 namespace freshet {
 namespace {
 /// Rows read at once: a seek costs some tens of them.
-constexpr size_t kPieceRows = 1024;
+constexpr size_t kPieceRows = 256;
 }  // namespace
 
 StoredScan::StoredScan(CommittedRows* rows, const std::bitset<kKeyGroupCount>& groups) : committed_(rows) {

@@ -294,6 +294,10 @@ const SliceCell* KeyPanes::MergeOver(int64_t start, int64_t end, int64_t moment,
   return merged;
 }
 
+void KeyPanes::GuardLeft() {
+  if (left != nullptr) left->guard_end = left->windows.back().end;
+}
+
 void KeyPanes::Free() {
   if (running != nullptr) running->Clear(*pool);
   running.reset();
@@ -312,6 +316,7 @@ void KeyPanes::Free() {
 void KeyPanes::Encode(ByteSink& sink) const {
   uint64_t count = 0;
   for (const SliceCell* c = cells; c != nullptr; c = c->next) ++count;
+  sink.PutVarint(static_cast<uint64_t>(pool->EndsSeen(hash)));
   sink.PutI64(gone_end);
   sink.PutVarint(count);
   for (const SliceCell* c = cells; c != nullptr; c = c->next) {
@@ -331,7 +336,7 @@ void KeyPanes::Encode(ByteSink& sink) const {
 }
 
 bool KeyPanes::Decode(ByteSource& source, uint16_t codec) {
-  if (codec != 1 && codec != 2) return false;
+  if (codec < 1 || codec > 3) return false;
   restored = std::make_unique<std::string>(1, static_cast<char>(codec));
   *restored += source.GetBytes(source.remaining());
   return source.ok();
@@ -339,7 +344,9 @@ bool KeyPanes::Decode(ByteSource& source, uint16_t codec) {
 
 bool KeyPanes::Load() {
   ByteSource source(std::string_view(*restored).substr(1));
-  const bool has_left = restored->front() != 1;  // codec 1 knew no late rows and nothing of windows that had left
+  const char codec = restored->front();
+  const bool has_left = codec != 1;  // codec 1 knew no late rows and nothing of windows that had left
+  ends_seen = codec < 3 ? 0 : static_cast<int64_t>(source.GetVarint());
   gone_end = source.GetI64();
   const uint64_t count = source.GetVarint();
   for (uint64_t i = 0; i < count && source.ok(); ++i) {
@@ -361,10 +368,10 @@ bool KeyPanes::Load() {
     const bool reopened = source.GetBool();
     if (!left->windows.empty() && end <= left->windows.back().end) return false;
     left->windows.push_back({end, revision, reopened});
-    left->guard_end = end;
     if (reopened && !IsCovered(end)) return false;
   }
   if (!source.ok() || !source.exhausted()) return false;
+  GuardLeft();
   restored.reset();
   return true;
 }

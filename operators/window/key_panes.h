@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "engine/base/bytes.h"
+#include "engine/batch/key_codec.h"
+#include "engine/state/table_numbers.h"
 #include "operators/window/aggregate_plan.h"
 #include "operators/window/slice_assigner.h"
 
@@ -63,7 +65,14 @@ class CellPool {
   bool DecodeStates(SliceCell* cell, ByteSource& source) const;
   const SliceAssigner& assigner() const { return assigner_; }
   const RevisionPlan& revisions() const { return revisions_; }
+  /// How many ends of the input the windows of a key have seen, if some keys were not in memory then: a row of the
+  /// store that saw fewer is older (WindowOperator::Wake). `ends` counts them by key group.
+  void CountEnds(const KeyGroupNumbers* ends) { ends_ = ends; }
+  int64_t EndsSeen(uint32_t hash) const {
+    return ends_ == nullptr ? 0 : std::max<int64_t>(ends_->at(KeyGroupOf(hash)), 0);
+  }
   /// Of the cells in use.
+  int64_t stride() const { return static_cast<int64_t>(stride_); }
   int64_t live_bytes() const { return live_count_ * static_cast<int64_t>(stride_); }
 
  private:
@@ -72,6 +81,7 @@ class CellPool {
   const AggregatePlan& plan_;
   const SliceAssigner assigner_;
   const RevisionPlan revisions_;
+  const KeyGroupNumbers* ends_ = nullptr;
   size_t stride_;
   std::vector<std::byte*> slabs_;
   SliceCell* free_ = nullptr;
@@ -117,6 +127,7 @@ struct KeyPanes {
   std::unique_ptr<RunningWindow> running;  ///< where windows have many slices
   uint32_t hash = 0;
   bool plain = true;                      ///< all cells are
+  int64_t ends_seen = 0;                  ///< as loaded: how many ends of the input it knows of
   std::unique_ptr<std::string> restored;  ///< codec and bytes from a checkpoint until the operator has a pool for them
 
   SliceCell* Find(int64_t slice_begin, int64_t first_end, int64_t since) const;
@@ -141,6 +152,8 @@ struct KeyPanes {
   /// the caller's to give back. `newest`: no window before it is asked for again, so what was merged is kept for the
   /// next.
   const SliceCell* MergeOver(int64_t start, int64_t end, int64_t moment, bool newest, SliceCell** made);
+  /// The end of the input closed windows: rows that are on time for them may still come.
+  void GuardLeft();
   /// Gives all cells back; the key is as if it had never been.
   void Free();
 

@@ -6,7 +6,9 @@ namespace freshet {
 
 Status ProcessingTimeWindow::Open(OpenContext& ctx) {
   env_ = &ctx.env();
-  return window_.Open(ctx);
+  FRESHET_RETURN_IF_ERROR(window_.Open(ctx));
+  clock_ = window_.closed();  // of an earlier run, whose clock may have been ahead
+  return Status::Ok();
 }
 
 Status ProcessingTimeWindow::ProcessBatch(InputIndex input, const Batch& in, Emitter& out) {

@@ -9,6 +9,10 @@
 namespace freshet {
 Status WindowOperator::OpenStored(StateContext& state) {
   FRESHET_ASSIGN_OR_RETURN(closed_through_, state.OpenNumbers("closed"));
+  FRESHET_ASSIGN_OR_RETURN(ends_, state.OpenNumbers("ends"));
+  FRESHET_ASSIGN_OR_RETURN(ended_at_, state.OpenNumbers("ended_at"));
+  FRESHET_ASSIGN_OR_RETURN(ended_before_, state.OpenNumbers("ended_before"));
+  pool_.CountEnds(ends_);
   closed_ = EventTime{closed_through_->lowest()};  // kNone is EventTime::Min()
   fired_through_ = closed_.us;
   return Status::Ok();
@@ -21,10 +25,10 @@ void WindowOperator::SetEvictionHooks() {
     if (live) Schedule(panes, &key, panes.NextMoment(true));
     return live;
   };
-  hooks.on_evict = [this](uint32_t hash, const std::string&, KeyPanes& panes) {
+  hooks.on_evict = [this](uint32_t, const std::string&, KeyPanes& panes) {
     const int64_t moment = panes.NextMoment(true);
     if (moment == KeyPanes::kNone) return false;
-    stored_due_[moment].set(KeyGroupOf(hash));
+    NoteDue(panes, moment);
     panes.Free();
     return true;
   };
@@ -44,15 +48,29 @@ Result<bool> WindowOperator::Wake(uint32_t hash, int64_t through, KeyPanes* pane
   panes->pool = &pool_;
   panes->hash = hash;
   if (!panes->Load()) return Status::DataLoss("open windows in the checkpoint cannot be read");
+  const uint16_t group = KeyGroupOf(hash);
+  if (const int64_t ends = pool_.EndsSeen(hash); panes->ends_seen < ends) {
+    // Of several ends the first that it has not seen closed all windows; what passed until the last is forgotten.
+    int64_t at = ended_at_->at(group);
+    if (panes->ends_seen + 1 < ends) at = std::max(at, ended_before_->at(group));
+    Replay(at, false, panes);
+    Replay(KeyPanes::kNone, true, panes);
+    panes->GuardLeft();
+  }
   // What left while the key was away has left from it too; with other lanes before, some groups may be further than
   // ours.
-  through = std::max(through, closed_through_->at(KeyGroupOf(hash)));
-  for (int64_t moment = panes->NextMoment(true); moment < through; moment = panes->NextMoment(true)) {
-    panes->WindowsAt(moment, &ends_);
-    for (const int64_t end : ends_) (void)panes->Leave(end, moment, plan_->revises());
-    panes->Settle(moment, true);
-  }
+  const int64_t closed = closed_through_->at(group);
+  if (ending_) Replay(std::max(closed_.us, closed), false, panes);
+  Replay(std::max(through, closed), ending_, panes);
   return !panes->empty();
+}
+
+void WindowOperator::Replay(int64_t through, bool end, KeyPanes* panes) {
+  for (int64_t moment = panes->NextMoment(!end); moment < through; moment = panes->NextMoment(!end)) {
+    panes->WindowsAt(moment, &ends_at_);
+    for (const int64_t window : ends_at_) (void)panes->Leave(window, moment, end || plan_->revises());
+    panes->Settle(moment, !end);
+  }
 }
 
 Status WindowOperator::ReadStored() {
@@ -90,11 +108,19 @@ Status WindowOperator::ReadStored() {
   }
 }
 
+void WindowOperator::NoteDue(const KeyPanes& panes, int64_t moment) {
+  StoredDue& due = stored_due_[moment];
+  due.groups.set(KeyGroupOf(panes.hash));
+  if (!plan_->revises()) return;
+  panes.WindowsAt(moment, &ends_at_);
+  for (const int64_t end : ends_at_) due.times.insert(std::min(end - 1, moment));
+}
+
 void WindowOperator::NoteStored(const KeyPanes& panes, std::string_view key) {
   if (panes.empty())
     NoteShell(panes.hash, key);
   else if (const int64_t moment = panes.NextMoment(!ending_); moment != KeyPanes::kNone)
-    stored_due_[moment].set(KeyGroupOf(panes.hash));
+    NoteDue(panes, moment);
 }
 
 Result<bool> WindowOperator::WakeStored(const StoredScan& scan, int64_t through, KeyPanes* panes) {
@@ -102,7 +128,7 @@ Result<bool> WindowOperator::WakeStored(const StoredScan& scan, int64_t through,
   if (table_->Resident(hash, scan.key())) return false;
   FRESHET_RETURN_IF_ERROR(table_->DecodeValue(scan.value(), table_->options().codec, panes));
   FRESHET_ASSIGN_OR_RETURN(const bool live, Wake(hash, through, panes));
-  if (!live) NoteShell(hash, scan.key());
+  if (!live && walk_.times.size() < 2) NoteShell(hash, scan.key());
   return live;
 }
 
@@ -114,48 +140,61 @@ void WindowOperator::NoteShell(uint32_t hash, std::string_view key) {
 Status WindowOperator::StartStored() {
   const auto due = stored_due_.find(moment_);
   if (due == stored_due_.end()) return Status::Ok();
-  const std::bitset<kKeyGroupCount> groups = due->second;
+  walk_ = std::move(due->second);
   stored_due_.erase(due);
   table_->HoldEviction(true);
-  scan_ = std::make_unique<StoredScan>(table_->committed_rows(), groups);
+  return BeginWalk();
+}
+
+Status WindowOperator::BeginWalk() {
+  scan_ = std::make_unique<StoredScan>(table_->committed_rows(), walk_.groups);
   return NextStored();
 }
 
 Status WindowOperator::NextStored() {
   bool found = false;
   FRESHET_RETURN_IF_ERROR(scan_->Next(&found));
-  if (!found) scan_.reset();
-  return Status::Ok();
+  if (found) return Status::Ok();
+  scan_.reset();
+  if (walk_.times.size() < 2) return Status::Ok();
+  walk_.times.erase(walk_.times.begin());
+  return BeginWalk();
 }
 
-Status WindowOperator::BringBackStored() {
-  // Revised results of one moment go by window end before key: the keys that have some are few enough, or must be.
-  std::vector<std::string> keys;
-  for (; scan_ != nullptr;) {
-    KeyPanes panes;
-    FRESHET_ASSIGN_OR_RETURN(const bool live, WakeStored(*scan_, moment_, &panes));
-    if (live && panes.NextMoment(true) == moment_)
-      keys.emplace_back(scan_->key());
-    else if (live)
-      NoteStored(panes, scan_->key());
-    panes.Free();
-    FRESHET_RETURN_IF_ERROR(NextStored());
-  }
-  for (const std::string& key : keys) FRESHET_RETURN_IF_ERROR(table_->LoadMissing(HashKey(key), key));
-  return Status::Ok();
+bool WindowOperator::StoredIsNext() const {
+  if (firing_at_ == firing_.size()) return true;
+  const Firing& firing = firing_[firing_at_];
+  if (firing.end == KeyPanes::kNone) return false;  // emits nothing, and what comes after it may be next
+  if (!walk_.times.empty() && *walk_.times.begin() != TimeOf(firing.end))
+    return *walk_.times.begin() < TimeOf(firing.end);
+  return scan_->key() < *firing.due.key;
 }
 
 Status WindowOperator::TakeStored(std::unique_ptr<Rows>* rows, int32_t* count) {
   KeyPanes panes;
+  const bool last = walk_.times.size() < 2;  // of the walks: only this one changes what is known about the row
   FRESHET_ASSIGN_OR_RETURN(const bool live, WakeStored(*scan_, moment_, &panes));
-  if (live && panes.NextMoment(true) == moment_) {
-    panes.WindowsAt(moment_, &ends_);
+  if (live && panes.NextMoment(!ending_) == moment_) {
+    panes.WindowsAt(moment_, &ends_at_);
     const std::string key(scan_->key());
-    for (const int64_t end : ends_) AppendResult({end, {&panes, &key}, true, false}, rows, count);
+    for (const int64_t end : ends_at_) {
+      const bool now = !plan_->revises() || TimeOf(end) == *walk_.times.begin();
+      if (!now || end <= taken_end_) {
+        (void)panes.Leave(end, moment_, plan_->revises() || ending_);
+        continue;
+      }
+      if (*count == row_count_max_) {  // the row is looked at again
+        panes.Free();
+        return Status::Ok();
+      }
+      AppendResult({end, {&panes, &key}, false, false}, rows, count);
+      taken_end_ = end;
+    }
     panes.Settle(moment_, !ending_);
   }
-  if (live) NoteStored(panes, scan_->key());
+  if (live && last) NoteStored(panes, scan_->key());
   panes.Free();
+  taken_end_ = -KeyPanes::kNone;
   return NextStored();
 }
 
@@ -163,22 +202,21 @@ void WindowOperator::FinishStored(EventTime now) {
   table_->HoldEviction(false);
   if (now != EventTime::Max()) {
     if (table_->has_evicted()) closed_through_->Raise(now.us);
-    if (shells_left_.any()) stored_due_[now.us + plan_->assigner.slide()] |= std::exchange(shells_left_, {});
+    if (shells_left_.any()) stored_due_[now.us + plan_->assigner.slide()].groups |= std::exchange(shells_left_, {});
     return;
   }
+  // The end of the input has closed all windows. Keys in memory are written again, the others learn it when read.
+  if (table_->has_evicted()) {
+    int64_t ends = 0;
+    for (uint16_t g = ends_->first_key_group(); g <= ends_->last_key_group(); ++g) {
+      ended_before_->Set(g, std::max(ended_before_->at(g), ended_at_->at(g)));
+      ended_at_->Set(g, std::max(closed_.us, closed_through_->at(g)));
+      ends = std::max(ends, ends_->at(g));
+    }
+    table_->FinishDrain();  // what is sealed is written as it was before this end
+    ends_->Raise(ends + 1);
+  }
   closed_through_->Reset();
-  // Where results are revised all keys with open windows are in memory by now, and what has left of them is kept.
-  if (!table_->has_evicted() || plan_->revises()) return;
-  // The end of the input: nothing is open any more. That windows of keys which are not in memory have left is
-  // forgotten; to remember it, all of them would have to be written again.
-  table_->FinishDrain();
-  table_->ForEach([](std::string_view, KeyPanes& panes) { panes.Free(); });
-  table_->EraseAll();
-  due_.clear();
-  stored_due_.clear();
-  shells_left_.reset();
-  firing_.clear();
-  firing_at_ = 0;
 }
 
 void WindowOperator::AccountMemory() {

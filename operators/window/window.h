@@ -6,9 +6,9 @@ namespace freshet {
 
 /// `window`: aggregates per key over tumbling, hopping or cumulate windows of event time or of the wall clock,
 /// sessions, or counts of rows.
-///   State : table "panes", per key the partial aggregates of its open slices, codec 2; "sessions" and "counts", per
-///   key
-///           those of its open windows and steps, codec 1.
+///   State : table "panes", per key the partial aggregates of its open slices, codec 3; "sessions" and "counts", per
+///           key those of its open windows and steps, codec 2; "trailing", per key those of its rows, codec 2. Keys may
+///           leave memory.
 ///   Time  : a row counts in each window that holds its event time and was not over by the row's own watermark (plus
 ///           `allowed_lateness`); a row that is late for all of them leaves on `late` (SEMANTICS.md §2.1). A result
 ///           leaves when the merged watermark reaches the window's end, and has event time and row watermark

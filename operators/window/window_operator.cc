@@ -8,8 +8,8 @@
 
 namespace freshet {
 
-/// 2: cells may be pending, and windows that have left are listed.
-static constexpr uint16_t kPanesCodec = 2;
+/// 2: cells may be pending, and windows that have left are listed. 3: ends of the input are counted.
+static constexpr uint16_t kPanesCodec = 3;
 /// Stored rows looked at in one call, per result there is room for: most may have nothing to emit.
 static constexpr int32_t kStoredRowsPerResult = 8;
 
@@ -198,7 +198,6 @@ Result<bool> WindowOperator::NextDue(EventTime now) {
   moment_ = fired_through_ = moment;
   table_->HoldEviction(true);
   FRESHET_RETURN_IF_ERROR(StartStored());
-  if (plan_->revises()) FRESHET_RETURN_IF_ERROR(BringBackStored());
   firing_.clear();
   firing_at_ = 0;
   const auto due_now = due_.find(moment_);
@@ -223,9 +222,9 @@ void WindowOperator::ListFirings(const DueKey& due) {
     firing_.push_back({moment_ + 1, due, true});
     return;
   }
-  due.panes->WindowsAt(moment_, &ends_);
-  if (ends_.empty()) ends_.push_back(KeyPanes::kNone);
-  for (const int64_t end : ends_) firing_.push_back({end, due, end == ends_.back()});
+  due.panes->WindowsAt(moment_, &ends_at_);
+  if (ends_at_.empty()) ends_at_.push_back(KeyPanes::kNone);
+  for (const int64_t end : ends_at_) firing_.push_back({end, due, end == ends_at_.back()});
 }
 
 Result<Progress> WindowOperator::OnWatermark(EventTime now, Emitter& out) {
@@ -239,9 +238,7 @@ Result<Progress> WindowOperator::OnWatermark(EventTime now, Emitter& out) {
       if (!any) break;
       continue;  // all it had may have been overtaken
     }
-    const bool resident = firing_at_ < firing_.size();
-    if (scan_ != nullptr &&
-        (!resident || firing_[firing_at_].end == KeyPanes::kNone || scan_->key() < *firing_[firing_at_].due.key)) {
+    if (scan_ != nullptr && StoredIsNext()) {
       FRESHET_RETURN_IF_ERROR(TakeStored(&rows, &count));
       --stored_left;
       continue;
@@ -253,9 +250,9 @@ Result<Progress> WindowOperator::OnWatermark(EventTime now, Emitter& out) {
   }
   if (rows != nullptr) out.Emit(rows->Finish(plan_->output));
   if (firing_at_ < firing_.size() || scan_ != nullptr || NextMoment() < now.us) return Progress::kMore;
+  FinishStored(now);
   closed_ = now;
   fired_through_ = now.us;
-  FinishStored(now);
   return Progress::kDone;
 }
 
@@ -283,7 +280,7 @@ void WindowOperator::EmitPane(const Firing& firing, Rows& rows) {
   plan_->key.Decode(*firing.due.key, rows.keys);
   rows.AppendAggregates(plan_->aggregates, merged->bytes(), &counters_->nulled);
   if (made != nullptr) pool_.Delete(made);
-  const int64_t revision = panes.Leave(end, moment_, plan_->revises() || (ending_ && !table_->has_evicted()));
+  const int64_t revision = panes.Leave(end, moment_, plan_->revises() || ending_);
   counters_->panes_emitted += first;
   counters_->panes_open -= first;
   if (!rows.revision) return;

@@ -4,6 +4,7 @@
 #include <bitset>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,8 @@ struct WindowPlan {
 /// Keys may leave memory (stored_panes.cc). Their rows in the store stay as they are while their windows close: results
 /// are made by a walk over the store in key order beside the keys in memory, and what has left since a row was written
 /// is taken out of it when it is read. `stored_due_` says at which moments which key groups may have something there.
+/// The end of the input is such a happening too: it closes windows that may be heard of again, and rows of the store
+/// that have not seen it close theirs when they are read (`ends_`).
 ///
 /// What leaves, and in which order, is a function of the rows alone: results of one moment go by (window end, key), and
 /// a moment is over when the watermark has passed it, since all rows whose own watermark it is have come by then.
@@ -48,6 +51,8 @@ class WindowOperator final : public Operator {
   Status Open(OpenContext& ctx) override;
   Status ProcessBatch(InputIndex input, const Batch& in, Emitter& out) override;
   Result<Progress> OnWatermark(EventTime now, Emitter& out) override;
+  /// The last watermark handled to its end; after a restore what is known of it.
+  EventTime closed() const { return closed_; }
 
  private:
   struct DueKey {
@@ -92,15 +97,26 @@ class WindowOperator final : public Operator {
   void SetEvictionHooks();
   /// At a restore: all rows, in memory and not.
   Status ReadStored();
+  /// What keys in the store have to do at a moment.
+  struct StoredDue {
+    std::bitset<kKeyGroupCount> groups;
+    std::set<int64_t> times;  ///< where results are revised: the event times of those to come, which go before keys
+  };
   /// Makes a value that was just decoded what it is now that all moments before `through` are over. False: nothing.
   Result<bool> Wake(uint32_t hash, int64_t through, KeyPanes* panes);
-  /// The same for the row at the scan; false also if the key is in memory.
+  /// Lets windows leave as results of moments before `through` made them. `end`: by the end of the input.
+  void Replay(int64_t through, bool end, KeyPanes* panes);
+  /// The same as Wake for the row at the scan; false also if the key is in memory.
   Result<bool> WakeStored(const StoredScan& scan, int64_t through, KeyPanes* panes);
-  /// Begins the walk for `moment_`, if anything may be found.
+  /// Begins the walks for `moment_`, if anything may be found: one for each event time of results.
   Status StartStored();
+  Status BeginWalk();
   Status NextStored();
-  Status BringBackStored();
+  /// Whether what stands at the scan comes before the next result of a key in memory.
+  bool StoredIsNext() const;
+  /// The results of the row at the scan, as far as there is room.
   Status TakeStored(std::unique_ptr<Rows>* rows, int32_t* count);
+  void NoteDue(const KeyPanes& panes, int64_t moment);
   void NoteStored(const KeyPanes& panes, std::string_view key);
   void NoteShell(uint32_t hash, std::string_view key);
   void FinishStored(EventTime now);
@@ -122,15 +138,20 @@ class WindowOperator final : public Operator {
   std::vector<Firing> firing_;  ///< results of `moment_`, in order; done up to `firing_at_`
   size_t firing_at_ = 0;
   int64_t moment_ = 0;
-  std::vector<int64_t> ends_;                    ///< scratch
+  std::vector<int64_t> ends_at_;                 ///< scratch: of windows
   bool ending_ = false;                          ///< the watermark is the end's, which says nothing of time
   EventTime closed_ = EventTime::Min();          ///< the last watermark handled to its end
   int64_t fired_through_ = EventTime::Min().us;  ///< moments before it are over
 
   KeyGroupNumbers* closed_through_ = nullptr;  ///< `closed_`, kept from the first eviction on
-  std::map<int64_t, std::bitset<kKeyGroupCount>> stored_due_;
+  KeyGroupNumbers* ends_ = nullptr;            ///< how often the input ended while keys were not in memory
+  KeyGroupNumbers* ended_at_ = nullptr;        ///< what `closed_through_` was when it did so last
+  KeyGroupNumbers* ended_before_ = nullptr;    ///< and the highest of the times before
+  std::map<int64_t, StoredDue> stored_due_;
   std::bitset<kKeyGroupCount> shells_left_;  ///< key groups with empty rows that could not be noted
-  std::unique_ptr<StoredScan> scan_;         ///< of `moment_`; null: nothing more
+  StoredDue walk_;                        ///< what is left to do of `moment_`: the scan is for the first of its times
+  std::unique_ptr<StoredScan> scan_;      ///< null: nothing more
+  int64_t taken_end_ = -KeyPanes::kNone;  ///< results of the row at the scan up to this window have left
 };
 
 }  // namespace freshet

@@ -233,9 +233,9 @@ TEST_CASE("Window_StateOfCodec1_IsReadAndRewritten") {
   }
   REQUIRE(checkpoint.rows.size() == 1);
   auto& row = checkpoint.rows.begin()->second;
-  CHECK(row.codec == 2);
-  // The same in codec 1: no mark after a cell's ends, no list behind the cells.
-  const std::string& value = row.value;
+  CHECK(row.codec == 3);
+  // The same in codec 1: no count of ends in front, no mark after a cell's ends, no list behind the cells.
+  const std::string value = row.value.substr(1);
   const size_t states = (value.size() - 9 - 1) / 2 - 17;
   std::string old = value.substr(0, 9);
   for (const size_t cell : {size_t{9}, 9 + 17 + states})
