@@ -55,6 +55,10 @@ struct BoundOperator {
   /// For kByEventTime: all rows of a moment are judged together, once. The end of the input judges the open ones, so
   /// rows of an input that has grown since are late (`after_end`) up to the newest moment that the end let go.
   bool judges_moments = false;
+  /// For kByEventTime: late rows reach the operator as well, which sends them to its own `late`, with others that only
+  /// it can tell. They come in the order of their row watermarks among the others' event times; late is a row that is
+  /// older than its own watermark.
+  bool takes_late = false;
   /// Key columns of input 0: rows of one key group go to one lane. Absent: one lane sees all rows. Never present and
   /// empty.
   std::optional<std::vector<int>> key;

@@ -140,7 +140,7 @@ class Planner {
       cell(sorter).input_count = static_cast<int>(inputs.size());
       for (size_t i = 0; i < inputs.size(); ++i) Link(inputs[i], sorter, static_cast<InputIndex>(i));
       inputs = {{sorter, 0, 0}};
-      for (PortIndex p = 1; p < ports; ++p)
+      for (PortIndex p = 1; p < ports && !op.takes_late; ++p)
         if (op.outputs[static_cast<size_t>(p)].name == "late") SetOutlet(n, p, {sorter, 0, 1});
       counted = true;
     }

@@ -290,7 +290,8 @@ std::unique_ptr<Operator> OperatorCell::MakeOperator(int element) {
   if (plan_.kind == CellKind::kSorter) {
     const SchemaRef schema = PortSchema(*environment_.spec, node.inputs[0]);
     const BoundOperator* bound = elements_[static_cast<size_t>(element)].bound;
-    return NewEventTimeSorter(schema, LateSchema(*schema), bound != nullptr && bound->judges_moments);
+    return NewEventTimeSorter(schema, LateSchema(*schema), bound != nullptr && bound->judges_moments,
+                              bound != nullptr && bound->takes_late);
   }
   if (plan_.kind == CellKind::kArrival) return NewArrivals();
   if (const auto* source = std::get_if<SourceNode>(&node.kind); source != nullptr && plan_.kind == CellKind::kMerge)

@@ -113,8 +113,9 @@ class GatherCell final : public Cell {
 Batch PickRows(const SchemaRef& schema, const std::vector<std::pair<Batch, int32_t>>& rows);
 
 /// Operators of the engine's own: see ordering.cc.
-/// `judges_moments`: see BoundOperator.
-std::unique_ptr<Operator> NewEventTimeSorter(SchemaRef schema, SchemaRef late_schema, bool judges_moments = false);
+/// `judges_moments`, `passes_late` (BoundOperator::takes_late): see BoundOperator.
+std::unique_ptr<Operator> NewEventTimeSorter(SchemaRef schema, SchemaRef late_schema, bool judges_moments = false,
+                                             bool passes_late = false);
 /// `by_partition`: one input, merged by the partitions of its rows' ordinals.
 std::unique_ptr<Operator> NewInputMerge(std::vector<SchemaRef> schemas, bool by_partition = false);
 std::unique_ptr<Operator> NewArrivals();

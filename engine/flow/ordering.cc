@@ -91,11 +91,15 @@ class Hold {
 
 /// Holds rows until the watermark passes them and lets them go sorted by (event time, ordinal). Rows older than their
 /// own watermark leave at once on port 1, and so do, where moments are judged once, rows that are no newer than the
-/// newest one that an end of the input has let go.
+/// newest one that an end of the input has let go. With `passes_late` late rows go on like the others, at their own row
+/// watermarks.
 class EventTimeSorter final : public Operator {
  public:
-  EventTimeSorter(SchemaRef schema, SchemaRef late_schema, bool judges_moments)
-      : schema_(std::move(schema)), late_schema_(std::move(late_schema)), judges_moments_(judges_moments) {}
+  EventTimeSorter(SchemaRef schema, SchemaRef late_schema, bool judges_moments, bool passes_late)
+      : schema_(std::move(schema)),
+        late_schema_(std::move(late_schema)),
+        judges_moments_(judges_moments),
+        passes_late_(passes_late) {}
 
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
@@ -115,7 +119,7 @@ class EventTimeSorter final : public Operator {
     std::vector<uint64_t> done;
     for (auto& [number, held] : hold_.order()) {
       for (int32_t row = 0; row < held->batch.row_count(); ++row)
-        if (held->batch.time(row) >= released_ || behind.count({number, row}) > 0) Add(number, held->batch, row);
+        if (PlaceOf(held->batch, row) >= released_.us || behind.count({number, row}) > 0) Add(number, held->batch, row);
       if (left_[number] == 0) done.push_back(number);
     }
     for (uint64_t number : done) hold_.Drop(number);
@@ -125,7 +129,7 @@ class EventTimeSorter final : public Operator {
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
     std::vector<int32_t> on_time, late;
     for (int32_t row = 0; row < in.row_count(); ++row)
-      (in.time(row) < in.row_watermark(row) || IsAfterEnd(in, row) ? late : on_time).push_back(row);
+      ((in.time(row) < in.row_watermark(row) && !passes_late_) || IsAfterEnd(in, row) ? late : on_time).push_back(row);
     if (!late.empty()) EmitLate(in, late, out);
     if (on_time.empty()) return Status::Ok();
     const Batch kept = late.empty() ? in : in.Take(on_time.data(), static_cast<int32_t>(on_time.size()));
@@ -190,10 +194,15 @@ class EventTimeSorter final : public Operator {
   }
 
   void Add(uint64_t number, const Batch& batch, int32_t row) {
-    heap_.push_back({batch.time(row).us, batch.ordinal(row).value, number, row});
+    heap_.push_back({PlaceOf(batch, row), batch.ordinal(row).value, number, row});
     std::push_heap(heap_.begin(), heap_.end(), Later);
     ++left_[number];
     ++counters_->held;
+  }
+
+  /// When the row goes on. A row that is late does so when all have come that are late by the same watermark.
+  static int64_t PlaceOf(const Batch& batch, int32_t row) {
+    return std::max(batch.time(row), batch.row_watermark(row)).us;
   }
 
   bool IsAfterEnd(const Batch& in, int32_t row) const {
@@ -222,6 +231,7 @@ class EventTimeSorter final : public Operator {
   std::map<uint64_t, int64_t> left_;
   EventTime released_ = EventTime::Min();
   const bool judges_moments_;
+  const bool passes_late_;
   EventTime ended_ = EventTime::Min();  // the newest row that an end let go
   NodeCounters* counters_ = nullptr;
   int32_t row_count_max_ = 0;
@@ -352,8 +362,9 @@ class Arrivals final : public Operator {
 
 }  // namespace
 
-std::unique_ptr<Operator> NewEventTimeSorter(SchemaRef schema, SchemaRef late_schema, bool judges_moments) {
-  return std::make_unique<EventTimeSorter>(std::move(schema), std::move(late_schema), judges_moments);
+std::unique_ptr<Operator> NewEventTimeSorter(SchemaRef schema, SchemaRef late_schema, bool judges_moments,
+                                             bool passes_late) {
+  return std::make_unique<EventTimeSorter>(std::move(schema), std::move(late_schema), judges_moments, passes_late);
 }
 std::unique_ptr<Operator> NewInputMerge(std::vector<SchemaRef> schemas, bool by_partition) {
   return std::make_unique<InputMerge>(std::move(schemas), by_partition);

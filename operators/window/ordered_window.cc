@@ -2,8 +2,20 @@
 
 #include <algorithm>
 
+#include "engine/flow/descriptor.h"
+
 namespace freshet {
 namespace {
+
+/// Keys brought back at once for each row of a batch, and rows of the store looked at in one call.
+constexpr size_t kKeysBackPerRow = 4;
+constexpr int kRowsLookedAt = 16384;
+/// A session is looked at so many times between its last row and its end, if it is not in memory.
+constexpr int64_t kSpansPerGap = 8;
+/// Of the index, for each moment of one key.
+constexpr int64_t kDueBytes = 112;
+
+int64_t FloorDiv(int64_t a, int64_t b) { return a / b - (a % b < 0); }
 
 void EncodePanes(const std::vector<OrderedPane>& panes, const CellPool* pool, ByteSink& sink) {
   sink.PutVarint(panes.size());
@@ -33,29 +45,52 @@ bool DecodePanes(ByteSource& source, CellPool* pool, std::vector<OrderedPane>* p
 void OrderedPanes::Encode(ByteSink& sink) const {
   EncodePanes(open, pool, sink);
   EncodePanes(steps, pool, sink);
+  sink.PutVarint(ended.size());
+  for (const EndedSession& session : ended) {
+    sink.PutI64(session.start_us);
+    sink.PutI64(session.last_us);
+  }
 }
 
 bool OrderedPanes::Decode(ByteSource& source, uint16_t codec) {
-  if (codec != 1) return false;
+  if (codec != 1 && codec != 2) return false;
   restored = std::make_unique<std::string>(source.GetBytes(source.remaining()));
+  if (codec == 1) restored->push_back('\0');  // no session that has ended
   return source.ok();
 }
 
 bool OrderedPanes::Load() {
   ByteSource source(*restored);
-  if (!DecodePanes(source, pool, &open) || !DecodePanes(source, pool, &steps) || !source.exhausted()) return false;
+  if (!DecodePanes(source, pool, &open) || !DecodePanes(source, pool, &steps)) return false;
+  for (uint64_t n = source.GetVarint(); n > 0 && source.ok(); --n) {
+    const int64_t start_us = source.GetI64();
+    ended.push_back({start_us, source.GetI64()});
+  }
+  if (!source.ok() || !source.exhausted()) return false;
   restored.reset();
-  return !open.empty() || !steps.empty();
+  return !empty();
+}
+
+void OrderedPanes::Free() {
+  for (const std::vector<OrderedPane>* panes : {&open, &steps})
+    for (const OrderedPane& pane : *panes) pool->Delete(pane.cell);
+  open.clear();
+  steps.clear();
+  ended.clear();
+  next_due = kNone;
 }
 
 OrderedWindow::OrderedWindow(OrderedWindowPlan plan)
-    : plan_(std::move(plan)), pool_(plan_.window->aggregates, plan_.window->assigner) {}
+    : plan_(std::move(plan)),
+      pool_(plan_.window->aggregates, plan_.window->assigner),
+      span_us_(plan_.gap_us > 0 ? std::max<int64_t>(plan_.gap_us / kSpansPerGap, 1) : 1000000) {}
 
 Status OrderedWindow::Open(OpenContext& ctx) {
   counters_ = &ctx.counters();
   row_count_max_ = ctx.batch_row_count_max();
   const char* name = plan_.gap_us > 0 ? "sessions" : "counts";
-  FRESHET_ASSIGN_OR_RETURN(table_, ctx.state().OpenKeyed<OrderedPanes>(name, {1, plan_.window->fingerprint}));
+  FRESHET_ASSIGN_OR_RETURN(table_, ctx.state().OpenKeyed<OrderedPanes>(name, {2, plan_.window->fingerprint, true}));
+  SetEvictionHooks();
   Status status;
   table_->ForEach([&](std::string_view key, OrderedPanes& panes) {
     panes.pool = &pool_;
@@ -63,20 +98,33 @@ Status OrderedWindow::Open(OpenContext& ctx) {
     if (!panes.Load()) status = Status::DataLoss("open windows in the checkpoint cannot be read");
     if (!status.ok()) return;
     counters_->panes_open += static_cast<int64_t>(panes.open.size());
-    if (!panes.open.empty()) Schedule(panes, table_->StoredKey(panes.hash, key), MomentOf(panes.open.front()));
+    Schedule(panes, table_->StoredKey(panes.hash, key), NextMoment(panes, true));
   });
-  return status;
+  FRESHET_RETURN_IF_ERROR(std::move(status));
+  AccountMemory();
+  return ReadStored();
 }
 
 // ---- rows in
 // ---------------------------------------------------------------------------------------------------------
 
-Status OrderedWindow::ProcessBatch(InputIndex, const Batch& in, Emitter&) {
+Status OrderedWindow::ProcessBatch(InputIndex, const Batch& in, Emitter& out) {
   if (!in.has_times()) return Status::Internal("a window got rows without event time");
   keys_.Encode(plan_.window->key, in);
+  FRESHET_RETURN_IF_ERROR(table_->LoadMissing(keys_, in.row_count()));
   cells_.resize(static_cast<size_t>(in.row_count()));
+  late_rows_.clear();
+  late_ends_.clear();
   for (int32_t row = 0; row < in.row_count(); ++row) {
+    if (in.time(row) < in.row_watermark(row)) {
+      MarkLate(row, 0);
+      continue;
+    }
     OrderedPanes& panes = table_->FindOrCreate(keys_.hash(row), keys_.key(row));
+    if (const EndedSession* ended = FindEnded(panes, in.time(row).us); ended != nullptr) {
+      MarkLate(row, ended->last_us + plan_.gap_us);
+      continue;
+    }
     panes.pool = &pool_;
     panes.hash = keys_.hash(row);
     const int64_t time_us = in.time(row).us;
@@ -88,8 +136,38 @@ Status OrderedWindow::ProcessBatch(InputIndex, const Batch& in, Emitter&) {
   }
   AccumulateRows(plan_.window->aggregates, in, cells_.data(), &counters_->nulled);
   Complete();
-  counters_->absorbed += in.row_count();
+  AccountMemory();
+  const auto late = static_cast<int64_t>(late_rows_.size());
+  counters_->absorbed += in.row_count() - late;
+  counters_->late += late;
+  if (late > 0) EmitLate(in, out);
   return Status::Ok();
+}
+
+void OrderedWindow::MarkLate(int32_t row, int64_t end_us) {
+  cells_[static_cast<size_t>(row)] = nullptr;
+  late_rows_.push_back(row);
+  late_ends_.push_back(end_us);
+}
+
+void OrderedWindow::EmitLate(const Batch& in, Emitter& out) {
+  const auto count = static_cast<int32_t>(late_rows_.size());
+  const Batch late = in.Take(late_rows_.data(), count);
+  ColumnBuilder reason(TypeId::kString, count), end(TypeId::kTimestamp, count), lateness(TypeId::kInt64, count);
+  for (int32_t i = 0; i < count; ++i) {
+    const bool after_end = late.time(i) >= late.row_watermark(i);
+    const int64_t end_us = late_ends_[static_cast<size_t>(i)];
+    reason.AppendString(after_end ? "after_end" : LateReasonOf(late, i));
+    after_end ? end.AppendInt64(end_us) : end.AppendNull();
+    lateness.AppendInt64(((after_end ? end_us : late.row_watermark(i).us) - late.time(i).us) / 1000);
+  }
+  out.Emit(late.WithAppended(plan_.window->late, {reason.Finish(), end.Finish(), lateness.Finish()}), 1);
+}
+
+const EndedSession* OrderedWindow::FindEnded(const OrderedPanes& panes, int64_t time_us) const {
+  for (const EndedSession& session : panes.ended)
+    if (time_us > session.start_us - plan_.gap_us && time_us < session.last_us + plan_.gap_us) return &session;
+  return nullptr;
 }
 
 void OrderedWindow::OpenPane(OrderedPanes& panes, const OrderedPane& pane) {
@@ -134,11 +212,19 @@ void OrderedWindow::Complete() {
 
 void OrderedWindow::Schedule(OrderedPanes& panes, const std::string* key, int64_t moment) {
   panes.next_due = moment;
-  due_[moment].push_back({&panes, key});
+  if (moment != KeyPanes::kNone) due_[moment].push_back({&panes, key});
+}
+
+int64_t OrderedWindow::NextMoment(const OrderedPanes& panes, bool expire) const {
+  int64_t moment = panes.open.empty() ? KeyPanes::kNone : MomentOf(panes.open.front());
+  if (expire)
+    for (const EndedSession& session : panes.ended) moment = std::min(moment, session.last_us + plan_.gap_us - 1);
+  return moment;
 }
 
 bool OrderedWindow::NextDue(EventTime now) {
   if (due_.empty() || due_.begin()->first >= now.us) return false;
+  table_->HoldEviction(true);  // `firing_` points to values
   moment_ = due_.begin()->first;
   firing_.clear();
   firing_at_ = 0;
@@ -146,22 +232,60 @@ bool OrderedWindow::NextDue(EventTime now) {
   due_.erase(due_.begin());
   for (const DueKey& due : keys) {
     if (due.panes->next_due != moment_) continue;
+    if (back_through_ && back_through_->first == moment_ && *due.key > back_through_->second) {
+      due_[moment_].push_back(due);  // keys in between are not in memory yet
+      continue;
+    }
     due.panes->next_due = OrderedPanes::kNone;
-    if (MomentOf(due.panes->open.front()) == moment_)
-      firing_.push_back(due);
-    else
-      Schedule(*due.panes, due.key, MomentOf(due.panes->open.front()));
+    if (Prepare(due)) firing_.push_back(due);
   }
   std::sort(firing_.begin(), firing_.end(), [](const DueKey& a, const DueKey& b) { return *a.key < *b.key; });
   return true;
 }
 
+bool OrderedWindow::Prepare(const DueKey& due) {
+  OrderedPanes& panes = *due.panes;
+  const auto expired = [&](const EndedSession& s) { return s.last_us + plan_.gap_us - 1 <= moment_; };
+  bool changed = false;
+  if (!ending_ && std::any_of(panes.ended.begin(), panes.ended.end(), expired)) {
+    table_->BeforeChange(panes.hash, *due.key);
+    changed = std::erase_if(panes.ended, expired) > 0;
+  }
+  if (!panes.open.empty() && MomentOf(panes.open.front()) == moment_) return true;
+  if (changed)
+    Settle(due);
+  else
+    Schedule(panes, due.key, NextMoment(panes, !ending_));
+  return false;
+}
+
+void OrderedWindow::Settle(const DueKey& due) {
+  OrderedPanes& panes = *due.panes;
+  if (panes.empty()) {
+    table_->Erase(panes.hash, *due.key);
+    return;
+  }
+  table_->MarkDirty(panes.hash, *due.key);
+  Schedule(panes, due.key, NextMoment(panes, !ending_));
+}
+
 Result<Progress> OrderedWindow::OnWatermark(EventTime now, Emitter& out) {
+  ending_ = now == EventTime::Max();
   std::unique_ptr<WindowRows> rows;
   int32_t count = 0;
+  bool looked = false;  // for keys that are not in memory: once in a call
   while (count < row_count_max_) {
     if (firing_at_ == firing_.size()) {
-      if (!NextDue(now)) break;
+      if (MustWalk(now)) {
+        if (scan_ == nullptr && table_->eviction_held()) {
+          table_->HoldEviction(false);  // what has left makes room before more comes back
+          break;
+        }
+        if (std::exchange(looked, true)) break;
+        FRESHET_RETURN_IF_ERROR(WalkStored());
+      } else if (!NextDue(now)) {
+        break;
+      }
       continue;
     }
     const DueKey& due = firing_[firing_at_];
@@ -170,15 +294,14 @@ Result<Progress> OrderedWindow::OnWatermark(EventTime now, Emitter& out) {
     Emit(due, *rows, count++);
     OrderedPanes& panes = *due.panes;
     if (!panes.open.empty() && MomentOf(panes.open.front()) == moment_) continue;  // another one at this moment
-    if (panes.open.empty() && panes.steps.empty())
-      table_->Erase(panes.hash, *due.key);
-    else
-      table_->MarkDirty(panes.hash, *due.key);
-    if (!panes.open.empty()) Schedule(panes, due.key, MomentOf(panes.open.front()));
+    Settle(due);
     ++firing_at_;
   }
   if (rows != nullptr) out.Emit(rows->Finish(plan_.window->output));
-  if (firing_at_ < firing_.size() || (!due_.empty() && due_.begin()->first < now.us)) return Progress::kMore;
+  if (firing_at_ < firing_.size() || MustWalk(now) || (!due_.empty() && due_.begin()->first < now.us))
+    return Progress::kMore;
+  AccountMemory();
+  table_->HoldEviction(false);
   return Progress::kDone;
 }
 
@@ -190,10 +313,142 @@ void OrderedWindow::Emit(const DueKey& due, WindowRows& rows, int32_t at) {
   plan_.window->key.Decode(*due.key, rows.keys);
   rows.AppendAggregates(plan_.window->aggregates, pane.cell->bytes(), &counters_->nulled);
   rows.times.as<int64_t>()[at] = rows.watermarks.as<int64_t>()[at] = moment_;
+  if (ending_ && plan_.gap_us > 0) panes.ended.push_back({pane.start_us, pane.last_us});
   pool_.Delete(pane.cell);
   panes.open.erase(panes.open.begin());
   ++counters_->panes_emitted;
   --counters_->panes_open;
+}
+
+// ---- keys that are not in memory
+// -------------------------------------------------------------------------------------
+
+void OrderedWindow::SetEvictionHooks() {
+  EvictionHooks<OrderedPanes> hooks;
+  hooks.on_load = [this](uint32_t hash, const std::string& key, OrderedPanes& panes) -> Result<bool> {
+    panes.pool = &pool_;
+    panes.hash = hash;
+    if (!panes.Load()) return Status::DataLoss("open windows in the checkpoint cannot be read");
+    Schedule(panes, &key, NextMoment(panes, true));
+    return true;
+  };
+  hooks.on_evict = [this](uint32_t hash, const std::string&, OrderedPanes& panes) {
+    const int64_t moment = NextMoment(panes, !ending_);
+    // What is due soon would come back at once. A full count window is always due.
+    if (moment < back_before_ || (plan_.count > 0 && !panes.open.empty())) return false;
+    if (moment != KeyPanes::kNone) NoteStored(hash, moment);
+    panes.Free();
+    return true;
+  };
+  hooks.after_pass = [this] {
+    for (auto it = due_.begin(); it != due_.end();) {
+      std::erase_if(it->second, [&](const DueKey& due) { return due.panes->next_due != it->first; });
+      it->second.shrink_to_fit();
+      it = it->second.empty() ? due_.erase(it) : std::next(it);
+    }
+    AccountMemory();
+  };
+  table_->SetEvictionHooks(std::move(hooks));
+}
+
+Status OrderedWindow::ReadStored() {
+  if (!table_->has_evicted()) return Status::Ok();
+  std::bitset<kKeyGroupCount> lane;
+  for (uint16_t g = table_->committed_rows()->first_key_group; g <= table_->committed_rows()->last_key_group; ++g)
+    lane.set(g);
+  StoredScan scan(table_->committed_rows(), lane);
+  for (bool found = true;;) {
+    FRESHET_RETURN_IF_ERROR(scan.Next(&found));
+    if (!found) return Status::Ok();
+    const uint32_t hash = HashKey(scan.key());
+    if (table_->Resident(hash, scan.key())) continue;
+    OrderedPanes panes;
+    panes.pool = &pool_;
+    FRESHET_RETURN_IF_ERROR(table_->DecodeValue(scan.value(), table_->options().codec, &panes));
+    if (!panes.Load()) return Status::DataLoss("open windows in the checkpoint cannot be read");
+    counters_->panes_open += static_cast<int64_t>(panes.open.size());
+    if (const int64_t moment = NextMoment(panes, true); moment != KeyPanes::kNone) NoteStored(hash, moment);
+    panes.Free();
+  }
+}
+
+void OrderedWindow::NoteStored(uint32_t hash, int64_t moment) {
+  stored_due_[FloorDiv(moment, span_us_)].set(KeyGroupOf(hash));
+}
+
+bool OrderedWindow::MustWalk(EventTime now) const {
+  if (stored_due_.empty()) return false;
+  const int64_t span = stored_due_.begin()->first;
+  if (span * span_us_ >= now.us) return false;
+  if (scan_ != nullptr) return true;
+  const bool begun = back_through_ && FloorDiv(back_through_->first, span_us_) == span;
+  if (begun && back_through_->first >= now.us) return false;
+  if (due_.empty() || due_.begin()->first >= now.us) return true;
+  const int64_t next = due_.begin()->first;
+  if (FloorDiv(next, span_us_) < span) return false;
+  if (!begun) return true;
+  // What was brought back of the span goes first.
+  if (next != back_through_->first) return next > back_through_->first;
+  return std::none_of(due_.begin()->second.begin(), due_.begin()->second.end(), [&](const DueKey& due) {
+    return due.panes->next_due == next && *due.key <= back_through_->second;
+  });
+}
+
+Status OrderedWindow::WalkStored() {
+  bool found = true;
+  if (scan_ == nullptr) {
+    table_->HoldEviction(true);
+    scan_ = std::make_unique<StoredScan>(table_->committed_rows(), stored_due_.begin()->second);
+    found_.clear();
+    found_all_ = true;
+    FRESHET_RETURN_IF_ERROR(scan_->Next(&found));
+  }
+  for (int left = kRowsLookedAt; found && left > 0; --left) {
+    if (!table_->Resident(HashKey(scan_->key()), scan_->key())) {
+      OrderedPanes panes;
+      panes.pool = &pool_;
+      FRESHET_RETURN_IF_ERROR(table_->DecodeValue(scan_->value(), table_->options().codec, &panes));
+      if (!panes.Load()) return Status::DataLoss("open windows in the checkpoint cannot be read");
+      const int64_t moment = NextMoment(panes, !ending_);
+      panes.Free();
+      if (moment != KeyPanes::kNone && FloorDiv(moment, span_us_) <= stored_due_.begin()->first) {
+        found_.emplace_back(moment, scan_->key());
+        std::push_heap(found_.begin(), found_.end());
+        if (found_.size() > kKeysBackPerRow * static_cast<size_t>(row_count_max_)) {
+          std::pop_heap(found_.begin(), found_.end());
+          found_.pop_back();
+          found_all_ = false;
+        }
+      } else if (ending_ && moment != KeyPanes::kNone) {
+        NoteStored(HashKey(scan_->key()), moment);  // it was listed for what is not looked at any more
+      }
+    }
+    FRESHET_RETURN_IF_ERROR(scan_->Next(&found));
+  }
+  return found ? Status::Ok() : BringBack();
+}
+
+Status OrderedWindow::BringBack() {
+  scan_.reset();
+  if (found_all_) {
+    back_through_.reset();
+    back_before_ = (stored_due_.begin()->first + 1) * span_us_;
+    stored_due_.erase(stored_due_.begin());
+  } else {
+    back_through_ = found_.front();
+    back_before_ = back_through_->first + 1;
+  }
+  for (const auto& [moment, key] : std::exchange(found_, {}))
+    FRESHET_RETURN_IF_ERROR(table_->LoadMissing(HashKey(key), key));
+  table_->HoldEviction(false);
+  return Status::Ok();
+}
+
+void OrderedWindow::AccountMemory() {
+  int64_t bytes = pool_.live_bytes();
+  bytes += bytes / pool_.stride() * static_cast<int64_t>(sizeof(OrderedPane));
+  bytes += static_cast<int64_t>(due_.size()) * kDueBytes;
+  table_->set_value_bytes(bytes);
 }
 
 }  // namespace freshet

@@ -1,10 +1,14 @@
 #pragma once
 
+#include <bitset>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "engine/state/table_scan.h"
 #include "operators/window/window_operator.h"
 #include "operators/window/window_rows.h"
 
@@ -28,13 +32,21 @@ struct OrderedPane {
   SliceCell* cell = nullptr;
 };
 
+/// A session that the end of the input closed. Rows of an input that has grown since may still belong to it, and are
+/// late.
+struct EndedSession {
+  int64_t start_us = 0;
+  int64_t last_us = 0;
+};
+
 /// The value of the table: all panes of one key.
 struct OrderedPanes {
   static constexpr int64_t kNone = KeyPanes::kNone;
 
   CellPool* pool = nullptr;
-  std::vector<OrderedPane> open;   ///< windows whose result has not left, in order of time
-  std::vector<OrderedPane> steps;  ///< count windows: the last steps, the newest may be incomplete
+  std::vector<OrderedPane> open;    ///< windows whose result has not left, in order of time
+  std::vector<OrderedPane> steps;   ///< count windows: the last steps, the newest may be incomplete
+  std::vector<EndedSession> ended;  ///< in the order in which they ended
   int64_t next_due = kNone;
   uint32_t hash = 0;
   std::unique_ptr<std::string> restored;  ///< bytes from a checkpoint until the operator has a pool for them
@@ -42,11 +54,18 @@ struct OrderedPanes {
   void Encode(ByteSink& sink) const;
   bool Decode(ByteSource& source, uint16_t codec);
   bool Load();
+  bool empty() const { return open.empty() && steps.empty() && ended.empty(); }
+  /// Gives all cells back.
+  void Free();
 };
 
 /// The operator behind session and count windows; see window.h. Rows come by event time (the cell's sorter sees to it,
 /// and to late ones), so a session only grows at its end. Results leave when the watermark has passed their last
-/// microsecond, by (window end, key), as those of other windows do.
+/// microsecond, by (window end, key), as those of other windows do. A session that the end of the input closed is
+/// remembered until time has closed it too: rows that are near enough to belong to it are late (`after_end`).
+///
+/// Keys may leave memory. Which have a session that ends is known by spans of time only (`stored_due_`): when time
+/// reaches one, a walk over the store finds the next thousands of them by (moment, key), and these come back.
 class OrderedWindow final : public Operator {
  public:
   explicit OrderedWindow(OrderedWindowPlan plan);
@@ -59,6 +78,7 @@ class OrderedWindow final : public Operator {
     OrderedPanes* panes;
     const std::string* key;  ///< as the table stores it
   };
+  using Place = std::pair<int64_t, std::string>;  ///< moment, key: the order of results
   /// A count window that is complete once the batch's rows are in their cells.
   struct Completion {
     SliceCell* into;
@@ -70,12 +90,32 @@ class OrderedWindow final : public Operator {
   int64_t MomentOf(const OrderedPane& pane) const {
     return plan_.gap_us > 0 ? pane.last_us + plan_.gap_us - 1 : pane.last_us;
   }
+  /// KeyPanes::kNone: nothing. With `expire` also when a session that has ended may be forgotten.
+  int64_t NextMoment(const OrderedPanes& panes, bool expire) const;
+  void MarkLate(int32_t row, int64_t end_us);
+  void EmitLate(const Batch& in, Emitter& out);
+  /// The session that the end of the input closed and the row is part of, or null.
+  const EndedSession* FindEnded(const OrderedPanes& panes, int64_t time_us) const;
   SliceCell* ExtendSession(OrderedPanes& panes, int64_t time_us);
   SliceCell* ExtendStep(OrderedPanes& panes, int64_t time_us);
   void Complete();
   void OpenPane(OrderedPanes& panes, const OrderedPane& pane);
   void Schedule(OrderedPanes& panes, const std::string* key, int64_t moment);
   bool NextDue(EventTime now);
+  /// Forgets what has expired by `moment_`. False: no result of the key is due.
+  bool Prepare(const DueKey& due);
+  void Settle(const DueKey& due);
+
+  // Keys that are not in memory.
+  void SetEvictionHooks();
+  Status ReadStored();
+  void NoteStored(uint32_t hash, int64_t moment);
+  /// Whether keys in the store come before all that can be seen.
+  bool MustWalk(EventTime now) const;
+  /// Some rows further; at the end of a walk the keys it found are brought back.
+  Status WalkStored();
+  Status BringBack();
+  void AccountMemory();
   void Emit(const DueKey& due, WindowRows& rows, int32_t at);
 
   const OrderedWindowPlan plan_;
@@ -91,6 +131,17 @@ class OrderedWindow final : public Operator {
   std::vector<DueKey> firing_;  ///< keys with a window that ends at `moment_`, sorted; done up to `firing_at_`
   size_t firing_at_ = 0;
   int64_t moment_ = 0;
+  bool ending_ = false;  ///< the watermark is the end's, which says nothing of time
+  std::vector<int32_t> late_rows_;
+  std::vector<int64_t> late_ends_;
+
+  std::map<int64_t, std::bitset<kKeyGroupCount>> stored_due_;  ///< by the span of the moment
+  int64_t span_us_ = 1;
+  std::unique_ptr<StoredScan> scan_;        ///< over the first span
+  std::vector<Place> found_;                ///< by it: the first ones, as a heap with the last of them in front
+  bool found_all_ = true;                   ///< nothing had to be left out of it
+  int64_t back_before_ = -KeyPanes::kNone;  ///< all keys with earlier moments are in memory
+  std::optional<Place> back_through_;       ///< and those of this moment up to this key
 };
 
 }  // namespace freshet

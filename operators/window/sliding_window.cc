@@ -6,6 +6,9 @@
 
 namespace freshet {
 
+/// Of the index, for each moment of one key.
+static constexpr int64_t kDueBytes = 112;
+
 // ---- the rows of a key
 // -----------------------------------------------------------------------------------------------
 
@@ -46,6 +49,7 @@ void TrailingRows::WithAggregate(F&& f) const {
 }
 
 void TrailingRows::Encode(ByteSink& sink) const {
+  sink.PutI64(newest_us());
   sink.PutVarint(entries.size() - first);
   sink.PutVarint(flipped - first);
   for (size_t i = first; i < entries.size(); ++i) {
@@ -55,13 +59,31 @@ void TrailingRows::Encode(ByteSink& sink) const {
 }
 
 bool TrailingRows::Decode(ByteSource& source, uint16_t codec) {
-  if (codec != 1) return false;
-  restored = std::make_unique<std::string>(source.GetBytes(source.remaining()));
+  if (codec != 1 && codec != 2) return false;
+  if (codec == 1) {  // it did not say what the newest time is
+    ByteSink unknown;
+    unknown.PutI64(std::numeric_limits<int64_t>::max());
+    restored = std::make_unique<std::string>(unknown.bytes());
+  } else {
+    restored = std::make_unique<std::string>();
+  }
+  *restored += source.GetBytes(source.remaining());
   return source.ok();
+}
+
+int64_t TrailingRows::NewestOf(const std::string& restored) { return ByteSource(restored).GetI64(); }
+
+void TrailingRows::Free() {
+  for (; first < entries.size(); ++first) pool->Delete(entries[first].cell);
+  if (back != nullptr) pool->Delete(back);
+  back = nullptr;
+  entries.clear();
+  first = flipped = 0;
 }
 
 bool TrailingRows::Load() {
   ByteSource source(*restored);
+  (void)source.GetI64();
   const uint64_t count = source.GetVarint();
   flipped = source.GetVarint();
   if (count == 0 || flipped > count) return false;
@@ -88,15 +110,81 @@ SlidingWindow::SlidingWindow(std::shared_ptr<const WindowPlan> plan, int64_t siz
 
 Status SlidingWindow::Open(OpenContext& ctx) {
   counters_ = &ctx.counters();
-  FRESHET_ASSIGN_OR_RETURN(table_, ctx.state().OpenKeyed<TrailingRows>("trailing", {1, plan_->fingerprint}));
+  FRESHET_ASSIGN_OR_RETURN(closed_through_, ctx.state().OpenNumbers("closed"));
+  FRESHET_ASSIGN_OR_RETURN(table_, ctx.state().OpenKeyed<TrailingRows>("trailing", {2, plan_->fingerprint, true}));
+  SetEvictionHooks();
   Status status;
+  std::vector<std::string> expired;
   table_->ForEach([&](std::string_view key, TrailingRows& rows) {
     rows.pool = &pool_;
     rows.hash = HashKey(key);
     if (!rows.Load()) status = Status::DataLoss("rows within a window in the checkpoint cannot be read");
-    if (status.ok()) Schedule(rows, table_->StoredKey(rows.hash, key));
+    if (!status.ok()) return;
+    if (IsExpired(rows.newest_us(), ClosedFor(rows.hash))) {
+      rows.Free();
+      expired.emplace_back(key);
+    } else {
+      Schedule(rows, table_->StoredKey(rows.hash, key));
+    }
   });
+  for (const std::string& key : expired) table_->Erase(HashKey(key), key);
+  AccountMemory();
   return status;
+}
+
+void SlidingWindow::SetEvictionHooks() {
+  EvictionHooks<TrailingRows> hooks;
+  hooks.on_load = [this](uint32_t hash, const std::string& key, TrailingRows& rows) -> Result<bool> {
+    // Whether the watermark has passed it in memory or not must not matter.
+    if (IsExpired(TrailingRows::NewestOf(*rows.restored), ClosedFor(hash))) return false;
+    rows.pool = &pool_;
+    rows.hash = hash;
+    if (!rows.Load()) return Status::DataLoss("rows within a window in the checkpoint cannot be read");
+    Schedule(rows, &key);
+    return true;
+  };
+  hooks.on_evict = [](uint32_t, const std::string&, TrailingRows& rows) {
+    rows.Free();
+    rows.scheduled = false;
+    return true;
+  };
+  hooks.after_pass = [this] {
+    closed_through_->Raise(closed_us_);
+    // Values that have left are empty, as are the places they stood at.
+    for (auto it = due_.begin(); it != due_.end();) {
+      std::erase_if(it->second, [](const DueKey& due) { return !due.rows->scheduled; });
+      it->second.shrink_to_fit();
+      it = it->second.empty() ? due_.erase(it) : std::next(it);
+    }
+    AccountMemory();
+  };
+  table_->SetEvictionHooks(std::move(hooks));
+}
+
+void SlidingWindow::AccountMemory() {
+  int64_t bytes = pool_.live_bytes();
+  bytes += bytes / pool_.stride() * static_cast<int64_t>(sizeof(TrailingRows::Entry));
+  bytes += static_cast<int64_t>(due_.size()) * kDueBytes;
+  table_->set_value_bytes(bytes);
+}
+
+Status SlidingWindow::SweepStored(EventTime now) {
+  constexpr size_t kRowsAtOnce = 4096;
+  if (now.us >= next_sweep_us_ && table_->has_evicted()) {
+    next_sweep_us_ = now.us + size_us_ / 4;
+    if (!sweep_) sweep_.emplace(table_->committed_rows());
+  }
+  if (!sweep_) return Status::Ok();
+  bool over = false;
+  const auto judge = [&](std::string_view key, std::string_view value) -> Result<bool> {
+    if (table_->Resident(HashKey(key), key)) return true;
+    TrailingRows rows;
+    FRESHET_RETURN_IF_ERROR(table_->DecodeValue(value, table_->options().codec, &rows));
+    return !IsExpired(TrailingRows::NewestOf(*rows.restored), now.us) || table_->NoteShell(key);
+  };
+  FRESHET_RETURN_IF_ERROR(sweep_->Next(kRowsAtOnce, judge, &over));
+  if (over) sweep_.reset();
+  return Status::Ok();
 }
 
 void SlidingWindow::Schedule(TrailingRows& rows, const std::string* key) {
@@ -108,6 +196,7 @@ Status SlidingWindow::ProcessBatch(InputIndex, const Batch& in, Emitter& out) {
   if (!in.has_times()) return Status::Internal("a window got rows without event time");
   const int32_t count = in.row_count();
   keys_.Encode(plan_->key, in);
+  FRESHET_RETURN_IF_ERROR(table_->LoadMissing(keys_, count));
   cells_.resize(static_cast<size_t>(count));
   for (std::byte*& cell : cells_) cell = pool_.New()->bytes();
   AccumulateRows(plan_->aggregates, in, cells_.data(), &counters_->nulled);
@@ -128,7 +217,7 @@ Status SlidingWindow::ProcessBatch(InputIndex, const Batch& in, Emitter& out) {
     rows.WithAggregate(
         [&](const std::byte* states) { results.AppendAggregates(plan_->aggregates, states, &counters_->nulled); });
   }
-  table_->set_value_bytes(pool_.live_bytes());
+  AccountMemory();
   out.Emit(in.WithColumns(plan_->output, results.TakeColumns()));
   return Status::Ok();
 }
@@ -140,6 +229,7 @@ Result<Progress> SlidingWindow::OnWatermark(EventTime now, Emitter&) {
     due_.erase(due_.begin());
     for (const DueKey& due : keys) {
       TrailingRows& rows = *due.rows;
+      if (!rows.scheduled) continue;  // it has left memory
       if (rows.newest_us() + size_us_ > now.us) {
         Schedule(rows, due.key);
         continue;
@@ -149,6 +239,9 @@ Result<Progress> SlidingWindow::OnWatermark(EventTime now, Emitter&) {
       table_->Erase(rows.hash, *due.key);
     }
   }
+  closed_us_ = now.us;
+  if (table_->has_evicted()) closed_through_->Raise(closed_us_);
+  FRESHET_RETURN_IF_ERROR(SweepStored(now));
   return Progress::kDone;
 }
 

@@ -1,10 +1,15 @@
 #pragma once
 
+#include <algorithm>
+#include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/state/table_numbers.h"
+#include "engine/state/table_scan.h"
 #include "operators/window/window_operator.h"
 
 namespace freshet {
@@ -44,6 +49,10 @@ struct TrailingRows {
   void Encode(ByteSink& sink) const;
   bool Decode(ByteSource& source, uint16_t codec);
   bool Load();
+  /// The time of the newest row in a value that is not loaded.
+  static int64_t NewestOf(const std::string& restored);
+  /// Gives all cells back.
+  void Free();
 
  private:
   void Flip();
@@ -54,7 +63,8 @@ struct TrailingRows {
 /// Rows come by event time (the cell's sorter sees to it, and to late ones), and results leave in their order, with
 /// their time and row watermark. Rows of one time are taken one after the other, by ordinal. The end of the input ends
 /// no window: rows of an input that has grown since find what was there. A key without rows for `size` is forgotten
-/// when the watermark says so.
+/// when the watermark says so. Keys may leave memory; those that nothing comes for are looked for in the store, some
+/// thousand rows at each watermark.
 class SlidingWindow final : public Operator {
  public:
   SlidingWindow(std::shared_ptr<const WindowPlan> plan, int64_t size_us);
@@ -68,15 +78,27 @@ class SlidingWindow final : public Operator {
     const std::string* key;  ///< as the table stores it
   };
   void Schedule(TrailingRows& rows, const std::string* key);
+  void SetEvictionHooks();
+  bool IsExpired(int64_t newest_us, int64_t now_us) const {
+    return newest_us <= std::numeric_limits<int64_t>::max() - size_us_ && newest_us + size_us_ <= now_us;
+  }
+  /// How far time is for a key that was not in memory.
+  int64_t ClosedFor(uint32_t hash) const { return std::max(closed_us_, closed_through_->at(KeyGroupOf(hash))); }
+  Status SweepStored(EventTime now);
+  void AccountMemory();
 
   const std::shared_ptr<const WindowPlan> plan_;
   const int64_t size_us_;
   CellPool pool_;
   KeyedTable<TrailingRows>* table_ = nullptr;
+  KeyGroupNumbers* closed_through_ = nullptr;  ///< `closed_us_`, kept from the first eviction on
   NodeCounters* counters_ = nullptr;
   EncodedKeys keys_;
   std::vector<std::byte*> cells_;
   std::map<int64_t, std::vector<DueKey>> due_;  ///< when a key is to be looked at
+  int64_t closed_us_ = EventTime::Min().us;     ///< the last watermark
+  int64_t next_sweep_us_ = EventTime::Min().us;
+  std::optional<StoredSweep> sweep_;  ///< under way
 };
 
 }  // namespace freshet

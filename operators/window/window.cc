@@ -257,6 +257,7 @@ std::optional<BoundOperator> MakeWindow(const OptionsNode& options, const BindCo
   BoundOperator bound;
   bound.wants_clock = processing;
   if (shape->ordered()) bound.input_order = InputOrder::kByEventTime;
+  bound.takes_late = shape->gap_us > 0;
   FillPlanner(*input, *key, *shape, *plan, lines, &bound);
   bound.instantiate = [plan = std::shared_ptr<const WindowPlan>(plan), shape = *shape,
                        processing]() -> std::unique_ptr<Operator> {

@@ -7,6 +7,7 @@
 #include "engine/flow/sim_runtime.h"
 #include "operators/derive.h"
 #include "operators/window/window.h"
+#include "tests/operators/test_rows.h"
 #include "tests/support/flow_nodes.h"
 #include "tests/support/operator_harness.h"
 #include "tests/support/paced_source.h"
@@ -115,21 +116,146 @@ TEST_CASE("FinishedInput_Grown_OrderedOperatorsGoOn") {
   CheckGrowth(node, false);
 }
 
-TEST_CASE("FinishedInput_GrownWithKeysOutOfMemory_GlobalAndEarlyResultsGoOn") {
-  for (const char* window : {"global: true", "tumbling: 40s"}) {
-    CAPTURE(window);
+/// What leaves does not depend on what was in memory when the input ended.
+void CheckGrowthOutOfMemory(const std::string& options, bool some_late) {
+  CAPTURE(options);
+  const BoundNode node(WindowDescriptor(), options + "\nkey: k\naggregates: {n: count(*), s: sum(v)}\n",
+                       *NumbersSchema());
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  constexpr int64_t kLimit = 16000;
+  uint64_t seed = 1;
+  const auto run = [&](int64_t limit, int lanes, int32_t batch_rows, int crashes) {
+    const auto store = NewMemoryStore();
+    const Outputs outputs;
+    int64_t dropped = 0;
+    for (const int64_t rows : {700, 905, 1200, 1330}) {
+      const Life life{rows, seed++, 1 + (lanes + static_cast<int>(rows)) % 4, batch_rows, crashes, limit, 300};
+      dropped += Run(store.get(), node.bound(), outputs, life).memory_dropped_bytes;
+    }
+    if (limit > 0) CHECK(dropped > kLimit);
+    return outputs;
+  };
+  const Outputs expected = run(0, 1, 4096, 0);
+  CHECK(expected.late->lines.empty() != some_late);
+  for (const int lanes : {1, 2, 4})
+    for (const int32_t batch_rows : {7, 64}) {
+      CAPTURE(lanes);
+      CAPTURE(batch_rows);
+      CAPTURE(seed);
+      const Outputs got = run(kLimit, lanes, batch_rows, batch_rows == 7 ? 2 : 0);
+      CHECK(got.results->lines == expected.results->lines);
+      CHECK(got.late->lines == expected.late->lines);
+    }
+}
+
+TEST_CASE("FinishedInput_GrownWithKeysOutOfMemory_WindowsThatLeftStayGone") {
+  CheckGrowthOutOfMemory("window: {tumbling: 1000s}", true);
+  CheckGrowthOutOfMemory("window: {hopping: 1000s, every: 500s}", true);
+}
+
+TEST_CASE("FinishedInput_GrownWithKeysOutOfMemory_RevisionsGoOn") {
+  CheckGrowthOutOfMemory("window: {hopping: 1000s, every: 500s}\nallowed_lateness: 1s", false);
+  CheckGrowthOutOfMemory("window: {global: true}", false);
+}
+
+TEST_CASE("FinishedInput_GrownWithKeysOutOfMemory_EarlyResultsGoOn") {
+  CheckGrowthOutOfMemory("window: {global: true}\nemit_every: 50s", false);
+  CheckGrowthOutOfMemory("window: {hopping: 1000s, every: 500s}\nemit_every: 20s\nallowed_lateness: 3s", false);
+}
+
+TEST_CASE("FinishedInput_GrownWithKeysOutOfMemory_SessionsAndSlidingWindowsGoOn") {
+  CheckGrowthOutOfMemory("window: {session: 300s}", true);
+  CheckGrowthOutOfMemory("window: {sliding: 300s}", false);
+  CheckGrowthOutOfMemory("window: {count: 4, every: 2}", false);
+}
+
+TEST_CASE("FinishedInput_Grown_SessionsThatLeftStayGoneWhateverHappens") {
+  const BoundNode node(WindowDescriptor(), "window: {session: 9s}\nkey: k\naggregates: {n: count(*), s: sum(v)}\n",
+                       *NumbersSchema());
+  CheckGrowth(node, true);
+}
+
+TEST_CASE("FinishedInput_Grown_RowsOfASessionThatLeftAreLateUntilTimeHasClosedIt") {
+  const BoundNode node(WindowDescriptor(), "window: {session: 10s}\nkey: k\naggregates: {n: count(*)}\n",
+                       *NumbersSchema());
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  const auto row_at = [](int64_t at_s, uint64_t ordinal) {
+    TestRow row;
+    row.time_us = at_s * 1000000;
+    row.ordinal = ordinal;
+    row.cells = {row.time_us, 1, 0.0};
+    return row;
+  };
+  HarnessCheckpoint checkpoint;
+  OperatorHarness first(node.bound(), {});
+  first.Feed(MakeRows(NumbersSchema(), {row_at(100, 0), row_at(105, 1)}, 0, 2));
+  first.End();
+  CHECK(first.output(0, 0).size() == 1);
+  first.Snapshot(&checkpoint);
+  OperatorHarness::Options options;
+  options.restore = &checkpoint;
+  OperatorHarness second(node.bound(), options);
+  CHECK(second.state_keys() == 1);
+  // Before the session's reach, within it on both sides, behind it.
+  second.Feed(
+      MakeRows(NumbersSchema(), {row_at(90, 2), row_at(91, 3), row_at(107, 4), row_at(114, 5), row_at(115, 6)}, 0, 5));
+  std::vector<std::string> late;
+  for (const Batch& batch : second.output(0, 1))
+    for (const std::string& text : RowTexts(batch)) late.push_back(text);
+  REQUIRE(late.size() == 3);
+  CHECK(late[0].find("after_end") != std::string::npos);
+  second.Watermark(EventTime{114999999});
+  CHECK(second.state_keys() == 1);
+  second.Watermark(EventTime{200000000});
+  CHECK(second.state_keys() == 0);
+  CHECK(second.counters().panes_emitted == 3);
+  CHECK(second.counters().late == 3);
+  CHECK(second.status().ok());
+}
+
+TEST_CASE("WindowState_OfTheCodecBefore_IsReadAsWellAsTheNewest") {
+  struct Case {
+    const char* window;
+    uint16_t codec;
+    size_t from, to;  // bytes of the present codec that were not there
+  };
+  for (const Case& c : {Case{"{tumbling: 20s}", 2, 1, 0}, Case{"{session: 10s}", 1, 0, 1}, Case{"{count: 4}", 1, 0, 1},
+                        Case{"{sliding: 10s}", 1, 8, 0}}) {
+    CAPTURE(c.window);
     const BoundNode node(WindowDescriptor(),
-                         std::string("window: {") + window + "}\nkey: k\naggregates: {n: count(*), s: sum(v)}\n" +
-                             (window[0] == 't' ? "emit_every: 10s\n" : ""),
+                         std::string("window: ") + c.window + "\nkey: k\naggregates: {n: count(*), s: sum(v)}\n",
                          *NumbersSchema());
     REQUIRE_MESSAGE(node, node.diagnostics());
-    const auto life = [](int64_t rows, int64_t limit) { return Life{rows, 5, 2, 64, 0, limit, 300}; };
-    const Outputs expected = RunInParts(node.bound(), {life(900, 0), life(1100, 0)});
-    const auto store = NewMemoryStore();
-    const Outputs got;
-    CHECK(Run(store.get(), node.bound(), got, life(900, 16000)).memory_dropped_bytes > 16000);
-    (void)Run(store.get(), node.bound(), got, life(1100, 16000));
-    CHECK(got.results->lines == expected.results->lines);
+    std::vector<TestRow> rows;
+    for (int i = 0; i < 30; ++i) {
+      TestRow row;
+      row.time_us = 100000000 + int64_t{i} * 300000;
+      row.ordinal = rows.size();
+      row.cells = {row.time_us, i % 4, i * 0.5};
+      rows.push_back(row);
+    }
+    HarnessCheckpoint checkpoint;
+    OperatorHarness first(node.bound(), {});
+    first.Feed(MakeRows(NumbersSchema(), rows, 0, 18));
+    first.Snapshot(&checkpoint);
+    HarnessCheckpoint before = checkpoint;
+    for (auto& [where, row] : before.rows) {
+      row.codec = c.codec;
+      row.value = row.value.substr(c.from, row.value.size() - c.from - c.to);
+    }
+    std::vector<std::string> texts[2];
+    for (const HarnessCheckpoint* restore : {&checkpoint, &before}) {
+      OperatorHarness::Options options;
+      options.restore = restore;
+      OperatorHarness second(node.bound(), options);
+      second.Feed(MakeRows(NumbersSchema(), rows, 18, 12));
+      second.End();
+      CHECK_MESSAGE(second.status().ok(), second.status().ToString());
+      for (const Batch& batch : second.output(0, 0))
+        for (const std::string& text : RowTexts(batch)) texts[restore == &before].push_back(text);
+    }
+    CHECK(texts[0].size() >= 4);
+    CHECK(texts[0] == texts[1]);
   }
 }
 

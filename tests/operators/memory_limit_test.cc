@@ -193,6 +193,114 @@ TEST_CASE("MemoryLimit_WindowWithEarlyResults_EqualsTheUnlimitedRun") {
   }
 }
 
+/// Rows of many keys in few windows: all of a window's results are of one moment.
+NumbersOptions KeysOfOneMoment() {
+  NumbersOptions numbers = ManyKeys();
+  numbers.rows = 6000;
+  numbers.keys = 5000;
+  return numbers;
+}
+
+TEST_CASE("MemoryLimit_ManyKeysAtOneMoment_PeakStaysBounded") {
+  for (const char* options : {"window: {tumbling: 3600s}", "window: {tumbling: 3600s}\nallowed_lateness: 2s",
+                              "window: {hopping: 3600s, every: 1800s}\nemit_every: 1800s", "window: {global: true}"}) {
+    CAPTURE(options);
+    const BoundNode node(WindowDescriptor(),
+                         std::string(options) + "\nkey: k\naggregates: {n: count(*), s: sum(v), l: last(v)}\n",
+                         *NumbersSchema());
+    REQUIRE_MESSAGE(node, node.diagnostics());
+    const WriteGraph write = GraphOf(KeysOfOneMoment(), node.bound());
+    const auto roomy = NewMemoryStore();
+    SimResult unlimited;
+    const SinkLines expected = RunGraph(write, OptionsOf(roomy.get(), 0, 1, 1, 4096, 0), nullptr, &unlimited);
+    REQUIRE(unlimited.status.ok());
+    CHECK(expected.at("results").size() > 3000);
+    const auto store = NewMemoryStore();
+    SimResult limited;
+    constexpr int64_t kLimit = 160000;
+    const SinkLines got = RunGraph(write, OptionsOf(store.get(), kLimit, 7, 2, 64, 0), nullptr, &limited);
+    REQUIRE_MESSAGE(limited.status.ok(), limited.status.ToString());
+    CHECK(got == expected);
+    MESSAGE("peak without a limit " << unlimited.report.memory_peak << ", with one " << limited.report.memory_peak);
+    CHECK(unlimited.report.memory_peak > 6 * kLimit);
+    CHECK(limited.report.memory_peak < 2 * kLimit);
+  }
+}
+
+TEST_CASE("MemoryLimit_Sessions_EqualTheUnlimitedRun") {
+  for (const char* gap : {"3s", "40s", "300s"}) {
+    CAPTURE(gap);
+    const BoundNode node(
+        WindowDescriptor(),
+        std::string("window: {session: ") + gap + "}\nkey: k\naggregates: {n: count(*), s: sum(v), l: last(v)}\n",
+        *NumbersSchema());
+    CheckNode(node, ManyKeys(), true);
+  }
+}
+
+TEST_CASE("MemoryLimit_CountWindows_EqualTheUnlimitedRun") {
+  for (const char* window : {"{count: 3}", "{count: 4, every: 2}"}) {
+    CAPTURE(window);
+    const BoundNode node(WindowDescriptor(),
+                         std::string("window: ") + window + "\nkey: k\naggregates: {n: count(*), s: sum(v)}\n",
+                         *NumbersSchema());
+    CheckNode(node, ManyKeys(), true);
+  }
+}
+
+TEST_CASE("MemoryLimit_SlidingWindow_EqualsTheUnlimitedRun") {
+  for (const char* size : {"5s", "100s"}) {
+    CAPTURE(size);
+    const BoundNode node(
+        WindowDescriptor(),
+        std::string("window: {sliding: ") + size + "}\nkey: k\naggregates: {n: count(*), s: sum(v), l: last(v)}\n",
+        *NumbersSchema());
+    CheckNode(node, ManyKeys(), true);
+  }
+}
+
+TEST_CASE("SpillStore_OrderedWindowsWithoutState_EqualTheUnlimitedRun") {
+  for (const char* window : {"{session: 40s}", "{count: 4, every: 2}", "{sliding: 30s}"}) {
+    CAPTURE(window);
+    CheckNodeWithoutState(
+        BoundNode(WindowDescriptor(),
+                  std::string("window: ") + window + "\nkey: k\naggregates: {n: count(*), s: sum(v)}\n",
+                  *NumbersSchema()),
+        ManyKeys());
+  }
+}
+
+/// Rows of a node's table in the store.
+int StoredRows(CheckpointStore* store, const std::string& name) {
+  const auto manifest = store->Load();
+  REQUIRE((manifest.ok() && manifest->has_value()));
+  int rows = 0;
+  for (const Manifest::Table& table : (*manifest)->tables)
+    if (table.name == name)
+      REQUIRE(store
+                  ->Scan(table.id, 0, kKeyGroupCount - 1,
+                         [&](uint16_t, std::string_view, std::string_view) {
+                           ++rows;
+                           return Status::Ok();
+                         })
+                  .ok());
+  return rows;
+}
+
+TEST_CASE("MemoryLimit_KeysOfSlidingWindowsAndSessionsThatAreOver_LeaveTheStore") {
+  for (const auto& [window, table] : {std::pair{"{sliding: 5s}", "trailing"}, {"{session: 5s}", "sessions"}}) {
+    CAPTURE(window);
+    const BoundNode node(WindowDescriptor(), std::string("window: ") + window + "\nkey: k\naggregates: {n: count(*)}\n",
+                         *NumbersSchema());
+    REQUIRE_MESSAGE(node, node.diagnostics());
+    const auto store = NewMemoryStore();
+    SimResult result;
+    (void)RunGraph(GraphOf(ManyKeys(), node.bound()), OptionsOf(store.get(), 24000, 5, 2, 64, 0), nullptr, &result);
+    CHECK(result.report.memory_dropped_bytes > 24000);
+    CHECK(StoredRows(store.get(), table) < 200);  // of 400 keys
+  }
+}
+
 TEST_CASE("MemoryLimit_RestartsWithOtherLanesAndLimits_EqualTheUndisturbedRun") {
   const BoundNode node(WindowDescriptor(),
                        "window: {hopping: 20s, every: 10s}\nkey: k\naggregates: {n: count(*), s: sum(v)}\n",
@@ -239,20 +347,7 @@ TEST_CASE("DeriveTimeToLive_KeysInTheStoreOnly_AreErasedThere") {
   SimResult result;
   (void)RunGraph(GraphOf(ManyKeys(), node.bound()), OptionsOf(store.get(), 24000, 5, 2, 64, 0), nullptr, &result);
   CHECK(result.report.memory_dropped_bytes > 24000);
-  const auto manifest = store->Load();
-  REQUIRE((manifest.ok() && manifest->has_value()));
-  for (const Manifest::Table& table : (*manifest)->tables) {
-    if (table.name != "derive") continue;
-    int rows = 0;
-    REQUIRE(store
-                ->Scan(table.id, 0, kKeyGroupCount - 1,
-                       [&](uint16_t, std::string_view, std::string_view) {
-                         ++rows;
-                         return Status::Ok();
-                       })
-                .ok());
-    CHECK(rows < 200);  // of 400 keys, a hundred of which came in the last seconds
-  }
+  CHECK(StoredRows(store.get(), "derive") < 200);  // of 400 keys, a hundred of which came in the last seconds
 }
 
 TEST_CASE("DeriveTimeToLive_KeysThatWereAway_StartAnewAndLeaveTheState") {
