@@ -21,6 +21,8 @@ struct Ordinal {
   friend constexpr auto operator<=>(Ordinal, Ordinal) = default;
 };
 
+struct PartialRows;
+
 /// What travels with every row beside its columns: event time, the row's own watermark (SEMANTICS.md §2.1), its
 /// ordinal, and, between an exchange and its gather, its position in the exchanged batch. Each is one value for the
 /// whole batch (the cheap form) or a buffer with one per physical row.
@@ -34,6 +36,8 @@ struct RowMeta {
   /// The time that the rows' partition or input took over from the others when it came back (SEMANTICS.md §2.4): a row
   /// whose own watermark is not above it is late for no other reason. Min(): it never was away.
   EventTime joined = EventTime::Min();
+  /// Between an exchange and its operator: which rows stand for several (engine/flow/combiner.h). Mostly null.
+  std::shared_ptr<const PartialRows> partials;
   int32_t offset = 0;  ///< index of row 0 in the buffers
 };
 

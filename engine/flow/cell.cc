@@ -491,6 +491,7 @@ void Cell::Fail(Status status) {
 void Cell::Publish() {
   Published p;
   FillPublished(&p);
+  p.pre_aggregated = outlets_.pre_aggregated();
   p.watermark = merged_;
   p.queued = static_cast<int64_t>(inbox_.size() + parked_.size());
   p.blocked_count = blocked_count_;

@@ -13,6 +13,7 @@
 #include "engine/base/status.h"
 #include "engine/batch/key_codec.h"
 #include "engine/flow/activity.h"
+#include "engine/flow/combiner.h"
 #include "engine/flow/graph.h"
 #include "engine/flow/message.h"
 #include "engine/flow/operator.h"
@@ -125,22 +126,30 @@ class Outlets {
   struct OnlyExchange {
     const LinkPlan* link;
     const KeyCodec* codec;
+    Combiner* combiner;
     int lane_count() const { return static_cast<int>(link->edges.size()); }
   };
+  /// `combiner` is null where rows are not combined; it is thread-safe.
   std::optional<OnlyExchange> only_exchange(int element, PortIndex port) const;
   /// What SendRows would make of a batch there, made elsewhere: one part per lane, those with rows with their
   /// positions.
   void SendParts(const OnlyExchange& exchange, std::vector<Batch> parts);
+  /// The same for rows of which some belong together; `lane_of` per row. Groups with a row that is late by its own
+  /// watermark go as rows.
+  void SendCombined(const OnlyExchange& exchange, const Batch& batch,
+                    const std::shared_ptr<const CombinedRows>& combined, const std::vector<uint8_t>& lane_of);
   /// Watermark, idle, barrier, end: on every edge.
   void SendAll(const Message& message);
   void SendMarks(uint64_t exchange_sequence);
   std::shared_ptr<EgressBudget> budget() const { return budget_; }
-  int64_t rows_sent() const { return rows_sent_; }
+  /// Rows that did not leave because another one stood for them, per node that they were for.
+  const std::vector<std::pair<int, int64_t>>& pre_aggregated() const { return pre_aggregated_; }
 
  private:
   struct Exchange {
     KeyCodec codec;
     EncodedKeys keys;
+    std::unique_ptr<Combiner> combiner;  ///< may be null
     uint64_t sequence = 0;
   };
   void Send(int edge, Message message, uint64_t exchange_sequence = 0);
@@ -150,9 +159,9 @@ class Outlets {
   const CellPlan* plan_;
   std::vector<uint64_t> sequences_;  // per edge of the plan, by edge id; only own edges are used
   std::vector<std::unique_ptr<Exchange>> exchanges_;
-  std::vector<std::vector<int32_t>> lane_rows_;
+  std::vector<uint8_t> lane_of_;
+  std::vector<std::pair<int, int64_t>> pre_aggregated_;
   std::shared_ptr<EgressBudget> budget_;
-  int64_t rows_sent_ = 0;
   // planted bug: one message kept back to be sent after its successor
   std::unique_ptr<Envelope> swapped_;
 };
@@ -185,6 +194,7 @@ class Cell {
   /// A consistent copy for metrics. Any thread.
   struct Published {
     std::vector<std::pair<int, NodeCounters>> counters;
+    std::vector<std::pair<int, int64_t>> pre_aggregated;  ///< as in Outlets
     EventTime watermark = EventTime::Min();
     int64_t queued = 0;
     int64_t blocked_count = 0;  ///< times it began to wait for room behind it

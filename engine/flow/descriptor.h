@@ -9,6 +9,7 @@
 
 #include "engine/base/env.h"
 #include "engine/batch/schema.h"
+#include "engine/flow/combiner.h"
 #include "engine/flow/network_sink.h"
 #include "engine/flow/operator.h"
 #include "engine/flow/sink.h"
@@ -78,6 +79,9 @@ struct BoundOperator {
   /// If all the operator does is to keep some rows and count the others as `filtered`: the rows it keeps. Any thread. A
   /// source's decode stage then runs it beside the decoder (SourceCell::Prepare).
   std::function<Selection(const Batch&)> filter;
+  /// With `key` and one kind of input: makes partial results in front of the exchange, which `instantiate`'s operators
+  /// then find among their rows (RowMeta::partials). Null: rows travel as they are.
+  std::function<std::unique_ptr<Combiner>()> make_combiner;
 };
 
 struct BoundSource {

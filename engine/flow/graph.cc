@@ -173,6 +173,7 @@ class Planner {
       link.port = inputs[i].port;
       link.exchanged = true;
       link.exchange_key = apart ? op.input_keys[i] : *op.key;
+      link.combines = op.make_combiner && !apart;
       for (int c : lane_cells) link.edges.push_back(AddEdge(inputs[i].cell, c, static_cast<InputIndex>(i)));
       cell(inputs[i].cell).links.push_back(std::move(link));
     }
@@ -260,7 +261,7 @@ std::string DescribeGraph(const GraphSpec& spec, const GraphPlan& plan) {
       const std::string name = std::string(KindName(to.kind)) + " " + spec.nodes[static_cast<size_t>(to.nodes[0])].id;
       targets += targets.empty() ? " -> " : ", ";
       targets += name;
-      if (link.exchanged) targets += " by key";
+      if (link.exchanged) targets += link.combines ? " by key, pre-aggregated" : " by key";
     }
     out += targets + "\n";
   }

@@ -26,7 +26,8 @@ struct LinkPlan {
   std::vector<int> edges;         ///< one, or one per lane
   std::vector<int> exchange_key;  ///< key columns when rows are divided over lanes
   bool exchanged = false;
-  bool marks = false;  ///< leads to a gather that restores input order
+  bool combines = false;  ///< rows become partial results before they are divided
+  bool marks = false;     ///< leads to a gather that restores input order
 };
 
 struct EdgePlan {

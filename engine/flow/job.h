@@ -58,6 +58,7 @@ struct NodeReport {
   int64_t blocked_count = 0;  ///< times that it, or a lane of it, began to wait for room behind it
   int64_t state_bytes = 0;
   int64_t state_keys = 0;
+  int64_t pre_aggregated = 0;  ///< of its rows in this run: those that came as part of another (combiner.h)
   /// One per lane, and per helper of the node (sorter, gather; a source's thread and decoders).
   std::vector<Activity> activity;
   std::string law;                         ///< "" or the broken equation

@@ -40,6 +40,7 @@ JobReport Job::Report() const {
     const Cell::Published published = cell->published();
     for (const auto& [n, counters] : published.counters)
       AddCounters(&report.nodes[static_cast<size_t>(n)].counters, counters);
+    for (const auto& [n, rows] : published.pre_aggregated) report.nodes[static_cast<size_t>(n)].pre_aggregated += rows;
     const std::vector<Activity> activity = cell->activity();
     for (size_t element = 0; element < cell->plan().nodes.size(); ++element) {
       const int n = cell->plan().nodes[element];

@@ -407,7 +407,7 @@ Status OperatorCell::ProcessElement(size_t i, InputIndex input, const Batch& bat
   if (batch.empty()) return Status::Ok();
   Element& element = elements_[i];
   if (element.counts_in) {
-    element.counters.in += batch.row_count();
+    element.counters.in += RowsMeant(batch);
     meter(i).AddBytes(batch.ByteSize(), 0);
   }
   ElementEmitter emitter(*this, i);

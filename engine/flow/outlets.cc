@@ -1,5 +1,6 @@
 // The sending side of a cell: links, the exchange, the egress budget.
 #include "engine/flow/cell.h"
+#include "engine/flow/divide_rows.h"
 #include "engine/flow/planted_bugs.h"
 
 namespace freshet {
@@ -7,6 +8,11 @@ namespace freshet {
 namespace {
 /// What the holds of egress budgets point to, which tells them from credits.
 const char kEgressMark = 0;
+
+/// Which node a link leads to.
+int NodeBehind(const GraphPlan& plan, const LinkPlan& link) {
+  return plan.cells[static_cast<size_t>(plan.edges[static_cast<size_t>(link.edges[0])].to)].nodes[0];
+}
 }  // namespace
 
 struct EgressBudget::Held {
@@ -56,6 +62,11 @@ Outlets::Outlets(const CellEnvironment& environment, const CellPlan& plan)
     }();
     exchanges_.back() = std::make_unique<Exchange>();
     exchanges_.back()->codec = KeyCodec(*schema, link.exchange_key);
+    if (!link.combines) continue;
+    const int to = NodeBehind(*environment.plan, link);
+    exchanges_.back()->combiner =
+        std::get<OperatorNode>(environment.spec->nodes[static_cast<size_t>(to)].kind).bound.make_combiner();
+    pre_aggregated_.emplace_back(to, 0);
   }
 }
 
@@ -89,7 +100,7 @@ std::optional<Outlets::OnlyExchange> Outlets::only_exchange(int element, PortInd
     const LinkPlan& link = plan_->links[l];
     if (link.element != element || link.port != port) continue;
     if (found || !link.exchanged) return std::nullopt;
-    found = {&link, &exchanges_[l]->codec};
+    found = {&link, &exchanges_[l]->codec, exchanges_[l]->combiner.get()};
   }
   return found;
 }
@@ -98,7 +109,6 @@ void Outlets::SendParts(const OnlyExchange& to, std::vector<Batch> parts) {
   Exchange& exchange = *exchanges_[static_cast<size_t>(to.link - plan_->links.data())];
   const uint64_t sequence = ++exchange.sequence;
   for (size_t lane = 0; lane < parts.size(); ++lane) {
-    rows_sent_ += parts[lane].row_count();
     Send(to.link->edges[lane], std::move(parts[lane]), sequence);
   }
 }
@@ -112,31 +122,28 @@ void Outlets::SendRows(int element, PortIndex port, const Batch& batch, uint64_t
       SendExchanged(link, *exchanges_[l], batch.Dense());
       continue;
     }
-    rows_sent_ += batch.row_count();
     Send(link.edges[0], batch.Dense(), exchange_sequence);
   }
 }
 
 void Outlets::SendExchanged(const LinkPlan& link, Exchange& exchange, const Batch& batch) {
-  const int lane_count = static_cast<int>(link.edges.size());
+  const OnlyExchange to{&link, &exchange.codec, exchange.combiner.get()};
   exchange.keys.Encode(exchange.codec, batch);
-  lane_rows_.resize(static_cast<size_t>(lane_count));
-  for (auto& rows : lane_rows_) rows.clear();
-  for (int32_t row = 0; row < batch.row_count(); ++row)
-    lane_rows_[static_cast<size_t>(LaneOfKeyGroup(KeyGroupOf(exchange.keys.hash(row)), lane_count))].push_back(row);
-  std::vector<Batch> parts(static_cast<size_t>(lane_count));
-  for (size_t lane = 0; lane < parts.size(); ++lane) {
-    const auto& rows = lane_rows_[lane];
-    if (!rows.empty()) {
-      Batch& part = parts[lane];
-      part = batch.Take(rows.data(), static_cast<int32_t>(rows.size()));
-      RowMeta meta = part.meta();
-      meta.positions = AllocateBuffer(int64_t{4} * static_cast<int64_t>(rows.size()));
-      for (size_t i = 0; i < rows.size(); ++i) meta.positions.as<uint32_t>()[i] = static_cast<uint32_t>(rows[i]);
-      part = part.WithMeta(std::move(meta));
-    }
-  }
-  SendParts({&link, &exchange.codec}, std::move(parts));
+  FindLanes(exchange.keys, batch.row_count(), to.lane_count(), &lane_of_);
+  if (to.combiner != nullptr && to.combiner->Wants())
+    if (const auto combined = to.combiner->Combine(batch, exchange.keys))
+      return SendCombined(to, batch, combined, lane_of_);
+  SendParts(to, DivideRows(batch, lane_of_, to.lane_count()));
+}
+
+void Outlets::SendCombined(const OnlyExchange& to, const Batch& batch,
+                           const std::shared_ptr<const CombinedRows>& combined, const std::vector<uint8_t>& lane_of) {
+  std::vector<Batch> parts = DivideCombined(batch, combined, lane_of, to.lane_count());
+  size_t at = 0;
+  for (const LinkPlan* link = plan_->links.data(); link != to.link; ++link) at += link->combines;
+  for (const Batch& part : parts)
+    if (!part.empty()) pre_aggregated_[at].second += RowsMeant(part) - part.row_count();
+  SendParts(to, std::move(parts));
 }
 
 void Outlets::SendAll(const Message& message) {

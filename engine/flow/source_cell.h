@@ -35,6 +35,9 @@ struct SourceItem {
       std::vector<Column> columns;
     };
     std::vector<Part> parts;
+    /// Or what has been combined of the rows in `columns` before that (combiner.h), and the lane of each.
+    std::shared_ptr<const CombinedRows> combined;
+    std::vector<uint8_t> lane_of;
   };
   enum class Kind : uint8_t { kBlock, kIdle, kEnd, kStopped };
   uint64_t ticket = 0;
@@ -97,10 +100,14 @@ class SourceCell final : public OperatorCell {
   Status HandleRows(SourceItem& item, uint64_t first_record, int64_t first_line);
   Status HandlePrepared(SourceItem& item, uint64_t first_record, int64_t first_line);
   void SendPrepared(SourceItem& item, Ordinal first);
+  void SendPreparedCombined(const Batch& rows, const SourceItem::Prepared& prepared);
   /// Time, own watermark and ordinal of `count` rows of a prepared block: those in `rows`, or the first ones.
   RowMeta PreparedMeta(const SourceItem& item, Ordinal first, const int32_t* rows, int32_t count) const;
   /// Divides the kept rows over the lanes.
   void Divide(const Outlets::OnlyExchange& exchange, int32_t kept_count, SourceItem::Prepared* prepared) const;
+  /// Makes partial results of the kept rows. False: nothing has changed.
+  bool Combine(const Outlets::OnlyExchange& exchange, const EncodedKeys& keys, int32_t kept_count,
+               SourceItem::Prepared* prepared) const;
   Status JudgeRows(SourceItem& item, const Batch& rows, uint64_t first_record, int64_t first_line);
   /// As output of element `element`.
   Status EmitRows(const Batch& rows, size_t element = 0);

@@ -1,4 +1,7 @@
 // What a source does beside its decoder, and what is left of it for the cell (README.md, "The decode stage").
+#include <cstring>
+
+#include "engine/flow/divide_rows.h"
 #include "engine/flow/source_cell.h"
 
 namespace freshet {
@@ -44,6 +47,8 @@ void SourceCell::Divide(const Outlets::OnlyExchange& exchange, int32_t kept_coun
   }
   EncodedKeys keys;
   keys.Encode(*exchange.codec, Batch(source_.bound.schema, std::move(key_columns), kept_count, {}));
+  if (exchange.combiner != nullptr && exchange.combiner->Wants() && Combine(exchange, keys, kept_count, prepared))
+    return;
   // First how many there are for each lane: then nothing grows.
   const BufferRef lane_buffer = AllocateBuffer(int64_t{4} * kept_count);
   auto* const lanes = lane_buffer.as<int32_t>();
@@ -69,6 +74,25 @@ void SourceCell::Divide(const Outlets::OnlyExchange& exchange, int32_t kept_coun
       part.columns.push_back(column.Take(part.rows.as<int32_t>(), part.row_count));
   }
   prepared->columns.clear();
+}
+
+bool SourceCell::Combine(const Outlets::OnlyExchange& exchange, const EncodedKeys& keys, int32_t kept_count,
+                         SourceItem::Prepared* prepared) const {
+  const int32_t* const kept = prepared->kept.indices ? prepared->kept.indices.as<int32_t>() : nullptr;
+  std::vector<Column> columns = prepared->columns;
+  Column times = prepared->times;
+  if (kept != nullptr) {
+    for (Column& column : columns) column = column.Take(kept, kept_count);
+    times = times.Take(kept, kept_count);
+  }
+  RowMeta meta;
+  meta.times = AllocateBuffer(int64_t{8} * kept_count);
+  std::memcpy(meta.times.as<int64_t>(), times.int64s(), static_cast<size_t>(kept_count) * 8);
+  prepared->combined = exchange.combiner->Combine(Batch(source_.bound.schema, columns, kept_count, meta), keys);
+  if (!prepared->combined) return false;
+  prepared->columns = std::move(columns);
+  FindLanes(keys, kept_count, exchange.lane_count(), &prepared->lane_of);
+  return true;
 }
 
 namespace {
@@ -125,6 +149,11 @@ Status SourceCell::HandlePrepared(SourceItem& item, uint64_t first_record, int64
   }
   const int32_t* const kept = prepared.kept.indices ? prepared.kept.indices.as<int32_t>() : nullptr;
   RowMeta meta = PreparedMeta(item, first, kept, count);
+  if (prepared.combined) {
+    SendPreparedCombined(Batch(source_.bound.schema, std::move(prepared.columns), count, std::move(meta), item.hold),
+                         prepared);
+    return Status::Ok();
+  }
   return EmitRows(Batch(source_.bound.schema, std::move(prepared.columns), count, std::move(meta), item.hold),
                   filter_count_);
 }
@@ -144,6 +173,14 @@ void SourceCell::SendPrepared(SourceItem& item, Ordinal first) {
   }
   if (plan_.counts_out || filter_count_ > 0) meter(filter_count_).AddBytes(0, bytes);
   outlets_.SendParts(*exchange_, std::move(batches));
+}
+
+void SourceCell::SendPreparedCombined(const Batch& rows, const SourceItem::Prepared& prepared) {
+  if (plan_.counts_out || filter_count_ > 0) {
+    elements_[filter_count_].counters.out += rows.row_count();
+    meter(filter_count_).AddBytes(0, rows.ByteSize());
+  }
+  outlets_.SendCombined(*exchange_, rows, prepared.combined, prepared.lane_of);
 }
 
 }  // namespace freshet

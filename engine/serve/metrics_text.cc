@@ -91,6 +91,11 @@ void AddNode(const Scope& m, const PipelineView& view, size_t n, int64_t now_wal
   }
   if (node.node_class == NodeClass::kStateful)
     m.Set("freshet_panes_open", "Windows open now, per key.", static_cast<double>(node.counters.panes_open));
+  if (node.node_class == NodeClass::kStateful)
+    m.Count("freshet_rows_pre_aggregated_total",
+            "Rows in that became part of another before they were divided over "
+            "lanes.",
+            node.pre_aggregated);
   m.Set("freshet_bottleneck", "1 for the node that limits the pipeline's rate now.",
         static_cast<int>(n) == view.load.bottleneck ? 1 : 0);
   if (node.delivery) {

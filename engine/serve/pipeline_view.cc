@@ -90,6 +90,7 @@ void WriteNodeJson(const NodeReport& node, const NodeLoad* load, int64_t now_wal
   json.Key("rows").BeginObject();
   for (const auto& [name, value] : NamedCounters(node.node_class, node.counters)) json.Field(name, value);
   json.EndObject();
+  if (node.node_class == NodeClass::kStateful) json.Field("pre_aggregated", node.pre_aggregated);
   json.Key("accounted").Bool(node.law.empty());
   if (node.delivery)
     json.Key("delivery")

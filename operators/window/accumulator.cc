@@ -336,6 +336,7 @@ class AddValues final : public Typed<State> {
 
 template <class State, class ReaderType>
 class AddRows final : public Typed<State> {
+  bool order_free() const override { return false; }
   void Update(const AccumulatorInput& in, size_t offset) const override {
     const ReaderType read(*in.argument);
     ForEachRow<State>(in, offset, [&](State& s, int32_t row) {

@@ -31,6 +31,8 @@ class Accumulator {
   virtual ~Accumulator() = default;
   virtual size_t size() const = 0;
   virtual size_t alignment() const = 0;
+  /// Knows nothing of which row was first: may be aggregated in front of an exchange (SEMANTICS.md §1.5).
+  virtual bool order_free() const { return true; }
   virtual void Construct(std::byte* state) const = 0;
   virtual void Destroy(std::byte* state) const = 0;
   /// One tight loop over a column: called once per batch.

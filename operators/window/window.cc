@@ -8,6 +8,7 @@
 #include "operators/window/ordered_window.h"
 #include "operators/window/processing_time.h"
 #include "operators/window/sliding_window.h"
+#include "operators/window/window_combiner.h"
 
 namespace freshet {
 namespace {
@@ -229,6 +230,23 @@ std::optional<RevisionPlan> ReadRevisions(const OptionsNode& options, const Shap
   return plan;
 }
 
+/// What `pre_aggregate` asks for, where the window allows it. FR2206.
+void SetCombiner(const OptionsNode& options, const Shape& shape, const std::shared_ptr<const WindowPlan>& plan,
+                 Diagnostics* diagnostics, BoundOperator* bound) {
+  const std::string mode = options.GetString("pre_aggregate");
+  if (mode == "off") return;
+  const bool always = mode == "on";
+  const bool fits = bound->key && !shape.ordered() && WindowCombiner::Fits(*plan);
+  if (!fits) {
+    if (always)
+      diagnostics->Warning("FR2206", options.span("pre_aggregate"), "`pre_aggregate` has no effect on this window",
+                           "rows are combined by key, in tumbling, hopping, cumulate and global windows of event time "
+                           "without `emit_every`, and without the aggregates `first` and `last`");
+    return;
+  }
+  bound->make_combiner = [plan, always] { return std::make_unique<WindowCombiner>(plan, always); };
+}
+
 std::optional<BoundOperator> MakeWindow(const OptionsNode& options, const BindContext& bind) {
   const Schema* input = CommonInput(bind);
   if (input == nullptr) return std::nullopt;
@@ -259,6 +277,7 @@ std::optional<BoundOperator> MakeWindow(const OptionsNode& options, const BindCo
   if (shape->ordered()) bound.input_order = InputOrder::kByEventTime;
   bound.takes_late = shape->gap_us > 0;
   FillPlanner(*input, *key, *shape, *plan, lines, &bound);
+  SetCombiner(options, *shape, plan, bind.diagnostics, &bound);
   bound.instantiate = [plan = std::shared_ptr<const WindowPlan>(plan), shape = *shape,
                        processing]() -> std::unique_ptr<Operator> {
     if (shape.trailing_us > 0) return std::make_unique<SlidingWindow>(plan, shape.trailing_us);
@@ -360,7 +379,18 @@ std::vector<OptionSpec> Options() {
       "clock, for the windows that got rows since their last result. It divides the window's size and `every`. Results "
       "have the columns `revision` (0, 1, 2, …) and `op` (`insert`, then `update`); the last one, at the window's end, "
       "always leaves.";
-  return {window, key, aggregates, time, allowed_lateness, emit_every};
+  OptionSpec pre_aggregate;
+  pre_aggregate.name = "pre_aggregate";
+  pre_aggregate.kind = OptionKind::kEnum;
+  pre_aggregate.enum_values = {"auto", "on", "off"};
+  pre_aggregate.default_text = "auto";
+  pre_aggregate.doc =
+      "Whether rows of one batch with equal key and window become one partial result before they are divided over "
+      "lanes, "
+      "so that a key with most of the rows does not keep one lane busy alone. `auto`: where that at least halves them; "
+      "`on`: wherever two belong together. Results are the same. Windows that can: tumbling, hopping, cumulate and "
+      "global ones with a `key`, without `emit_every` and the aggregates `first` and `last`.";
+  return {window, key, aggregates, time, allowed_lateness, emit_every, pre_aggregate};
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "operators/window/window_combiner.h"
 #include "operators/window/window_rows.h"
 
 #include "engine/flow/descriptor.h"
@@ -32,15 +33,56 @@ Status WindowOperator::Open(OpenContext& ctx) {
 // ---- rows in
 // ---------------------------------------------------------------------------------------------------------
 
-Status WindowOperator::ProcessBatch(InputIndex, const Batch& in, Emitter& out) {
+Status WindowOperator::ProcessBatch(InputIndex input, const Batch& in, Emitter& out) {
   FRESHET_RETURN_IF_ERROR(AssignCells(in));
   AccumulateRows(plan_->aggregates, in, cells_.data(), &counters_->nulled);
   AccountMemory();
   const auto late = static_cast<int64_t>(late_rows_.size());
-  counters_->absorbed += in.row_count() - late;
   counters_->late += late;
   if (late > 0) EmitLate(in, out);
-  return Status::Ok();
+  counters_->absorbed += RowsMeant(in) - late;
+  if (apart_.empty()) return Status::Ok();
+  const Batch apart = TakeApart(in);
+  counters_->absorbed -= apart.row_count();
+  return ProcessBatch(input, apart, out);
+}
+
+void WindowOperator::TakePartial(const Batch& in, int32_t row, int32_t group, const SliceAssigner::Slice& slice) {
+  cells_[static_cast<size_t>(row)] = nullptr;
+  // None of its rows was late by its own watermark, but their input may have joined later, and any of the windows may
+  // have left.
+  const int64_t first_end = slice.first_window_end;
+  if (first_end <= std::max(in.row_watermark(row), closed_).us) return apart_.push_back(group);
+  KeyPanes& panes = table_->FindOrCreate(keys_.hash(row), keys_.key(row));
+  if (first_end <= panes.gone_end || (panes.left != nullptr && first_end <= panes.left->guard_end))
+    return apart_.push_back(group);
+  SliceCell* cell = panes.cells;
+  if (cell == nullptr || cell->slice_begin != slice.begin || cell->first_end != first_end || cell->pending())
+    cell = OpenCell(panes, row, slice, first_end, SliceCell::kSettled);
+  pool_.Merge(cell, static_cast<const WindowPartials&>(*in.meta().partials->combined).cell(group));
+}
+
+Batch WindowOperator::TakeApart(const Batch& in) {
+  const PartialRows& partials = *in.meta().partials;
+  const std::vector<int32_t>& group_of = partials.combined->group_of();
+  std::sort(apart_.begin(), apart_.end());
+  std::vector<int32_t> rows;
+  for (size_t row = 0; row < group_of.size(); ++row)
+    if (std::binary_search(apart_.begin(), apart_.end(), group_of[row])) rows.push_back(static_cast<int32_t>(row));
+  apart_.clear();
+  const auto count = static_cast<int32_t>(rows.size());
+  const Batch taken = partials.whole.Take(rows.data(), count);
+  RowMeta meta = taken.meta();
+  // What has become of the batch on its way has become of these rows too.
+  const EventTime joined = in.meta().joined > meta.joined ? in.meta().joined : EventTime::Min();
+  meta.joined = in.meta().joined;
+  meta.watermarks = AllocateBuffer(int64_t{8} * count);
+  meta.positions = AllocateBuffer(int64_t{4} * count);
+  for (int32_t i = 0; i < count; ++i) {
+    meta.watermarks.as<int64_t>()[i] = std::max(taken.row_watermark(i), joined).us;
+    meta.positions.as<uint32_t>()[i] = static_cast<uint32_t>(rows[static_cast<size_t>(i)]);
+  }
+  return taken.WithMeta(std::move(meta));
 }
 
 namespace {
@@ -62,6 +104,7 @@ Status WindowOperator::AssignCells(const Batch& in) {
   late_rows_.clear();
   late_ends_.clear();
   late_reasons_.clear();
+  const PartialRows* const partials = in.meta().partials.get();
   const SliceAssigner& assigner = plan_->assigner;
   const int64_t early_us = plan_->revisions.early_us;
   SliceAssigner::Slice slice;
@@ -77,6 +120,11 @@ Status WindowOperator::AssignCells(const Batch& in) {
         PrefetchCell(ahead->cells);
     const int64_t time = in.time(row).us;
     if (time < slice.begin || time >= slice.end) slice = assigner.SliceOf(time);
+    if (partials != nullptr)
+      if (const int32_t group = partials->group_of[static_cast<size_t>(row)]; group >= 0) {
+        TakePartial(in, row, group, slice);
+        continue;
+      }
     int64_t first_end = slice.first_window_end;
     int64_t since = SliceCell::kSettled;
     if (first_end <= std::max(in.row_watermark(row), closed_).us) [[unlikely]] {

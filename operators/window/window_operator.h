@@ -42,6 +42,9 @@ struct WindowPlan {
 /// The end of the input is such a happening too: it closes windows that may be heard of again, and rows of the store
 /// that have not seen it close theirs when they are read (`ends_`).
 ///
+/// A batch may hold partial results (window_combiner.h). They are taken as they are where all their rows would open the
+/// same cell, whatever the order; else, say when their window has left already, row by row.
+///
 /// What leaves, and in which order, is a function of the rows alone: results of one moment go by (window end, key), and
 /// a moment is over when the watermark has passed it, since all rows whose own watermark it is have come by then.
 /// Early results have their moment as event time; of one moment they go with the windows that end there, by key.
@@ -71,6 +74,10 @@ class WindowOperator final : public Operator {
   struct Rows;
 
   Status AssignCells(const Batch& in);
+  /// Takes a partial result into the cell of its key and slice; one that has to be taken row by row goes to `apart_`.
+  void TakePartial(const Batch& in, int32_t row, int32_t group, const SliceAssigner::Slice& slice);
+  /// The rows of the groups in `apart_`, as they would have come.
+  Batch TakeApart(const Batch& in);
   /// A row for which some window of its slice is over, by its own watermark or in fact. False: it is late for all.
   bool Judge(const Batch& in, int32_t row, const SliceAssigner::Slice& slice, int64_t* first_end, int64_t* since);
   /// Null: late after all.
@@ -133,6 +140,7 @@ class WindowOperator final : public Operator {
   std::vector<int32_t> late_rows_;
   std::vector<int64_t> late_ends_;
   std::vector<LateReason> late_reasons_;
+  std::vector<int32_t> apart_;  ///< groups of the batch
 
   std::map<int64_t, std::vector<DueKey>> due_;
   std::vector<Firing> firing_;  ///< results of `moment_`, in order; done up to `firing_at_`

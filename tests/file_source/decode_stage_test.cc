@@ -82,7 +82,9 @@ GraphSpec MakeSpec(const std::string& path, bool fused, int filters, bool second
     spec.nodes.push_back({"filter" + std::to_string(f), "filter", {last}, {}, OperatorNode{std::move(bound)}});
     last = {static_cast<int>(spec.nodes.size()) - 1, 0};
   }
-  BoundNode window(WindowDescriptor(), "window: {tumbling: 1s}\nkey: [k]\naggregates:\n  n: count(*)\n  sum: sum(v)",
+  BoundNode window(WindowDescriptor(),
+                   std::string("window: {tumbling: 1s}\nkey: [k]\naggregates:\n  n: count(*)\n  sum: sum(v)\n") +
+                       "pre_aggregate: " + (fused ? "on" : "off"),
                    *schema);
   REQUIRE_MESSAGE(window, window.diagnostics());
   const int at = static_cast<int>(spec.nodes.size());

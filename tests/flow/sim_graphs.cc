@@ -20,6 +20,13 @@ const Registry& Types() {
 
 std::string Text(uint64_t n) { return std::to_string(n); }
 
+/// Drawn aside, so that everything else of a seed stays what it is. "": the default.
+std::string PreAggregate(Rng rng) {
+  constexpr const char* kModes[] = {"", "", "auto", "on", "on", "on", "off"};
+  const std::string mode = kModes[rng.Below(std::size(kModes))];
+  return mode.empty() ? mode : ", pre_aggregate: " + mode;
+}
+
 /// Numbers of these times as a feed gives them: partitions in turn, some with nothing to give when they are asked.
 NodeSpec LiveSource(const std::string& id, const NumbersOptions& numbers) {
   PacedOptions live;
@@ -126,7 +133,7 @@ std::string RandomPipeline::WriteOperator(Rng& rng, const std::string& id) {
       else
         terminals_.push_back(id);
       if (rng.Below(2) == 0) terminals_.push_back(id + ".late");
-      return head + "window, " + one + ", window: " + shape + key +
+      return head + "window, " + one + ", window: " + shape + key + PreAggregate(rng) +
              ", aggregates: {v: sum(v), n: count(*), top: max(v)}}\n";
     }
     case 5:
@@ -205,8 +212,11 @@ std::string RandomPipeline::WriteWindow(Rng& rng, const std::string& id) {
   else if (kind < 4 && rng.Below(2) == 0)
     options += ", allowed_lateness: " + Text(1 + rng.Below(5000)) + "ms";
   if (kind < 5 && rng.Below(2) == 0) options += rng.Below(2) == 0 ? ", emit_every: 1s" : ", emit_every: 250ms";
-  return "  " + id + ": {type: window, " + inputs + ", window: " + shape + options +
-         ", aggregates: {v: sum(v), n: count(*), top: max(v), l: last(v)}}\n";
+  // A window that remembers which row was last is not pre-aggregated.
+  const std::string pre_aggregate = PreAggregate(rng);
+  const char* const last = pre_aggregate.empty() ? ", l: last(v)" : "";
+  return "  " + id + ": {type: window, " + inputs + ", window: " + shape + options + pre_aggregate +
+         ", aggregates: {v: sum(v), n: count(*), top: max(v)" + last + "}}\n";
 }
 
 int64_t RandomPipeline::row_count() const {

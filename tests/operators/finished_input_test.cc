@@ -78,9 +78,12 @@ Outputs RunInParts(const BoundOperator& bound, std::vector<Life> lives) {
   return outputs;
 }
 
-void CheckGrowth(const BoundNode& node, bool some_late) {
+void CheckGrowth(const BoundNode& node, bool some_late, int64_t keys = 7) {
   REQUIRE_MESSAGE(node, node.diagnostics());
-  const Outputs expected = RunInParts(node.bound(), {{205}, {205}, {431}, {600}});
+  const Outputs expected = RunInParts(node.bound(), {{.rows = 205, .keys = keys},
+                                                     {.rows = 205, .keys = keys},
+                                                     {.rows = 431, .keys = keys},
+                                                     {.rows = 600, .keys = keys}});
   CHECK(expected.late->lines.empty() != some_late);
   uint64_t seed = 1;
   for (const int lanes : {1, 2, 4})
@@ -89,7 +92,7 @@ void CheckGrowth(const BoundNode& node, bool some_late) {
       CAPTURE(batch_rows);
       CAPTURE(seed);
       const auto life = [&](int64_t rows, int more_lanes) {
-        return Life{rows, seed++, 1 + (lanes + more_lanes) % 4, batch_rows, 3};
+        return Life{rows, seed++, 1 + (lanes + more_lanes) % 4, batch_rows, 3, 0, keys};
       };
       const Outputs got = RunInParts(node.bound(), {life(205, 0), life(205, 1), life(431, 2), life(600, 3)});
       CHECK(got.results->lines == expected.results->lines);
@@ -102,6 +105,17 @@ TEST_CASE("FinishedInput_Grown_WindowsThatLeftStayGoneWhateverHappens") {
                        "window: {hopping: 20s, every: 10s}\nkey: k\naggregates: {n: count(*), s: sum(v)}\n",
                        *NumbersSchema());
   CheckGrowth(node, true);
+}
+
+TEST_CASE("FinishedInput_Grown_PartialResultsForWindowsThatLeftAreTakenApart") {
+  for (const char* allowed : {"0s", "60s"}) {
+    CAPTURE(allowed);
+    const BoundNode node(WindowDescriptor(),
+                         std::string("window: {hopping: 20s, every: 10s}\nkey: k\npre_aggregate: on\n") +
+                             "aggregates: {n: count(*), s: sum(v)}\nallowed_lateness: " + allowed + "\n",
+                         *NumbersSchema());
+    CheckGrowth(node, allowed[0] == '0', 2);
+  }
 }
 
 TEST_CASE("FinishedInput_Grown_WindowsWithRevisionsAreRevised") {

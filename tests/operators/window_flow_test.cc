@@ -1,6 +1,7 @@
 // Windows in a running graph: gathers, crashes and restores at other lane counts must not change a line of output.
 #include <doctest/doctest.h>
 
+#include "engine/flow/graph.h"
 #include "operators/window/window.h"
 #include "tests/support/flow_runs.h"
 #include "tests/support/operator_harness.h"
@@ -53,6 +54,92 @@ TEST_CASE("WindowFlow_ByRowsOfAKeyInLanesBatchesAndCrashes_AreTheSameLines") {
     CHECK(!expected.at("late").empty());
     CHECK(expected.at("results").size() > 50);
   }
+}
+
+TEST_CASE("WindowFlow_PreAggregatedInLanesBatchesAndCrashes_AreTheSameLines") {
+  for (const char* shape : {"{tumbling: 2s}", "{hopping: 4s, every: 1s}",
+                            "{cumulate: 4s, every: 1s}\nallowed_lateness: 700ms", "{global: true}"})
+    for (const char* mode : {"on", "auto"}) {
+      CAPTURE(shape);
+      CAPTURE(mode);
+      const BoundNode window(WindowDescriptor(),
+                             std::string("window: ") + shape + "\npre_aggregate: " + mode +
+                                 "\nkey: k\naggregates: {n: count(*), s: sum(v), m: max(v), d: count(distinct v)}\n",
+                             *NumbersSchema());
+      REQUIRE_MESSAGE(window, window.diagnostics());
+      NumbersOptions numbers;
+      numbers.partitions = 3;
+      numbers.rows = 400;
+      numbers.keys = 3;
+      numbers.jitter_us = 6000000;
+      numbers.lateness = Duration::Seconds(1);
+      const WriteGraph write = [&](FlowGraph& graph) { graph.NodeOverNumbers(numbers, window.bound()); };
+      const SinkLines expected = CheckLanesBatchesAndCrashes(write);
+      CHECK(expected.at("late").empty() == std::string_view(shape).starts_with("{global"));
+      const auto store = NewMemoryStore();
+      SimOptions options;
+      options.job.store = store.get();
+      options.job.lane_count = 2;
+      SimResult result;
+      CHECK(RunGraph(write, options, nullptr, &result) == expected);
+      const NodeReport& node = result.report.nodes[1];
+      CHECK(node.law == "");
+      if (mode[1] == 'n') CHECK(node.pre_aggregated > 100);
+      CHECK(node.counters.in == 1200);
+      CHECK(node.counters.absorbed + node.counters.late == 1200);
+    }
+}
+
+TEST_CASE("WindowFlow_FewRowsOfAKeyInABatch_TravelAsTheyAre") {
+  const BoundNode window(WindowDescriptor(), "window: {tumbling: 1s}\nkey: k\naggregates: {n: count(*)}\n",
+                         *NumbersSchema());
+  REQUIRE_MESSAGE(window, window.diagnostics());
+  NumbersOptions numbers;
+  numbers.keys = 1000;
+  numbers.rows = 5000;
+  const auto store = NewMemoryStore();
+  SimOptions options;
+  options.job.store = store.get();
+  options.job.lane_count = 2;
+  SimResult result;
+  (void)RunGraph([&](FlowGraph& graph) { graph.NodeOverNumbers(numbers, window.bound()); }, options, nullptr, &result);
+  CHECK(result.report.nodes[1].counters.in == 5000);
+  CHECK(result.report.nodes[1].pre_aggregated == 0);
+}
+
+TEST_CASE("WindowFlow_PreAggregate_PlanSaysWhere") {
+  FlowGraph::Sinks sinks;
+  const auto cells = [&](const std::string& mode, int lanes) {
+    const BoundNode window(WindowDescriptor(),
+                           "{window: {tumbling: 1s}, key: k, aggregates: {n: count(*)}, pre_aggregate: " + mode + "}",
+                           *NumbersSchema());
+    REQUIRE_MESSAGE(window, window.diagnostics());
+    FlowGraph graph(&sinks);
+    graph.NodeOverNumbers({}, window.bound());
+    const GraphSpec spec = graph.Take();
+    return DescribeGraph(spec, PlanGraph(spec, lanes));
+  };
+  CHECK(cells("auto", 2).find("source numbers -> step node by key, pre-aggregated\n") != std::string::npos);
+  CHECK(cells("off", 2).find("source numbers -> step node by key\n") != std::string::npos);
+  CHECK(cells("on", 1).find("pre-aggregated") == std::string::npos);
+}
+
+TEST_CASE("WindowFlow_PreAggregate_OnlyWhereTheOrderOfRowsDoesNotMatter") {
+  const auto combines = [](const char* options) {
+    const BoundNode node(WindowDescriptor(), options, *NumbersSchema());
+    REQUIRE_MESSAGE(node, node.diagnostics());
+    return static_cast<bool>(node->make_combiner);
+  };
+  CHECK(combines("{window: {tumbling: 1s}, key: k, aggregates: {a: avg(v), s: stddev(v)}}"));
+  CHECK(combines("{window: {hopping: 2s, every: 1s}, key: k, aggregates: {n: count(*)}, allowed_lateness: 1s}"));
+  CHECK(!combines("{window: {tumbling: 1s}, key: k, aggregates: {n: count(*)}, pre_aggregate: off}"));
+  CHECK(!combines("{window: {tumbling: 1s}, aggregates: {n: count(*)}}"));
+  CHECK(!combines("{window: {tumbling: 1s}, key: k, aggregates: {n: count(*), l: last(v)}}"));
+  CHECK(!combines("{window: {tumbling: 1s}, key: k, aggregates: {f: first(v)}}"));
+  CHECK(!combines("{window: {tumbling: 1s}, key: k, aggregates: {n: count(*)}, emit_every: 500ms}"));
+  CHECK(!combines("{window: {tumbling: 1s}, key: k, aggregates: {n: count(*)}, time: processing}"));
+  for (const char* window : {"{session: 1s}", "{count: 4}", "{sliding: 1s}"})
+    CHECK(!combines((std::string("{key: k, aggregates: {n: count(*)}, window: ") + window + "}").c_str()));
 }
 
 /// Calls of OnClock, seen from outside.

@@ -88,6 +88,7 @@ struct Outcome {
   std::vector<std::string> rows;
   std::vector<std::string> late;
   NodeCounters counters;
+  int64_t pre_aggregated = 0;
 };
 
 struct Keyed {
@@ -103,7 +104,7 @@ struct Keyed {
 class Run {
  public:
   Run(const BoundOperator& bound, const Stream& stream, size_t batch_rows, uint64_t seed, bool crashes,
-      bool keeps_keys = false)
+      bool keeps_keys = false, bool in_lanes = false)
       : bound_(bound),
         stream_(stream),
         rows_(ToTestRows(stream.rows)),
@@ -111,7 +112,8 @@ class Run {
         batch_rows_(batch_rows),
         rng_(seed),
         crashes_(crashes),
-        keeps_keys_(keeps_keys) {}
+        keeps_keys_(keeps_keys),
+        in_lanes_(in_lanes) {}
 
   Outcome Finish() {
     NewHarness(nullptr);
@@ -138,7 +140,8 @@ class Run {
 
  private:
   void NewHarness(const HarnessCheckpoint* restore) {
-    const int lanes = crashes_ && bound_.key ? std::array{1, 3, 2, 5}[rng_.Below(4)] : 1;
+    int lanes = crashes_ && bound_.key ? std::array{1, 3, 2, 5}[rng_.Below(4)] : 1;
+    if (in_lanes_) lanes = std::max(lanes, 2);
     harness_ = std::make_unique<OperatorHarness>(
         bound_, OperatorHarness::Options{lanes, static_cast<int32_t>(batch_rows_), restore});
     lanes_ = lanes;
@@ -168,6 +171,7 @@ class Run {
     CHECK(harness_->emits_per_call_max() <= 1);
   }
   void Collect() {
+    outcome_.pre_aggregated += harness_->pre_aggregated();
     const KeyCodec codec(*bound_.outputs[0].schema, bound_.outputs[0].key_columns);
     for (int lane = 0; lane < lanes_; ++lane) {
       std::vector<Keyed> of_lane;
@@ -204,6 +208,7 @@ class Run {
   Rng rng_;
   const bool crashes_;
   const bool keeps_keys_;  ///< count windows: the next rows go on where the last ones were
+  const bool in_lanes_;    ///< two at least
   int lanes_ = 1;
   HarnessCheckpoint checkpoint_;
   std::unique_ptr<OperatorHarness> harness_;
@@ -344,6 +349,73 @@ TEST_CASE("Window_EarlyResultsAndGlobal_EqualTheOracleInEveryCut") {
   CHECK(CheckShapes(kEarlyShapes, std::size(kEarlyShapes), &total) > 10000);
   CHECK(total.late > 0);
   CHECK(total.late_panes > 0);
+}
+
+/// The text without the cells of these columns.
+std::string Without(std::string text, std::initializer_list<const char*> columns) {
+  for (const char* column : columns) {
+    const size_t at = text.find(std::string(" ") + column + "=");
+    if (at != std::string::npos) text.erase(at, text.find(' ', at + 1) - at);
+  }
+  return text;
+}
+
+TEST_CASE("Window_PreAggregated_EqualsTheOracleInEveryCut") {
+  std::string aggregates = kOracleAggregates;
+  for (const char* ordered : {"  fi: first(t)\n", "  la: last(x)\n"})
+    aggregates.erase(aggregates.find(ordered), std::string_view(ordered).size());
+  std::vector<Shape> shapes(std::begin(kShapes), std::end(kShapes));
+  shapes.push_back({"{global: true}", 0, 0});
+  int64_t combined = 0, all = 0;
+  NodeCounters total;
+  for (uint64_t seed = 1; seed <= 44; ++seed) {
+    const Stream stream = RandomStream(seed, 700);
+    const Shape& shape = shapes[seed % shapes.size()];
+    const int key_columns = 1 + static_cast<int>(seed % 2);
+    const bool global = shape.size_us == 0;
+    const int64_t allowed = global ? 0 : kAllowed[seed % std::size(kAllowed)];
+    // Values lost to overflow are counted row by row.
+    const bool overflows = seed % 5 == 0;
+    CAPTURE(seed);
+    CAPTURE(shape.yaml);
+    CAPTURE(key_columns);
+    CAPTURE(allowed);
+    const BoundNode node(WindowDescriptor(),
+                         std::string("pre_aggregate: on\nwindow: ") + shape.yaml + "\n" + kKeys[key_columns] +
+                             aggregates + (overflows ? "  ox: sum(x * 10000000)\n" : "") +
+                             "allowed_lateness: " + std::to_string(allowed) + "us\n",
+                         kSchema);
+    REQUIRE_MESSAGE(node, node.diagnostics());
+    WindowExpectation expected =
+        WindowOracle(stream.rows, shape.size_us, shape.slide_us, key_columns, allowed, shape.cumulate);
+    for (WindowResult& result : expected.results) result.text = Without(std::move(result.text), {"fi", "la"});
+    Outcome first;
+    for (const size_t batch_rows : {size_t{1}, size_t{7}, size_t{64}, size_t{4096}}) {
+      for (const bool crashes : {false, true}) {
+        CAPTURE(batch_rows);
+        CAPTURE(crashes);
+        Outcome got = Run(node.bound(), stream, batch_rows, seed * 100 + batch_rows, crashes, global, true).Finish();
+        CheckAgainstOracle(got, expected, stream.rows.size(), allowed > 0 || global);
+        combined += got.pre_aggregated;
+        all += got.counters.in;
+        total.late += got.counters.late;
+        total.late_panes += got.counters.late_panes;
+        total.nulled += got.counters.nulled;
+        CHECK((got.pre_aggregated == 0 || batch_rows > 1));
+        if (first.rows.empty()) {
+          first = std::move(got);
+          continue;
+        }
+        CHECK(got.rows == first.rows);
+        CHECK(got.late == first.late);
+        CHECK(got.counters.nulled == first.counters.nulled);
+      }
+    }
+  }
+  CHECK(combined > all / 20);
+  CHECK(total.late > 0);
+  CHECK(total.late_panes > 0);
+  CHECK(total.nulled > 0);
 }
 
 /// As the cell's sorter hands them over: on time, by event time, before the watermark that lets them go.

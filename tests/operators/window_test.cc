@@ -25,6 +25,20 @@ std::string Problems(const std::string& yaml) {
 
 bool Has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
+TEST_CASE("Window_PreAggregateWithoutEffect_Warns") {
+  const auto problems = [](const char* more) {
+    const BoundNode node(
+        WindowDescriptor(),
+        std::string("window: {tumbling: 10s}\naggregates: {n: count(*), l: last(x)}\npre_aggregate: ") + more, kSchema);
+    CHECK(node);
+    return node.diagnostics();
+  };
+  CHECK(Has(problems("on"), "warning: `pre_aggregate` has no effect on this window [FR2206]"));
+  CHECK(Has(problems("on"), "without the aggregates `first` and `last`"));
+  CHECK(!Has(problems("auto"), "FR2206"));
+  CHECK(!Has(problems("off"), "FR2206"));
+}
+
 std::vector<std::string> Results(const std::string& yaml, const std::vector<TestRow>& rows, int64_t* nulled = nullptr) {
   const BoundNode node(WindowDescriptor(), yaml, kSchema);
   REQUIRE_MESSAGE(node, node.diagnostics());

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "engine/flow/divide_rows.h"
 #include "engine/plan/yaml_reader.h"
 
 namespace freshet::testing {
@@ -157,24 +158,29 @@ void OperatorHarness::Check(Status status) {
   if (status_.ok() && !status.ok()) status_ = std::move(status);
 }
 
+std::vector<Batch> OperatorHarness::Divide(const Batch& batch, InputIndex input) {
+  const bool apart = !bound_.input_keys.empty();
+  const KeyCodec codec(*batch.schema(), apart ? bound_.input_keys[static_cast<size_t>(input)] : *bound_.key);
+  EncodedKeys keys;
+  keys.Encode(codec, batch);
+  std::vector<uint8_t> lane_of;
+  FindLanes(keys, batch.row_count(), options_.lanes, &lane_of);
+  if (combiner_ == nullptr && bound_.make_combiner) combiner_ = bound_.make_combiner();
+  if (combiner_ != nullptr && combiner_->Wants())
+    if (const auto combined = combiner_->Combine(batch, keys))
+      return DivideCombined(batch, combined, lane_of, options_.lanes);
+  return DivideRows(batch, lane_of, options_.lanes);
+}
+
 void OperatorHarness::Feed(const Batch& batch, InputIndex input) {
   if (batch.empty()) return;
-  std::vector<std::vector<int32_t>> rows(lanes_.size());
-  if (lanes_.size() > 1) {
-    const bool apart = !bound_.input_keys.empty();
-    const KeyCodec codec(*batch.schema(), apart ? bound_.input_keys[static_cast<size_t>(input)] : *bound_.key);
-    std::string key;
-    for (int32_t row = 0; row < batch.row_count(); ++row) {
-      key.clear();
-      codec.Encode(batch, row, key);
-      rows[static_cast<size_t>(LaneOfKeyGroup(KeyGroupOf(HashKey(key)), options_.lanes))].push_back(row);
-    }
-  }
+  const std::vector<Batch> parts = lanes_.size() == 1 ? std::vector<Batch>{batch} : Divide(batch, input);
   for (size_t i = 0; i < lanes_.size() && status_.ok(); ++i) {
     Lane& lane = *lanes_[i];
-    const Batch part = lanes_.size() == 1 ? batch : batch.Take(rows[i].data(), static_cast<int32_t>(rows[i].size()));
+    const Batch& part = parts[i];
     if (part.empty()) continue;
-    lane.node_counters.in += part.row_count();
+    lane.node_counters.in += RowsMeant(part);
+    pre_aggregated_ += RowsMeant(part) - part.row_count();
     LaneEmitter emitter(*this, lane);
     Check(lane.op->ProcessBatch(input, bound_.accepts_selection ? part : part.Dense(), emitter));
   }

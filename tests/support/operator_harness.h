@@ -84,11 +84,15 @@ class OperatorHarness {
   /// Most rows seen in one emitted batch, and most batches emitted by one watermark call.
   int32_t batch_rows_max() const { return batch_rows_max_; }
   int emits_per_call_max() const { return emits_per_call_max_; }
+  /// Rows that reached a lane as part of another.
+  int64_t pre_aggregated() const { return pre_aggregated_; }
 
  private:
   struct Lane;
   class LaneEmitter;
   void Check(Status status);
+  /// As an exchange does: one part per lane, with partial results where the operator takes them.
+  std::vector<Batch> Divide(const Batch& batch, InputIndex input);
 
   const BoundOperator& bound_;
   const Options options_;
@@ -96,6 +100,8 @@ class OperatorHarness {
   Status status_;
   int32_t batch_rows_max_ = 0;
   int emits_per_call_max_ = 0;
+  std::unique_ptr<Combiner> combiner_;
+  int64_t pre_aggregated_ = 0;
 };
 
 /// The law of SEMANTICS.md §4 for the operator's class; empty if it holds, else the equation that does not.

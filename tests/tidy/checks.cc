@@ -17,7 +17,7 @@ using Names = std::vector<std::string_view>;
 const Names kFlowContracts = {
     "engine/flow/message.h",      "engine/flow/operator.h",   "engine/flow/source.h",   "engine/flow/decoder.h",
     "engine/flow/sink.h",         "engine/flow/descriptor.h", "engine/flow/registry.h", "engine/flow/context.h",
-    "engine/flow/network_sink.h", "engine/flow/command.h",
+    "engine/flow/network_sink.h", "engine/flow/command.h",    "engine/flow/combiner.h",
 };
 
 struct Room {
