@@ -387,9 +387,11 @@ std::vector<OptionSpec> Options() {
   pre_aggregate.doc =
       "Whether rows of one batch with equal key and window become one partial result before they are divided over "
       "lanes, "
-      "so that a key with most of the rows does not keep one lane busy alone. `auto`: where that at least halves them; "
-      "`on`: wherever two belong together. Results are the same. Windows that can: tumbling, hopping, cumulate and "
-      "global ones with a `key`, without `emit_every` and the aggregates `first` and `last`.";
+      "so that a key with most of the rows does not keep one lane busy alone. `auto`: eight or more of them, where "
+      "that "
+      "saves seven eighths of a batch's rows; `on`: wherever two belong together, which may cost more than it saves. "
+      "Results are the same. Windows that can: tumbling, hopping, cumulate and global ones with a `key`, without "
+      "`emit_every` and the aggregates `first` and `last`.";
   return {window, key, aggregates, time, allowed_lateness, emit_every, pre_aggregate};
 }
 

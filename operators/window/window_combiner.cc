@@ -23,12 +23,12 @@ class Grouping {
     }
   }
 
-  /// Leaves groups of one row out. Returns how many rows need not travel.
-  int32_t KeepLarge() {
+  /// Leaves groups of fewer rows out. Returns how many rows need not travel.
+  int32_t KeepLarge(int32_t rows_min) {
     std::vector<int32_t> place(groups_.size(), -1);
     int32_t kept = 0, saved = 0;
     for (size_t g = 0; g < groups_.size(); ++g) {
-      if (groups_[g].row_count < 2) continue;
+      if (groups_[g].row_count < rows_min) continue;
       saved += groups_[g].row_count - 1;
       place[g] = kept;
       groups_[static_cast<size_t>(kept++)] = groups_[g];
@@ -129,8 +129,8 @@ void WindowCombiner::Learn(bool paid) {
 std::shared_ptr<const CombinedRows> WindowCombiner::Combine(const Batch& rows, const EncodedKeys& keys) {
   if (!rows.has_times()) return nullptr;
   Grouping grouping(plan_->assigner, rows, keys);
-  const int32_t saved = grouping.KeepLarge();
-  const bool pays = always_ ? saved > 0 : 2 * saved >= rows.row_count();
+  const int32_t saved = grouping.KeepLarge(always_ ? 2 : kRowsMin);
+  const bool pays = always_ ? saved > 0 : 8 * int64_t{saved} >= 7 * int64_t{rows.row_count()};
   Learn(pays);
   if (!pays) return nullptr;
   auto partials = std::make_shared<WindowPartials>(plan_, grouping.TakeGroups(), grouping.TakeGroupOf());

@@ -35,8 +35,8 @@ class WindowPartials final : public CombinedRows {
 /// their order are one partial result then; which rows these are follows from time and key alone, and any grouping
 /// gives the same bits, so nothing shows whether it was done.
 ///
-/// `always`: for each batch in which two rows belong together. Else only where at least half of a batch's rows would
-/// not have to travel; after a batch with fewer, the next 1, 2, 4, … 64 are not looked at.
+/// `always`: wherever two rows belong together. Else only groups of kRowsMin rows or more, and only where these save
+/// seven eighths of a batch's rows; after a batch with less, the next 1, 2, 4, … 64 are not looked at.
 class WindowCombiner final : public Combiner {
  public:
   WindowCombiner(std::shared_ptr<const WindowPlan> plan, bool always) : plan_(std::move(plan)), always_(always) {}
@@ -47,6 +47,8 @@ class WindowCombiner final : public Combiner {
   std::shared_ptr<const CombinedRows> Combine(const Batch& rows, const EncodedKeys& keys) override;
 
  private:
+  /// A partial result costs as much as some five rows, where it is made and where it is merged.
+  static constexpr int32_t kRowsMin = 8;
   static constexpr int kRestMax = 64;
   void Learn(bool paid);
 
