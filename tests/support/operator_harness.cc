@@ -5,6 +5,7 @@
 
 #include "engine/flow/divide_rows.h"
 #include "engine/plan/yaml_reader.h"
+#include "engine/state/table_numbers.h"
 
 namespace freshet::testing {
 namespace {
@@ -72,8 +73,40 @@ BoundNode::BoundNode(const NodeDescriptor& descriptor, const std::string& yaml,
 
 std::string BoundNode::diagnostics() const { return diagnostics_->Render(); }
 
+namespace {
+
+/// One table's part of what was committed.
+class HarnessRows final : public CommittedRows {
+ public:
+  HarnessRows(const HarnessCheckpoint::Rows* rows, std::string table) : rows_(rows), table_(std::move(table)) {}
+
+  Status MultiGet(const std::vector<Ref>& sorted,
+                  const std::function<Status(size_t, std::string_view)>& visit) override {
+    for (size_t i = 0; i < sorted.size(); ++i) {
+      const auto at = rows_->find({table_, sorted[i].key_group, std::string(sorted[i].key)});
+      if (at != rows_->end()) FRESHET_RETURN_IF_ERROR(visit(i, at->second.value));
+    }
+    return Status::Ok();
+  }
+  Status ScanSome(uint16_t key_group, std::string_view from, size_t count_max,
+                  const std::function<Status(std::string_view, std::string_view)>& visit) override {
+    for (auto at = rows_->lower_bound({table_, key_group, std::string(from)});
+         at != rows_->end() && at->first.table == table_ && at->first.key_group == key_group && count_max > 0;
+         ++at, --count_max)
+      FRESHET_RETURN_IF_ERROR(visit(at->first.key, at->second.value));
+    return Status::Ok();
+  }
+
+ private:
+  const HarnessCheckpoint::Rows* const rows_;
+  const std::string table_;
+};
+
+}  // namespace
+
 struct OperatorHarness::Lane final : OpenContext, StateContext {
-  Lane(int index_, const Options& options_) : index(index_), options(options_) {}
+  Lane(int index_, const Options& options_, const HarnessCheckpoint::Rows* committed_)
+      : index(index_), options(options_), committed(committed_) {}
 
   StateContext& state() override { return *this; }
   NodeCounters& counters() override { return node_counters; }
@@ -87,20 +120,31 @@ struct OperatorHarness::Lane final : OpenContext, StateContext {
 
   Status Adopt(std::unique_ptr<StateTable> table) override {
     tables.push_back(std::move(table));
-    if (options.restore == nullptr) return Status::Ok();
     StateTable& t = *tables.back();
+    const bool evicts = options.evict && t.options().evictable;
+    if (evicts || dynamic_cast<KeyGroupNumbers*>(&t) != nullptr) {
+      auto rows = std::make_unique<HarnessRows>(committed, t.name());
+      rows->first_key_group = FirstKeyGroup(index, options.lanes);
+      rows->last_key_group = static_cast<uint16_t>(FirstKeyGroup(index + 1, options.lanes) - 1);
+      t.AttachCommitted(std::move(rows));
+    }
+    if (options.restore == nullptr) return Status::Ok();
     const auto fingerprint = options.restore->fingerprints.find(t.name());
     if (fingerprint != options.restore->fingerprints.end() && fingerprint->second != t.options().fingerprint)
       return Status::InvalidArgument("the state was written for `" + fingerprint->second + "`");
     for (const auto& [id, row] : options.restore->rows) {
-      if (id.first != t.name() || LaneOfKeyGroup(row.key_group, options.lanes) != index) continue;
-      FRESHET_RETURN_IF_ERROR(t.RestoreEntry(row.key_group, id.second, row.value, row.codec));
+      if (id.table != t.name() || LaneOfKeyGroup(id.key_group, options.lanes) != index) continue;
+      if (evicts && row.codec == t.options().codec)
+        t.LeaveInStore();
+      else
+        FRESHET_RETURN_IF_ERROR(t.RestoreEntry(id.key_group, id.key, row.value, row.codec));
     }
     return Status::Ok();
   }
 
   const int index;
   const Options& options;
+  const HarnessCheckpoint::Rows* const committed;
   const std::string pipeline = "test";
   const std::string node = "node";
   NodeCounters node_counters;
@@ -136,8 +180,9 @@ class OperatorHarness::LaneEmitter final : public Emitter {
 };
 
 OperatorHarness::OperatorHarness(const BoundOperator& bound, Options options) : bound_(bound), options_(options) {
+  if (options_.evict && options_.restore != nullptr) committed_ = options_.restore->rows;
   for (int i = 0; i < options_.lanes; ++i) {
-    lanes_.push_back(std::make_unique<Lane>(i, options_));
+    lanes_.push_back(std::make_unique<Lane>(i, options_, &committed_));
     Lane& lane = *lanes_.back();
     lane.outputs.resize(bound.outputs.size());
     if (i == 0 && options_.restore != nullptr) {
@@ -222,16 +267,7 @@ void OperatorHarness::End() {
 
 void OperatorHarness::Snapshot(HarnessCheckpoint* checkpoint) {
   for (auto& lane : lanes_) {
-    for (auto& table : lane->tables) {
-      checkpoint->fingerprints[table->name()] = table->options().fingerprint;
-      table->DrainDirty([&](const StateEntry& e) {
-        const std::pair id(table->name(), std::string(e.key));
-        if (e.erased)
-          checkpoint->rows.erase(id);
-        else
-          checkpoint->rows[id] = {e.key_group, table->options().codec, std::string(e.value)};
-      });
-    }
+    for (auto& table : lane->tables) Drain(*table, checkpoint);
     ByteSink extra;
     Check(lane->op->SnapshotExtra(extra));
     if (lanes_.size() == 1)
@@ -240,6 +276,35 @@ void OperatorHarness::Snapshot(HarnessCheckpoint* checkpoint) {
       Check(Status::Internal("an operator with lanes may keep state in tables only"));
   }
   checkpoint->counters = counters();
+  ++drains_;
+  for (auto& lane : lanes_) {
+    for (auto& table : lane->tables) {
+      if (!options_.evict || !table->options().evictable) continue;
+      table->OnCommitted(drains_);
+      evicted_bytes_ += table->EvictClean(INT64_MAX / 2);
+    }
+  }
+}
+
+void OperatorHarness::Drain(StateTable& table, HarnessCheckpoint* checkpoint) {
+  checkpoint->fingerprints[table.name()] = table.options().fingerprint;
+  const std::vector<HarnessCheckpoint::Rows*> targets = {&checkpoint->rows, &committed_};
+  for (const StateTable::GroupRange& range : table.TakeErasedGroups())
+    for (HarnessCheckpoint::Rows* rows : targets)
+      std::erase_if(*rows, [&](const auto& row) {
+        return row.first.table == table.name() && row.first.key_group >= range.first &&
+               row.first.key_group <= range.last;
+      });
+  table.DrainDirty([&](const StateEntry& e) {
+    const HarnessCheckpoint::Id id{table.name(), e.key_group, std::string(e.key)};
+    for (HarnessCheckpoint::Rows* rows : targets) {
+      if (e.erased)
+        rows->erase(id);
+      else
+        (*rows)[id] = {table.options().codec, std::string(e.value)};
+    }
+  });
+  Check(table.drain_status());
 }
 
 void OperatorHarness::Obey(Command& command) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -36,12 +37,18 @@ class BoundNode {
 
 /// What is on disk: rows of all tables by (table, key group, key), the model bytes and the counters.
 struct HarnessCheckpoint {
-  struct Row {
+  struct Id {
+    std::string table;
     uint16_t key_group = 0;
+    std::string key;
+    auto operator<=>(const Id&) const = default;
+  };
+  struct Row {
     uint16_t codec = 0;
     std::string value;
   };
-  std::map<std::pair<std::string, std::string>, Row> rows;
+  using Rows = std::map<Id, Row>;
+  Rows rows;
   std::map<std::string, std::string> fingerprints;
   std::string extra;
   NodeCounters counters;
@@ -52,7 +59,8 @@ struct HarnessCheckpoint {
 /// that many instances, each with the rows of its key groups; outputs are then per lane, in lane order.
 ///
 /// Snapshot() drains the tables into `checkpoint` like a barrier; a harness made from a checkpoint restores each lane
-/// from the rows of its key groups, whatever the number of lanes was before.
+/// from the rows of its key groups, whatever the number of lanes was before. With `evict`, each Snapshot is durable at
+/// once, and all keys that may leave memory then do; of a restore, none is in memory.
 class OperatorHarness {
  public:
   struct Options {
@@ -60,6 +68,7 @@ class OperatorHarness {
     int32_t batch_row_count_max = kBatchRowCountMax;
     const HarnessCheckpoint* restore = nullptr;
     Env* env = nullptr;  ///< null: Env::Posix()
+    bool evict = false;
   };
   OperatorHarness(const BoundOperator& bound, Options options);
   ~OperatorHarness();
@@ -81,6 +90,7 @@ class OperatorHarness {
   NodeCounters counters() const;
   int64_t state_keys() const;
   int64_t state_bytes() const;  ///< as the tables account for it
+  int64_t evicted_bytes() const { return evicted_bytes_; }
   /// Most rows seen in one emitted batch, and most batches emitted by one watermark call.
   int32_t batch_rows_max() const { return batch_rows_max_; }
   int emits_per_call_max() const { return emits_per_call_max_; }
@@ -93,10 +103,14 @@ class OperatorHarness {
   void Check(Status status);
   /// As an exchange does: one part per lane, with partial results where the operator takes them.
   std::vector<Batch> Divide(const Batch& batch, InputIndex input);
+  void Drain(StateTable& table, HarnessCheckpoint* checkpoint);
 
   const BoundOperator& bound_;
   const Options options_;
+  HarnessCheckpoint::Rows committed_;  ///< with `evict`; before the lanes, whose tables read it
+  uint64_t drains_ = 0;
   std::vector<std::unique_ptr<Lane>> lanes_;
+  int64_t evicted_bytes_ = 0;
   Status status_;
   int32_t batch_rows_max_ = 0;
   int emits_per_call_max_ = 0;
