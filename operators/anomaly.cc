@@ -11,7 +11,6 @@
 namespace freshet {
 namespace {
 
-constexpr uint8_t kCodec = 1;
 /// As KeyedModels wants it.
 class Model {
  public:
@@ -32,7 +31,7 @@ class Anomaly final : public Operator {
 
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
-    return models_.Open(ctx, "anomalies", kCodec);
+    return models_.Open(ctx, "anomalies");
   }
 
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
@@ -59,6 +58,11 @@ class Anomaly final : public Operator {
     }
     out.Emit(in.WithAppended(plan_->output, columns.Finish()));
     return Status::Ok();
+  }
+
+  Result<Progress> OnWatermark(EventTime now, Emitter&) override {
+    FRESHET_RETURN_IF_ERROR(models_.OnWatermark(now));
+    return Progress::kDone;
   }
 
   Status SnapshotExtra(ByteSink& sink) override { return models_.SnapshotExtra(sink); }
@@ -110,10 +114,14 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   bool good = BindMetrics(options, *input, bind, plan.get());
   plan->model.metrics = static_cast<int>(plan->metrics.size());
   good = ReadAnomalyModelOptions(options, bind, plan.get()) && good;
-  const auto key = FindKey(*input, options, "key", bind.diagnostics);
   const auto schema = DetectorSchema(options, bind, *input, plan->columns);
-  if (!good || !key || !schema) return std::nullopt;
-  plan->output = std::make_shared<const Schema>(*schema);
+  BoundOperator bound;
+  if (schema) {
+    plan->output = std::make_shared<const Schema>(*schema);
+    bound.outputs = {{"", plan->output, OutputOrder::kInputOrder, {}}};
+  }
+  TakeByEventTime(*input, &bound);
+  if (!ReadKeyedModelOptions(options, bind, *input, plan.get(), &bound) || !good || !schema) return std::nullopt;
   if (const Status valid = AnomalyModel::Validate(plan->model); !valid.ok()) {
     bind.diagnostics->Error("FR3504", bind.node_span, valid.message());
     return std::nullopt;
@@ -123,18 +131,9 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   plan->fingerprint = "anomaly " + options.GetString("kind") + " " + AnomalyModelFingerprint(options) +
                       (plan->of ? " of " + plan->of->ToString() : "") +
                       (plan->age ? " age " + plan->age->ToString() : "") + ": " + names;
-  BoundOperator bound;
-  if (!key->empty()) {
-    plan->key = KeyCodec(*input, *key);
-    bound.key = *key;
-  }
-  bound.outputs = {{"", plan->output, OutputOrder::kInputOrder, {}},
-                   {"late", LateSchema(*input), OutputOrder::kInputOrder, {}}};
-  bound.input_order = InputOrder::kByEventTime;
   for (const BoundExpr& m : plan->metrics) AddColumnsRead(m, *input, &bound.columns_read);
   for (const auto& expr : {plan->of, plan->age, plan->impact})
     if (expr) AddColumnsRead(*expr, *input, &bound.columns_read);
-  for (const int c : *key) AddName(input->field(c).name, &bound.columns_read);
   bound.explain = {{"metric", names}, {"kind", options.GetString("kind")}};
   if (plan->model.budget) bound.explain.emplace_back("budget", options.GetString("budget"));
   for (const HardRuleOptions& rule : plan->model.rules) bound.explain.emplace_back("rule", HardRuleName(rule.kind));

@@ -12,11 +12,12 @@
 #include "operators/anomaly/anomaly_model.h"
 #include "operators/anomaly/sentence.h"
 #include "operators/detector_columns.h"
+#include "operators/keyed_models.h"
 
 namespace freshet {
 
 /// What `anomaly` and `contribution` read from a pipeline file in the same words.
-struct AnomalyPlan {
+struct AnomalyPlan : KeyedModelPlan {
   std::vector<BoundExpr> metrics;
   std::vector<MetricWords> words;  ///< one a metric
   std::optional<BoundExpr> of;
@@ -26,9 +27,7 @@ struct AnomalyPlan {
   AnomalyOptions model;
   std::vector<std::string> break_whys;  ///< of model.breaks
   DetectorColumnsOptions columns;
-  std::optional<KeyCodec> key;
   SchemaRef output;
-  std::string fingerprint;
 };
 
 /// season, zone, history, alarm_at, budget, persist, rules, series_breaks.

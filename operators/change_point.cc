@@ -16,14 +16,12 @@ namespace {
 constexpr uint8_t kCodec = 1;
 constexpr double kDefaultSlack = 0.5;
 
-struct ChangePlan {
+struct ChangePlan : KeyedModelPlan {
   BoundExpr metric;
   std::string metric_name;
   std::function<std::unique_ptr<ChangeDetector>()> make;
   int direction = 0;  ///< 1 up only, -1 down only
-  std::optional<KeyCodec> key;
   SchemaRef output;
-  std::string fingerprint;
 };
 
 /// As KeyedModels wants it.
@@ -87,7 +85,7 @@ class ChangePoint final : public Operator {
 
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
-    return models_.Open(ctx, "changes", kCodec);
+    return models_.Open(ctx, "changes");
   }
 
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
@@ -103,6 +101,11 @@ class ChangePoint final : public Operator {
     }
     out.Emit(in.WithAppended(plan_->output, columns.Finish()));
     return Status::Ok();
+  }
+
+  Result<Progress> OnWatermark(EventTime now, Emitter&) override {
+    FRESHET_RETURN_IF_ERROR(models_.OnWatermark(now));
+    return Progress::kDone;
   }
 
   Status SnapshotExtra(ByteSink& sink) override { return models_.SnapshotExtra(sink); }
@@ -192,24 +195,20 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   auto plan = std::make_shared<ChangePlan>();
   const auto text = options.FindExpr("metric");
   const auto metric = text ? BindNumber(*text, *input, bind, "FR3505", "`metric`") : std::nullopt;
-  const auto key = FindKey(*input, options, "key", bind.diagnostics);
   const auto schema = OutputSchema(options, bind, *input);
   if (metric) plan->metric_name = metric->ToString();
-  if (!ReadMethod(options, bind, plan.get()) || !metric || !key || !schema) return std::nullopt;
+  BoundOperator bound;
+  if (schema) {
+    plan->output = std::make_shared<const Schema>(*schema);
+    bound.outputs = {{"", plan->output, OutputOrder::kInputOrder, {}}};
+  }
+  TakeByEventTime(*input, &bound);
+  const bool keys = ReadKeyedModelOptions(options, bind, *input, plan.get(), &bound);
+  if (!ReadMethod(options, bind, plan.get()) || !metric || !keys || !schema) return std::nullopt;
   plan->metric = *metric;
-  plan->output = std::make_shared<const Schema>(*schema);
   const std::string direction = options.GetString("direction");
   plan->direction = direction == "up" ? 1 : direction == "down" ? -1 : 0;
-  BoundOperator bound;
-  if (!key->empty()) {
-    plan->key = KeyCodec(*input, *key);
-    bound.key = *key;
-  }
-  bound.outputs = {{"", plan->output, OutputOrder::kInputOrder, {}},
-                   {"late", LateSchema(*input), OutputOrder::kInputOrder, {}}};
-  bound.input_order = InputOrder::kByEventTime;
   AddColumnsRead(plan->metric, *input, &bound.columns_read);
-  for (const int c : *key) AddName(input->field(c).name, &bound.columns_read);
   bound.explain = {{"metric", plan->metric_name}, {"method", options.GetString("method")}};
   bound.instantiate = [plan] { return std::make_unique<ChangePoint>(plan); };
   return bound;
@@ -281,6 +280,7 @@ NodeDescriptor ChangePointDescriptor() {
   d.options.push_back(
       DetectorOption("key", OptionKind::kNameList,
                      "One detector for each value of these columns; without it one for the whole stream."));
+  d.options.push_back(StateTtlOption());
   d.options.push_back(DetectorOption("as", OptionKind::kString, "Prefix of the added columns, as in PREFIX_change.", "",
                                      StateEffect::kNone));
   d.make_operator = Make;

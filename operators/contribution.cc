@@ -2,26 +2,29 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <memory>
 #include <set>
 
 #include "engine/batch/column_builder.h"
 #include "engine/state/keyed_table.h"
+#include "engine/state/table_scan.h"
 #include "operators/anomaly/segment_book.h"
 #include "operators/anomaly_plan.h"
 #include "operators/binding.h"
+#include "operators/state_ttl.h"
 
 namespace freshet {
 namespace {
 
-constexpr uint16_t kCodec = 1;
+constexpr uint16_t kCodec = 2;  // 1 did not say when a key was seen last
+constexpr int64_t kUnknown = std::numeric_limits<int64_t>::max();
 constexpr int kStrayRunMax = 100;
 constexpr int64_t kHourUs = 3'600'000'000;
 
 struct ContributionPlan : AnomalyPlan {
   std::vector<int> dimensions;
-  KeyCodec key_codec;
   int key_count = 0;
   bool ratio() const { return of.has_value(); }
 };
@@ -49,28 +52,13 @@ class Contributor {
   explicit Contributor(const ContributionPlan& plan)
       : model_(plan.model), book_(static_cast<int>(plan.dimensions.size()), plan.ratio(), plan.model.series.by_hour) {}
 
-  /// Moments not yet judged.
-  const std::map<int64_t, SegmentTick>& open() const { return open_; }
-  void Add(int64_t time_us, const std::string& segment, const SegmentCounts& counts) {
-    SegmentTick& tick = open_[time_us];
-    const auto [at, is_new] = tick.try_emplace(segment);
-    if (is_new) open_bytes_ += SegmentBytes(segment);
-    SegmentCounts& into = at->second;
-    into.k += counts.k;
-    into.n += counts.n;
-  }
-
-  /// Judges the oldest open moment and closes it. REQUIRES: there is one.
-  Told Close(const ContributionPlan& plan) {
+  Told Judge(int64_t time_us, const SegmentTick& tick, const ContributionPlan& plan) {
     Told told;
-    const SegmentTick tick = std::move(open_.begin()->second);
-    told.time_us = open_.begin()->first;
-    open_.erase(open_.begin());
+    told.time_us = time_us;
     SegmentCounts sum;
     for (const auto& [name, counts] : tick) {
       sum.k += counts.k;
       sum.n += counts.n;
-      open_bytes_ -= SegmentBytes(name);
     }
     told.total = plan.ratio() ? (sum.n > 0 ? sum.k / sum.n : NAN) : sum.k;
     told.of = sum.n;
@@ -99,15 +87,73 @@ class Contributor {
     return told;
   }
 
-  int64_t MemoryBytes() const {
-    return static_cast<int64_t>(model_.memory_bytes() + book_.memory_bytes()) + open_bytes_;
-  }
+  int64_t MemoryBytes() const { return static_cast<int64_t>(model_.memory_bytes() + book_.memory_bytes()); }
   void Encode(ByteSink& sink) const {
     model_.Encode(sink);
     book_.Encode(sink);
     sink.PutU8(static_cast<uint8_t>(stray_run_));
-    sink.PutVarint(open_.size());
-    for (const auto& [time_us, tick] : open_) {
+  }
+  Status Decode(ByteSource& source) {
+    FRESHET_RETURN_IF_ERROR(model_.Decode(source));
+    if (!book_.Decode(source)) return Status::DataLoss("contribution: the snapshot is torn");
+    stray_run_ = source.GetU8();
+    return source.ok() ? Status::Ok() : Status::DataLoss("contribution: the snapshot is torn");
+  }
+
+ private:
+  AnomalyModel model_;
+  SegmentBook book_;
+  int stray_run_ = 0;
+};
+
+/// One key's row of the table.
+struct ContributionCell {
+  int64_t seen_us = kUnknown;           // the newest moment
+  int64_t judged_us = kUnknown;         // the newest one that was judged
+  std::map<int64_t, SegmentTick> open;  // moments not yet judged
+  int64_t open_bytes = 0;
+  std::unique_ptr<Contributor> contributor;
+  std::string bytes;  // of the contributor, until its first use
+  uint16_t codec = kCodec;
+
+  bool IsExpired(int64_t now_us, int64_t ttl_us) const { return IsForgotten(seen_us, now_us, ttl_us); }
+
+  void Add(int64_t time_us, const std::string& segment, const SegmentCounts& counts) {
+    seen_us = seen_us == kUnknown ? time_us : std::max(seen_us, time_us);
+    const auto [at, is_new] = open[time_us].try_emplace(segment);
+    if (is_new) open_bytes += SegmentBytes(segment);
+    at->second.k += counts.k;
+    at->second.n += counts.n;
+  }
+  /// Judges the oldest open moment and closes it; by a new model, if the key was away for too long. REQUIRES: there is
+  /// one.
+  Result<Told> Close(const ContributionPlan& plan) {
+    FRESHET_RETURN_IF_ERROR(Wake(plan));
+    const auto oldest = open.extract(open.begin());
+    for (const auto& [name, counts] : oldest.mapped()) open_bytes -= SegmentBytes(name);
+    if (plan.ttl_us > 0 && IsForgotten(judged_us, oldest.key(), plan.ttl_us))
+      contributor = std::make_unique<Contributor>(plan);
+    judged_us = oldest.key();
+    return contributor->Judge(oldest.key(), oldest.mapped(), plan);
+  }
+  /// Makes a model of the bytes.
+  Status Wake(const ContributionPlan& plan) {
+    if (contributor) return Status::Ok();
+    contributor = std::make_unique<Contributor>(plan);
+    if (bytes.empty()) return Status::Ok();
+    ByteSource source(bytes);
+    FRESHET_RETURN_IF_ERROR(contributor->Decode(source));
+    if (codec == 1 && !DecodeOpen(source)) return Status::DataLoss("contribution: the snapshot is torn");
+    codec = kCodec;
+    bytes = std::string();
+    return Status::Ok();
+  }
+
+  void Encode(ByteSink& sink) const {
+    sink.PutI64(seen_us);
+    sink.PutI64(judged_us);
+    sink.PutVarint(open.size());
+    for (const auto& [time_us, tick] : open) {
       sink.PutI64(time_us);
       sink.PutVarint(tick.size());
       for (const auto& [name, counts] : tick) {
@@ -116,68 +162,58 @@ class Contributor {
         sink.PutF64(counts.n);
       }
     }
-  }
-  Status Decode(ByteSource& source) {
-    FRESHET_RETURN_IF_ERROR(model_.Decode(source));
-    if (!book_.Decode(source)) return Status::DataLoss("contribution: the snapshot is torn");
-    stray_run_ = source.GetU8();
-    for (uint64_t moments = source.GetVarint(); moments > 0 && source.ok(); --moments) {
-      SegmentTick& tick = open_[source.GetI64()];
-      for (uint64_t count = source.GetVarint(); count > 0 && source.ok(); --count) {
-        const std::string name(source.GetString());
-        open_bytes_ += SegmentBytes(name);
-        SegmentCounts& counts = tick[name];
-        counts.k = source.GetF64();
-        counts.n = source.GetF64();
-      }
-    }
-    return source.ok() ? Status::Ok() : Status::DataLoss("contribution: the snapshot is torn");
-  }
-
- private:
-  AnomalyModel model_;
-  SegmentBook book_;
-  int stray_run_ = 0;
-  std::map<int64_t, SegmentTick> open_;
-  int64_t open_bytes_ = 0;
-};
-
-struct ContributionCell {
-  std::unique_ptr<Contributor> contributor;
-  std::string bytes;  // until its first use
-  void Encode(ByteSink& sink) const {
     if (contributor)
       contributor->Encode(sink);
     else
       sink.PutBytes(bytes);
   }
-  bool Decode(ByteSource& source, uint16_t) {
+  /// In codec 1 the open moments stood behind the contributor: they are there once it is awake.
+  bool Decode(ByteSource& source, uint16_t written) {
+    codec = written;
+    if (codec == kCodec) {
+      seen_us = source.GetI64();
+      judged_us = source.GetI64();
+      if (!DecodeOpen(source)) return false;
+    }
     bytes = source.GetBytes(source.remaining());
-    return source.ok();
+    return source.ok() && (codec == 1 || codec == kCodec);
   }
   int64_t MemoryBytes() const {
-    return contributor ? contributor->MemoryBytes() : static_cast<int64_t>(bytes.capacity());
+    return open_bytes + (contributor ? contributor->MemoryBytes() : static_cast<int64_t>(bytes.capacity()));
+  }
+
+ private:
+  bool DecodeOpen(ByteSource& source) {
+    for (uint64_t moments = source.GetVarint(); moments > 0 && source.ok(); --moments) {
+      const int64_t time_us = source.GetI64();
+      for (uint64_t count = source.GetVarint(); count > 0 && source.ok(); --count) {
+        const std::string name(source.GetString());
+        SegmentCounts counts;
+        counts.k = source.GetF64();
+        counts.n = source.GetF64();
+        Add(time_us, name, counts);
+      }
+    }
+    return source.ok();
   }
 };
 
 class Contribution final : public Operator {
  public:
-  explicit Contribution(std::shared_ptr<const ContributionPlan> plan) : plan_(std::move(plan)) {}
+  explicit Contribution(std::shared_ptr<const ContributionPlan> plan)
+      : plan_(std::move(plan)), expiry_(plan_->ttl_us) {}
 
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
     row_count_max_ = ctx.batch_row_count_max();
-    FRESHET_ASSIGN_OR_RETURN(cells_,
-                             ctx.state().OpenKeyed<ContributionCell>("contributions", {kCodec, plan_->fingerprint}));
+    FRESHET_ASSIGN_OR_RETURN(
+        cells_, ctx.state().OpenKeyed<ContributionCell>("contributions", {kCodec, plan_->fingerprint, true}));
     Status status;
-    cells_->ForEach([&](std::string_view key, ContributionCell& cell) {
-      cell.contributor = std::make_unique<Contributor>(*plan_);
-      ByteSource source(cell.bytes);
-      if (status.ok()) status = cell.contributor->Decode(source);
-      cell.bytes = std::string();
-      for (const auto& [time_us, tick] : cell.contributor->open()) open_.emplace(time_us, key);
+    const Status read = ForEachStored(cells_, [&](std::string_view key, ContributionCell& cell) {
+      if (cell.codec != kCodec && status.ok()) status = cell.Wake(*plan_);
+      for (const auto& [time_us, tick] : cell.open) open_.emplace(time_us, key);
     });
-    return status;
+    return status.ok() ? read : status;
   }
 
   Status ProcessBatch(InputIndex, const Batch& in, Emitter&) override {
@@ -185,37 +221,47 @@ class Contribution final : public Operator {
     const Column metric = plan_->metrics[0].Evaluate(in, &counters_->nulled);
     std::optional<Column> of;
     if (plan_->of) of = plan_->of->Evaluate(in, &counters_->nulled);
-    keys_.Encode(plan_->key_codec, in);
+    keys_.Encode(*plan_->key, in);
+    FRESHET_RETURN_IF_ERROR(cells_->LoadMissing(keys_, in.physical_row_count()));
     counters_->absorbed += in.row_count();
     for (int32_t row = 0; row < in.row_count(); ++row) {
       const SegmentCounts counts{NumberAt(metric, row), of ? NumberAt(*of, row) : 0};
       if (!std::isfinite(counts.k) || !std::isfinite(counts.n)) continue;
       const std::string key(keys_.key(row));
-      ContributionCell& cell = cells_->FindOrCreate(keys_.hash(row), key);
-      if (!cell.contributor) cell.contributor = std::make_unique<Contributor>(*plan_);
       open_.emplace(in.time(row).us, key);
-      cell.contributor->Add(in.time(row).us, SegmentOf(in, row), counts);
+      cells_->FindOrCreate(keys_.hash(row), key).Add(in.time(row).us, SegmentOf(in, row), counts);
     }
     return Status::Ok();
   }
 
   Result<Progress> OnWatermark(EventTime now, Emitter& out) override {
-    if (told_.empty()) {
-      // By (time, key), as open_ is.
-      while (!open_.empty() && open_.begin()->first < now.us && static_cast<int32_t>(told_.size()) < row_count_max_) {
-        const std::string key = open_.begin()->second;
-        open_.erase(open_.begin());
-        told_.push_back(cells_->FindOrCreate(HashKey(key), key).contributor->Close(*plan_));
-        told_.back().key = key;
-      }
+    FRESHET_RETURN_IF_ERROR(JudgeSome(now));
+    if (!told_.empty()) {
+      FRESHET_ASSIGN_OR_RETURN(Batch batch, Rows());
+      out.Emit(std::move(batch));
     }
-    if (told_.empty()) return Progress::kDone;
-    FRESHET_ASSIGN_OR_RETURN(Batch batch, Rows());
-    out.Emit(std::move(batch));
-    return open_.empty() || open_.begin()->first >= now.us ? Progress::kDone : Progress::kMore;
+    if (!open_.empty() && open_.begin()->first < now.us) return Progress::kMore;
+    FRESHET_RETURN_IF_ERROR(expiry_.OnWatermark(cells_, now));
+    return Progress::kDone;
   }
 
  private:
+  /// As many moments before `now` as a batch takes, by (time, key), as open_ is.
+  Status JudgeSome(EventTime now) {
+    std::vector<std::string_view> keys;
+    auto end = open_.begin();
+    for (; end != open_.end() && end->first < now.us && static_cast<int32_t>(keys.size()) < row_count_max_; ++end)
+      keys.push_back(end->second);
+    FRESHET_RETURN_IF_ERROR(cells_->LoadMissing(keys));
+    for (const std::string_view key : keys) {
+      FRESHET_ASSIGN_OR_RETURN(Told told, cells_->FindOrCreate(HashKey(key), key).Close(*plan_));
+      told.key = key;
+      told_.push_back(std::move(told));
+    }
+    open_.erase(open_.begin(), end);
+    return Status::Ok();
+  }
+
   std::string SegmentOf(const Batch& in, int32_t row) const {
     std::string name;
     for (size_t d = 0; d < plan_->dimensions.size(); ++d) {
@@ -253,7 +299,7 @@ class Contribution final : public Operator {
     meta.times = AllocateBuffer(int64_t{8} * count);
     for (int32_t i = 0; i < count; ++i) {
       const Told& told = told_[static_cast<size_t>(i)];
-      if (!plan_->key_codec.Decode(told.key, first)) return Status::DataLoss("a key of contributions cannot be read");
+      if (!plan_->key->Decode(told.key, first)) return Status::DataLoss("a key of contributions cannot be read");
       std::isnan(told.total) ? total.AppendNull() : total.AppendFloat64(told.total);
       of.AppendFloat64(told.of);
       detector.Add(told.row);
@@ -275,6 +321,7 @@ class Contribution final : public Operator {
 
   const std::shared_ptr<const ContributionPlan> plan_;
   KeyedTable<ContributionCell>* cells_ = nullptr;
+  KeyExpiry<ContributionCell> expiry_;
   EncodedKeys keys_;
   std::set<std::pair<int64_t, std::string>> open_;  // moments not yet judged
   std::vector<Told> told_;                          // only within a call
@@ -341,7 +388,8 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   auto plan = std::make_shared<ContributionPlan>();
   const bool good = BindContribution(options, *input, bind, plan.get());
   const auto key = FindKey(*input, options, "key", bind.diagnostics);
-  if (!good || !key) return std::nullopt;
+  const auto ttl_us = ReadStateTtl(options, bind, key && !key->empty());
+  if (!good || !key || !ttl_us) return std::nullopt;
   const auto schema = MakeSchema(options, bind, *input, *key, *plan);
   if (!schema) return std::nullopt;
   if (const Status valid = AnomalyModel::Validate(plan->model); !valid.ok()) {
@@ -349,13 +397,14 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
     return std::nullopt;
   }
   plan->output = std::make_shared<const Schema>(*schema);
-  plan->key_codec = KeyCodec(*input, *key);
+  plan->ttl_us = *ttl_us;
+  plan->key = KeyCodec(*input, *key);  // of no columns: one key
   plan->key_count = static_cast<int>(key->size());
   std::string dimensions;
   for (const int d : plan->dimensions) dimensions += (dimensions.empty() ? "" : ", ") + input->field(d).name;
   plan->fingerprint = "contribution " + AnomalyModelFingerprint(options) + ": " + plan->metrics[0].ToString() +
                       (plan->of ? " of " + plan->of->ToString() : "") + " by " + dimensions + "; key:";
-  for (const TypeId type : plan->key_codec.types()) plan->fingerprint += std::string(" ") + TypeName(type);
+  for (const TypeId type : plan->key->types()) plan->fingerprint += std::string(" ") + TypeName(type);
   BoundOperator bound;
   std::vector<int> key_columns;
   for (int c = 0; c < plan->key_count; ++c) key_columns.push_back(c);

@@ -1,12 +1,11 @@
 #include "operators/derive.h"
 
-#include <limits>
 #include <optional>
 
 #include "engine/state/keyed_table.h"
-#include "engine/state/table_scan.h"
 #include "operators/binding.h"
 #include "operators/keyed_history.h"
+#include "operators/state_ttl.h"
 
 namespace freshet {
 namespace {
@@ -31,7 +30,7 @@ struct DerivePlan {
 
 class Derive final : public Operator {
  public:
-  explicit Derive(std::shared_ptr<const DerivePlan> plan) : plan_(std::move(plan)) {}
+  explicit Derive(std::shared_ptr<const DerivePlan> plan) : plan_(std::move(plan)), expiry_(plan_->ttl_us) {}
 
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
@@ -66,38 +65,12 @@ class Derive final : public Operator {
     return Status::Ok();
   }
 
-  /// Forgets keys that expired. Rows come by event time: none before `now` is still to come, so nobody can tell.
   Result<Progress> OnWatermark(EventTime now, Emitter&) override {
-    if (histories_ == nullptr || plan_->ttl_us == 0 || now == EventTime::Max()) return Progress::kDone;
-    if (now.us >= next_sweep_us_) {
-      next_sweep_us_ = now.us + plan_->ttl_us / 4;
-      std::vector<std::string> expired;
-      histories_->ForEach([&](std::string_view key, const KeyedHistory& history) {
-        if (history.IsExpired(now.us, plan_->ttl_us)) expired.emplace_back(key);
-      });
-      for (const std::string& key : expired) histories_->Erase(HashKey(key), key);
-      if (histories_->has_evicted() && !sweep_) sweep_.emplace(histories_->committed_rows());
-    }
-    if (sweep_) FRESHET_RETURN_IF_ERROR(SweepStored(now));
+    if (histories_ != nullptr) FRESHET_RETURN_IF_ERROR(expiry_.OnWatermark(histories_, now));
     return Progress::kDone;
   }
 
  private:
-  /// Keys that are not in memory, some thousand at each watermark until all have been looked at.
-  Status SweepStored(EventTime now) {
-    constexpr size_t kRowsAtOnce = 4096;
-    bool over = false;
-    const auto judge = [&](std::string_view key, std::string_view value) -> Result<bool> {
-      if (histories_->Resident(HashKey(key), key)) return true;
-      KeyedHistory history;
-      FRESHET_RETURN_IF_ERROR(histories_->DecodeValue(value, KeyedHistory::kCodec, &history));
-      return !history.IsExpired(now.us, plan_->ttl_us) || histories_->NoteShell(key);
-    };
-    FRESHET_RETURN_IF_ERROR(sweep_->Next(kRowsAtOnce, judge, &over));
-    if (over) sweep_.reset();
-    return Status::Ok();
-  }
-
   std::vector<Column> StepCalls(const Derived& column, const Batch& batch) {
     const int32_t rows = batch.physical_row_count();
     std::vector<Column> results;
@@ -118,8 +91,7 @@ class Derive final : public Operator {
   KeyedTable<KeyedHistory>* histories_ = nullptr;
   EncodedKeys keys_;
   NodeCounters* counters_ = nullptr;
-  int64_t next_sweep_us_ = std::numeric_limits<int64_t>::min();
-  std::optional<StoredSweep> sweep_;  ///< under way
+  KeyExpiry<KeyedHistory> expiry_;
 };
 
 /// Binds one column to the columns before it. Its name must be new.
@@ -172,7 +144,8 @@ std::optional<BoundOperator> MakeDerive(const OptionsNode& options, const BindCo
     ok = BindColumn(name, text, keyed, *input, plan.get(), &schema, &bound, bind.diagnostics) && ok;
   if (columns.empty() && options.Has("columns"))
     bind.diagnostics->Error("FR3232", options.span("columns"), "`columns` is empty", "write `name: expression` lines");
-  if (!ok || columns.empty()) return std::nullopt;
+  const auto ttl_us = ReadStateTtl(options, bind, keyed);
+  if (!ok || columns.empty() || !ttl_us) return std::nullopt;
   plan->output = std::make_shared<const Schema>(schema);
   bound.outputs = {{"", plan->output, OutputOrder::kInputOrder, {}},
                    {"late", LateSchema(*input), OutputOrder::kInputOrder, {}}};
@@ -180,7 +153,7 @@ std::optional<BoundOperator> MakeDerive(const OptionsNode& options, const BindCo
   bound.accepts_selection = bound.stateless;
   if (!bound.stateless) {
     plan->key = KeyCodec(*input, *key);
-    if (options.Has("state_ttl")) plan->ttl_us = options.GetDuration("state_ttl").us;
+    plan->ttl_us = *ttl_us;
     bound.input_order = InputOrder::kByEventTime;
     if (!key->empty()) bound.key = *key;
     for (int column : *key) AddName(input->field(column).name, &bound.columns_read);
@@ -221,14 +194,7 @@ NodeDescriptor DeriveDescriptor() {
   key.kind = OptionKind::kNameList;
   key.state = StateEffect::kBreaking;
   key.doc = "Columns whose values make the key of `delta`, `rate` and `lag`.";
-  OptionSpec ttl;
-  ttl.name = "state_ttl";
-  ttl.kind = OptionKind::kDuration;
-  ttl.min = 1;
-  ttl.doc =
-      "With `key`: a key without rows for that long, in event time, is forgotten, and its next row is its first; by "
-      "default keys are kept for ever.";
-  d.options = {columns, key, ttl};
+  d.options = {columns, key, StateTtlOption()};
   d.inputs_max = 64;
   d.output_names = {"late"};
   d.make_operator = MakeDerive;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/batch/column_builder.h"
+#include "operators/state_ttl.h"
 
 namespace freshet {
 
@@ -62,6 +63,7 @@ OptionSpec DetectorOption(const char* name, OptionKind kind, const char* doc, co
 void AddDetectorOptions(NodeDescriptor* descriptor) {
   descriptor->options.push_back(DetectorOption(
       "key", OptionKind::kNameList, "One model for each value of these columns; without it one for the whole stream."));
+  descriptor->options.push_back(StateTtlOption());
   descriptor->options.push_back(DetectorOption(
       "max_p", OptionKind::kFloat, "A row is an anomaly when its p_value is below this.", "0.001", StateEffect::kNone));
   descriptor->options.back().min = 0;

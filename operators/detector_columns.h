@@ -28,7 +28,7 @@ std::optional<Schema> DetectorSchema(const OptionsNode& options, const BindConte
 /// An expression that gives a number; `what` begins the sentence if it does not ("a feature").
 std::optional<BoundExpr> BindNumber(const SpannedText& text, const Schema& input, const BindContext& bind,
                                     const char* code, const char* what);
-/// Adds the options common to detectors: key, max_p, as.
+/// Adds the options common to detectors: key, state_ttl, max_p, as.
 void AddDetectorOptions(NodeDescriptor* descriptor);
 OptionSpec DetectorOption(const char* name, OptionKind kind, const char* doc, const char* fallback = "",
                           StateEffect state = StateEffect::kBreaking);

@@ -22,15 +22,13 @@ namespace {
 constexpr uint8_t kCodec = 1;
 constexpr DetectorColumnsOptions kColumns{};
 
-struct ForestPlan {
+struct ForestPlan : KeyedModelPlan {
   std::vector<BoundExpr> features;
   std::vector<BoundExpr> categories;  // features after the others
   std::vector<std::string> names;     // of both
   std::variant<RollingForestOptions, OnlineForestOptions, HalfSpaceTreesOptions, RandomCutForestOptions> model;
   double max_p = 1e-3;
-  std::optional<KeyCodec> key;
   SchemaRef output;
-  std::string fingerprint;
 };
 
 template <class Options>
@@ -153,7 +151,7 @@ class IsolationForest final : public Operator {
 
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
-    return models_.Open(ctx, "forests", kCodec);
+    return models_.Open(ctx, "forests");
   }
 
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
@@ -173,6 +171,11 @@ class IsolationForest final : public Operator {
     }
     out.Emit(in.WithAppended(plan_->output, columns.Finish()));
     return Status::Ok();
+  }
+
+  Result<Progress> OnWatermark(EventTime now, Emitter&) override {
+    FRESHET_RETURN_IF_ERROR(models_.OnWatermark(now));
+    return Progress::kDone;
   }
 
   Status SnapshotExtra(ByteSink& sink) override { return models_.SnapshotExtra(sink); }
@@ -255,10 +258,13 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   auto plan = std::make_shared<ForestPlan>();
   bool good = BindFeatures(options, *input, bind, plan.get());
   good = BindCategories(options, *input, bind, plan.get()) && good;
-  const auto key = FindKey(*input, options, "key", bind.diagnostics);
   const auto schema = DetectorSchema(options, bind, *input, kColumns);
-  if (!good || !key || !schema) return std::nullopt;
-  plan->output = std::make_shared<const Schema>(*schema);
+  BoundOperator bound;
+  if (schema) {
+    plan->output = std::make_shared<const Schema>(*schema);
+    bound.outputs = {{"", plan->output, OutputOrder::kInputOrder, {}}};
+  }
+  if (!ReadKeyedModelOptions(options, bind, *input, plan.get(), &bound) || !good || !schema) return std::nullopt;
   plan->max_p = options.GetFloat("max_p");
   const std::string variant = options.GetString("variant");
   const Status valid = ReadModel(variant, options, plan.get());
@@ -268,15 +274,8 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   }
   for (const std::string& name : plan->names) plan->fingerprint += " " + name;
   if (!plan->categories.empty()) plan->fingerprint += " categories " + std::to_string(plan->categories.size());
-  BoundOperator bound;
-  if (!key->empty()) {
-    plan->key = KeyCodec(*input, *key);
-    bound.key = *key;
-  }
-  bound.outputs = {{"", plan->output, OutputOrder::kInputOrder, {}}};
   for (const BoundExpr& f : plan->features) AddColumnsRead(f, *input, &bound.columns_read);
   for (const BoundExpr& c : plan->categories) AddColumnsRead(c, *input, &bound.columns_read);
-  for (const int c : *key) AddName(input->field(c).name, &bound.columns_read);
   std::string names;
   for (const std::string& name : plan->names) names += (names.empty() ? "" : ", ") + name;
   bound.explain = {{"features", names}, {"variant", variant}};
@@ -308,6 +307,7 @@ NodeDescriptor IsolationForestDescriptor() {
       "odd:\n  type: isolation_forest\n  inputs: [motion]\n  features:\n    - log1p(view_velocity)\n    - "
       "engagement_rate\n";
   d.inputs_max = 64;
+  d.output_names = {"late"};
   d.options.push_back(
       DetectorOption("features", OptionKind::kExprList, "Numbers that describe a row, one expression a line."));
   d.options.back().required = true;

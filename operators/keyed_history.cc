@@ -86,7 +86,8 @@ void KeyedHistory::StepChange(Call& call, const KeyedCall& spec, const Column& a
 }
 
 bool KeyedHistory::IsExpired(int64_t now_us, int64_t ttl_us) const {
-  return std::all_of(calls_.begin(), calls_.end(), [&](const Call& call) { return call.seen_us <= now_us - ttl_us; });
+  return std::all_of(calls_.begin(), calls_.end(),
+                     [&](const Call& call) { return IsForgotten(call.seen_us, now_us, ttl_us); });
 }
 
 int64_t KeyedHistory::MemoryBytes() const {

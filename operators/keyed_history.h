@@ -10,6 +10,7 @@
 #include "engine/base/time.h"
 #include "engine/batch/column_builder.h"
 #include "engine/expr/expr.h"
+#include "operators/state_ttl.h"
 
 namespace freshet {
 
@@ -25,7 +26,7 @@ class KeyedHistory {
             ColumnBuilder& result, int64_t* nulled) {
     if (index >= calls_.size()) calls_.resize(index + 1);
     if (ttl_us > 0) {
-      if (calls_[index].seen_us <= time.us - ttl_us) calls_[index] = Call();
+      if (IsForgotten(calls_[index].seen_us, time.us, ttl_us)) calls_[index] = Call();
       calls_[index].seen_us = time.us;
     }
     if (call.function == KeyedCall::Function::kLag)

@@ -25,7 +25,7 @@ constexpr double kNumberMax = 1e150;
 /// Beyond this moment there is no calendar.
 constexpr int64_t kCalendarMaxUs = 900'000'000'000'000'000;
 
-struct OutlierPlan {
+struct OutlierPlan : KeyedModelPlan {
   BoundExpr metric;
   std::string metric_name;
   std::optional<BoundExpr> of;
@@ -36,9 +36,7 @@ struct OutlierPlan {
   bool calibrate = true;
   std::optional<double> threshold;
   double max_p = 1e-3;
-  std::optional<KeyCodec> key;
   SchemaRef output;
-  std::string fingerprint;
 };
 
 TailCalibratorOptions CalibratorOptions() {
@@ -123,7 +121,7 @@ class StatisticalOutlier final : public Operator {
 
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
-    return models_.Open(ctx, "outliers", kCodec);
+    return models_.Open(ctx, "outliers");
   }
 
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
@@ -144,6 +142,11 @@ class StatisticalOutlier final : public Operator {
     }
     out.Emit(in.WithAppended(plan_->output, columns.Finish()));
     return Status::Ok();
+  }
+
+  Result<Progress> OnWatermark(EventTime now, Emitter&) override {
+    FRESHET_RETURN_IF_ERROR(models_.OnWatermark(now));
+    return Progress::kDone;
   }
 
   Status SnapshotExtra(ByteSink& sink) override { return models_.SnapshotExtra(sink); }
@@ -180,15 +183,19 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   const auto metric = text ? BindNumber(*text, *input, bind, "FR3505", "`metric`") : std::nullopt;
   const auto of_text = options.FindExpr("of");
   if (of_text) plan->of = BindNumber(*of_text, *input, bind, "FR3505", "`of`");
-  const auto key = FindKey(*input, options, "key", bind.diagnostics);
   const auto schema = DetectorSchema(options, bind, *input, kColumns);
   const auto chosen = ChooseOutlierMethod(options, bind);
-  if (!ReadTransform(options, bind, plan.get()) || !metric || (of_text && !plan->of) || !key || !schema || !chosen)
+  BoundOperator bound;
+  if (schema) {
+    plan->output = std::make_shared<const Schema>(*schema);
+    bound.outputs = {{"", plan->output, OutputOrder::kInputOrder, {}}};
+  }
+  const bool keys = ReadKeyedModelOptions(options, bind, *input, plan.get(), &bound);
+  if (!ReadTransform(options, bind, plan.get()) || !metric || (of_text && !plan->of) || !keys || !schema || !chosen)
     return std::nullopt;
   const OutlierMethod& method = *chosen->method;
   plan->metric = *metric;
   plan->metric_name = metric->ToString();
-  plan->output = std::make_shared<const Schema>(*schema);
   plan->max_p = options.GetFloat("max_p");
   plan->threshold = options.FindFloat("threshold");
   plan->make_model = chosen->bound.make;
@@ -200,19 +207,9 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   if (!plan->calibrate) plan->fingerprint += " uncalibrated";
   if (plan->of) plan->fingerprint += " of " + plan->of->ToString();
   plan->fingerprint += ": " + plan->metric_name;
-  BoundOperator bound;
-  if (!key->empty()) {
-    plan->key = KeyCodec(*input, *key);
-    bound.key = *key;
-  }
-  bound.outputs = {{"", plan->output, OutputOrder::kInputOrder, {}}};
-  if (plan->by_event_time) {
-    bound.outputs.push_back({"late", LateSchema(*input), OutputOrder::kInputOrder, {}});
-    bound.input_order = InputOrder::kByEventTime;
-  }
+  if (plan->by_event_time) TakeByEventTime(*input, &bound);
   AddColumnsRead(plan->metric, *input, &bound.columns_read);
   if (plan->of) AddColumnsRead(*plan->of, *input, &bound.columns_read);
-  for (const int c : *key) AddName(input->field(c).name, &bound.columns_read);
   bound.explain = {{"metric", plan->metric_name}, {"method", method.name}};
   if (plan->of) bound.explain.emplace_back("of", plan->of->ToString());
   if (plan->transform) bound.explain.emplace_back("transform", options.GetString("transform"));

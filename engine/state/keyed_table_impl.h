@@ -166,6 +166,15 @@ class KeyedTable final : public StateTable {
         missing_.push_back({KeyGroupOf(keys.hash(row)), keys.key(row)});
     return Load();
   }
+  /// The same for keys that deadlines name, in any order; some may stand there twice.
+  Status LoadMissing(const std::vector<std::string_view>& keys) {
+    if (!has_evicted_) return Status::Ok();
+    missing_.clear();
+    for (const std::string_view key : keys)
+      if (const uint32_t hash = HashKey(key); FindEntry(hash, key) == nullptr)
+        missing_.push_back({KeyGroupOf(hash), key});
+    return Load();
+  }
   Status LoadMissing(uint32_t hash, std::string_view key) {
     if (!has_evicted_ || FindEntry(hash, key) != nullptr) return Status::Ok();
     missing_.assign(1, {KeyGroupOf(hash), key});

@@ -58,4 +58,23 @@ class StoredSweep {
   std::string from_;
 };
 
+/// f(std::string_view key, V& value) for each key, in no particular order; of those that are in the store only a copy,
+/// what `f` changes is lost. For what is rare, such as finding the deadlines after a restart: it reads all of the
+/// store.
+template <class V, class F>
+Status ForEachStored(KeyedTable<V>* table, F&& f) {
+  table->ForEach(f);
+  if (!table->has_evicted()) return Status::Ok();
+  StoredSweep sweep(table->committed_rows());
+  const auto visit = [&](std::string_view key, std::string_view bytes) -> Result<bool> {
+    if (table->Resident(HashKey(key), key)) return true;
+    V value;
+    FRESHET_RETURN_IF_ERROR(table->DecodeValue(bytes, table->options().codec, &value));
+    f(key, value);
+    return true;
+  };
+  for (bool over = false; !over;) FRESHET_RETURN_IF_ERROR(sweep.Next(4096, visit, &over));
+  return Status::Ok();
+}
+
 }  // namespace freshet

@@ -5,7 +5,7 @@
 
 #include "engine/base/rng.h"
 #include "operators/anomaly.h"
-#include "tests/operators/test_rows.h"
+#include "tests/operators/row_run.h"
 
 namespace freshet::testing {
 namespace {
@@ -19,26 +19,9 @@ const Schema kSchema({{"host", TypeId::kString},
 
 std::vector<std::string> Run(const std::string& yaml, const std::vector<TestRow>& rows) {
   const BoundNode node(AnomalyDescriptor(), yaml, kSchema);
-  REQUIRE_MESSAGE(node, node.diagnostics());
-  OperatorHarness harness(node.bound(), {});
-  const SchemaRef schema = std::make_shared<const Schema>(kSchema);
-  for (size_t from = 0; from < rows.size(); from += 500)
-    harness.Feed(MakeRows(schema, rows, from, std::min<size_t>(500, rows.size() - from)));
-  harness.End();
-  REQUIRE_MESSAGE(harness.status().ok(), harness.status().ToString());
-  std::vector<std::string> texts;
-  for (const Batch& b : harness.output(0, 0))
-    for (std::string& t : RowTexts(b)) texts.push_back(std::move(t));
+  std::vector<std::string> texts = RunTexts(node, kSchema, rows, {.cut = 500});
   REQUIRE(texts.size() == rows.size());
   return texts;
-}
-
-std::string Cell(const std::string& text, const std::string& name) {
-  const size_t at = text.find(" " + name + "=");
-  if (at == std::string::npos) return "?";
-  const size_t from = at + name.size() + 2;
-  if (text[from] == '\'') return text.substr(from + 1, text.find('\'', from + 1) - from - 1);
-  return text.substr(from, text.find(' ', from) - from);
 }
 
 TestRow Row(int64_t i, int64_t step_us, double x, int64_t n = 1000, double age = 1, double share = 0.1) {
@@ -59,18 +42,18 @@ TEST_CASE("AnomalyOperator_RulesBudgetBreaks_AddTheirColumns") {
       "metric: x\nkind: ratio\nof: n\nbudget: 3/week\nrules:\n  error_rate: {}\nseries_breaks:\n"
       "  - logging changed on 1970-01-12\n  - {at: 1970-01-13T06:00:00Z, why: again}\n  - 1970-01-14: a third time\n",
       rows);
-  CHECK(Cell(out[288 * 20], "rule") == "null");  // 150 requests only
-  CHECK(Cell(out[288 * 20 + 1], "rule") == "error_rate");
-  CHECK(Cell(out[288 * 20 + 1], "is_anomaly") == "true");
-  CHECK((Cell(out[288 * 20 + 1], "severity") == "high" || Cell(out[288 * 20 + 1], "severity") == "critical"));
-  INFO(Cell(out[288 * 20 + 3], "why"));
-  CHECK(Cell(out[288 * 20 + 3], "why").find("x 9 % against 2") == 0);
-  CHECK(Cell(out[288 * 20 + 3], "why").find("rule error_rate: 9 % over 5 min, above 5 %") != std::string::npos);
-  CHECK(Cell(out[288 * 11], "why") == "begins anew: logging changed on 1970-01-12");
-  CHECK(Cell(out[288 * 12 + 72], "why") == "begins anew: again");
-  CHECK(Cell(out[288 * 13], "why") == "begins anew: a third time");
-  CHECK(Cell(out[288 * 6], "alarm_rate") == "null");
-  CHECK(std::stod(Cell(out.back(), "alarm_rate")) < 6);
+  CHECK(CellIn(out[288 * 20], "rule") == "null");  // 150 requests only
+  CHECK(CellIn(out[288 * 20 + 1], "rule") == "error_rate");
+  CHECK(CellIn(out[288 * 20 + 1], "is_anomaly") == "true");
+  CHECK((CellIn(out[288 * 20 + 1], "severity") == "high" || CellIn(out[288 * 20 + 1], "severity") == "critical"));
+  INFO(CellIn(out[288 * 20 + 3], "why"));
+  CHECK(CellIn(out[288 * 20 + 3], "why").find("x 9 % against 2") == 0);
+  CHECK(CellIn(out[288 * 20 + 3], "why").find("rule error_rate: 9 % over 5 min, above 5 %") != std::string::npos);
+  CHECK(CellIn(out[288 * 11], "why") == "begins anew: logging changed on 1970-01-12");
+  CHECK(CellIn(out[288 * 12 + 72], "why") == "begins anew: again");
+  CHECK(CellIn(out[288 * 13], "why") == "begins anew: a third time");
+  CHECK(CellIn(out[288 * 6], "alarm_rate") == "null");
+  CHECK(std::stod(CellIn(out.back(), "alarm_rate")) < 6);
 }
 
 TEST_CASE("AnomalyOperator_ZoneAndWeek_FollowTheLocalClock") {
@@ -85,7 +68,7 @@ TEST_CASE("AnomalyOperator_ZoneAndWeek_FollowTheLocalClock") {
     rows.back().time_us = us;
   }
   const auto expected_at = [&](const char* yaml, int64_t row) {
-    return std::stod(Cell(Run(std::string("metric: x\n") + yaml, rows)[static_cast<size_t>(row)], "expected"));
+    return std::stod(CellIn(Run(std::string("metric: x\n") + yaml, rows)[static_cast<size_t>(row)], "expected"));
   };
   const int64_t busy = 35 * 48 + 14;  // 2024-04-05 07:00 UTC, 9:00 in Berlin
   CHECK(expected_at("zone: Europe/Berlin\n", busy) == doctest::Approx(500).epsilon(0.02));
@@ -123,9 +106,9 @@ TEST_CASE("AnomalyOperator_AgeAndImpact_AreExpressions") {
   rows.back().cells[3] = 60.0;
   const std::vector<std::string> out =
       Run("metric: x\nkind: count\nage: age * 3600\nimpact: share\nseason: none\n", rows);
-  CHECK(std::stod(Cell(out.back(), "expected")) == doctest::Approx(40000 / std::pow(61.0, 0.8)).epsilon(0.1));
-  CHECK(Cell(out.back(), "is_anomaly") == "true");
-  CHECK(Cell(out.back(), "severity") == "high");  // critical, of little impact
+  CHECK(std::stod(CellIn(out.back(), "expected")) == doctest::Approx(40000 / std::pow(61.0, 0.8)).epsilon(0.1));
+  CHECK(CellIn(out.back(), "is_anomaly") == "true");
+  CHECK(CellIn(out.back(), "severity") == "high");  // critical, of little impact
 }
 
 }  // namespace

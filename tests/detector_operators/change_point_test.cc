@@ -7,7 +7,7 @@
 #include "engine/flow/sim_runtime.h"
 #include "operators/change_point.h"
 #include "operators/statistical_outlier.h"
-#include "tests/operators/test_rows.h"
+#include "tests/operators/row_run.h"
 #include "tests/support/flow_nodes.h"
 
 namespace freshet::testing {
@@ -33,29 +33,7 @@ std::vector<TestRow> Rows(uint64_t seed, int count) {
 }
 
 std::vector<std::string> Run(const BoundNode& node, const std::vector<TestRow>& rows, size_t cut, bool restart) {
-  REQUIRE_MESSAGE(node, node.diagnostics());
-  const SchemaRef schema = std::make_shared<const Schema>(kSchema);
-  std::vector<std::string> out;
-  HarnessCheckpoint checkpoint;
-  OperatorHarness::Options options;
-  auto harness = std::make_unique<OperatorHarness>(node.bound(), options);
-  const auto collect = [&] {
-    REQUIRE_MESSAGE(harness->status().ok(), harness->status().ToString());
-    CHECK(ConservationFault(harness->counters(), NodeClass::kRowWise) == "");
-    for (const Batch& b : harness->output(0, 0))
-      for (std::string& t : RowTexts(b)) out.push_back(std::move(t));
-  };
-  for (size_t from = 0; from < rows.size(); from += cut) {
-    harness->Feed(MakeRows(schema, rows, from, std::min(cut, rows.size() - from)));
-    if (!restart) continue;
-    harness->Snapshot(&checkpoint);
-    collect();
-    options.restore = &checkpoint;
-    harness = std::make_unique<OperatorHarness>(node.bound(), options);
-  }
-  harness->End();
-  collect();
-  return out;
+  return RunTexts(node, kSchema, rows, {.cut = cut, .restart = restart});
 }
 
 TEST_CASE("ChangePoint_BatchSizesKeysAndRestarts_SameBits") {

@@ -9,7 +9,7 @@
 #include "engine/flow/operator_cell.h"
 #include "engine/flow/sim_runtime.h"
 #include "operators/false_discovery.h"
-#include "tests/operators/test_rows.h"
+#include "tests/operators/row_run.h"
 #include "tests/support/flow_nodes.h"
 
 namespace freshet::testing {
@@ -48,39 +48,8 @@ std::vector<TestRow> Segments(int moments, int odd_from) {
 
 std::vector<std::string> Run(const BoundNode& node, const std::vector<TestRow>& rows, size_t cut,
                              bool restart = false) {
-  REQUIRE_MESSAGE(node, node.diagnostics());
-  const SchemaRef schema = std::make_shared<const Schema>(kSchema);
-  HarnessCheckpoint checkpoint;
-  OperatorHarness::Options options;
-  auto harness = std::make_unique<OperatorHarness>(node.bound(), options);
-  std::vector<std::string> texts;
-  const auto collect = [&] {
-    REQUIRE_MESSAGE(harness->status().ok(), harness->status().ToString());
-    CHECK(ConservationFault(harness->counters(), NodeClass::kStateful) == "");
-    for (const Batch& b : harness->output(0, 0))
-      for (std::string& t : RowTexts(b)) texts.push_back(std::move(t));
-  };
-  for (size_t from = 0; from < rows.size(); from += cut) {
-    const size_t count = std::min(cut, rows.size() - from);
-    harness->Feed(MakeRows(schema, rows, from, count));
-    if (!restart || from / cut % 2 == 0) harness->Watermark({rows[from + count - 1].time_us});
-    if (!restart) continue;
-    harness->Snapshot(&checkpoint);
-    collect();
-    options.restore = &checkpoint;
-    harness = std::make_unique<OperatorHarness>(node.bound(), options);
-  }
-  harness->End();
-  collect();
-  return texts;
-}
-
-std::string Cell(const std::string& text, const std::string& name) {
-  const size_t at = text.find(" " + name + "=");
-  if (at == std::string::npos) return "?";
-  const size_t from = at + name.size() + 2;
-  if (text[from] == '\'') return text.substr(from + 1, text.find('\'', from + 1) - from - 1);
-  return text.substr(from, text.find(' ', from) - from);
+  return RunTexts(node, kSchema, rows,
+                  {.cut = cut, .restart = restart, .watermark_every = restart ? 2u : 1u, .law = NodeClass::kStateful});
 }
 
 TEST_CASE("Contribution_PlantedSegment_IsInTheSentence") {
@@ -88,17 +57,17 @@ TEST_CASE("Contribution_PlantedSegment_IsInTheSentence") {
   const std::vector<std::string> out = Run(BoundNode(ContributionDescriptor(), kYaml, kSchema), rows, 4096);
   REQUIRE(out.size() == 520 * 2);
   const std::string& last = out[out.size() - 2];
-  CHECK(Cell(last, "site") == "a");
-  CHECK(Cell(last, "is_anomaly") == "true");
-  CHECK(Cell(last, "segments") == "mobile in US");
-  CHECK(std::stod(Cell(last, "explained")) > 0.67);
-  const std::string why = Cell(last, "why");
+  CHECK(CellIn(last, "site") == "a");
+  CHECK(CellIn(last, "is_anomaly") == "true");
+  CHECK(CellIn(last, "segments") == "mobile in US");
+  CHECK(std::stod(CellIn(last, "explained")) > 0.67);
+  const std::string why = CellIn(last, "why");
   MESSAGE(why);
   CHECK(why.find("engagement_rate ") == 0);
   CHECK(why.find(" % against 6 % expected (") != std::string::npos);
   CHECK(why.find(") for 16 min; mobile in US explains ") != std::string::npos);
-  CHECK(Cell(out.back(), "site") == "b");
-  CHECK(Cell(out.back(), "segments") == "null");
+  CHECK(CellIn(out.back(), "site") == "b");
+  CHECK(CellIn(out.back(), "segments") == "null");
 }
 
 TEST_CASE("Contribution_BatchesAndRestarts_SameRows") {
@@ -119,8 +88,8 @@ TEST_CASE("Contribution_NullsAndHoles_AreLeftOut") {
   for (size_t i = 180; i < 189; ++i) rows[i].cells[4] = 0;  // site a, no views at all
   const std::vector<std::string> out = Run(BoundNode(ContributionDescriptor(), kYaml, kSchema), rows, 4096);
   REQUIRE(out.size() == 60);
-  CHECK(Cell(out[20], "total") == "null");
-  CHECK(Cell(out[20], "of") == "0");
+  CHECK(CellIn(out[20], "total") == "null");
+  CHECK(CellIn(out[20], "of") == "0");
 }
 
 TEST_CASE("Contribution_Mistakes_AreReported") {
@@ -194,7 +163,7 @@ TEST_CASE("Contribution_DimensionOfJson_IsItsText") {
   harness.Feed(MakeRows(std::make_shared<const Schema>(schema), rows, 0, rows.size()));
   harness.End();
   REQUIRE_MESSAGE(harness.status().ok(), harness.status().ToString());
-  CHECK(Cell(RowTexts(harness.output(0, 0).back()).back(), "segments") == "{\"a\": 2}");
+  CHECK(CellIn(RowTexts(harness.output(0, 0).back()).back(), "segments") == "{\"a\": 2}");
 }
 
 TEST_CASE("Contribution_OpenSegments_CountAsMemory") {
@@ -271,7 +240,7 @@ TEST_CASE("Moments_OfAnInputThatGrowsAfterItsEnd_AreJudgedOnce") {
       size_t late = 0;
       for (const Batch& b : before.output(0, 1)) {
         late += static_cast<size_t>(b.row_count());
-        for (const std::string& text : RowTexts(b)) CHECK(Cell(text, "late_reason") == "after_end");
+        for (const std::string& text : RowTexts(b)) CHECK(CellIn(text, "late_reason") == "after_end");
       }
       CHECK((late > 0) == (from > 0 && (count > 1 || rows[from].time_us <= told_us)));
       CHECK(static_cast<size_t>(before.counters().late) >= late);

@@ -12,7 +12,7 @@
 #include "operators/anomaly.h"
 #include "operators/isolation_forest.h"
 #include "operators/statistical_outlier.h"
-#include "tests/operators/test_rows.h"
+#include "tests/operators/row_run.h"
 #include "tests/support/flow_nodes.h"
 
 namespace freshet::testing {
@@ -76,44 +76,9 @@ std::vector<std::string> Texts(const OperatorHarness& harness, int lane = 0) {
   return texts;
 }
 
-/// Batches of `cut` rows; with `restart`, a checkpoint and a restore after each.
 std::vector<std::string> Run(const BoundNode& node, const std::vector<TestRow>& rows, size_t cut, bool restart = false,
                              HarnessCheckpoint* at_the_end = nullptr) {
-  REQUIRE_MESSAGE(node, node.diagnostics());
-  const SchemaRef schema = std::make_shared<const Schema>(kSchema);
-  std::vector<std::string> out;
-  HarnessCheckpoint checkpoint;
-  OperatorHarness::Options options;
-  auto harness = std::make_unique<OperatorHarness>(node.bound(), options);
-  const auto collect = [&] {
-    REQUIRE_MESSAGE(harness->status().ok(), harness->status().ToString());
-    CHECK(ConservationFault(harness->counters(), NodeClass::kRowWise) == "");
-    for (std::string& t : Texts(*harness)) out.push_back(std::move(t));
-  };
-  for (size_t from = 0; from < rows.size(); from += cut) {
-    harness->Feed(MakeRows(schema, rows, from, std::min(cut, rows.size() - from)));
-    if (!restart) {
-      if (at_the_end != nullptr && from + cut >= rows.size()) harness->Snapshot(at_the_end);
-      continue;
-    }
-    harness->Snapshot(&checkpoint);
-    collect();
-    options.restore = &checkpoint;
-    harness = std::make_unique<OperatorHarness>(node.bound(), options);
-  }
-  if (at_the_end != nullptr && restart) *at_the_end = checkpoint;
-  harness->End();
-  collect();
-  return out;
-}
-
-/// The value of a column in a row's text.
-std::string Cell(const std::string& text, const std::string& name) {
-  const size_t at = text.find(" " + name + "=");
-  if (at == std::string::npos) return "?";
-  const size_t from = at + name.size() + 2;
-  if (text[from] == '\'') return text.substr(from + 1, text.find('\'', from + 1) - from - 1);
-  return text.substr(from, text.find(' ', from) - from);
+  return RunTexts(node, kSchema, rows, {.cut = cut, .restart = restart, .at_the_end = at_the_end});
 }
 
 TEST_CASE("Detector_BatchSizesKeysAndRestarts_SameBits") {
@@ -193,8 +158,8 @@ TEST_CASE("Detector_UntilWarm_NothingIsSaid") {
     const std::vector<std::string> out = Run(BoundNode(v.descriptor(), v.yaml, kSchema), rows, 120);
     for (size_t i = 0; i < v.warm; ++i) {
       CAPTURE(i);
-      for (const char* name : {"score", "p_value", "severity", "why"}) CHECK(Cell(out[i], name) == "null");
-      CHECK(Cell(out[i], "is_anomaly") == "false");
+      for (const char* name : {"score", "p_value", "severity", "why"}) CHECK(CellIn(out[i], name) == "null");
+      CHECK(CellIn(out[i], "is_anomaly") == "false");
     }
   }
 }
@@ -213,17 +178,17 @@ TEST_CASE("Detector_Oddities_AreFoundAndExplained") {
     for (size_t i = 0; i < out.size(); ++i) {
       const auto* a = std::get_if<double>(&rows[i].cells[1].value);
       const bool is_odd = a != nullptr && *a > 40;
-      const bool said = Cell(out[i], "is_anomaly") == "true";
+      const bool said = CellIn(out[i], "is_anomaly") == "true";
       odd += is_odd ? 1 : 0;
       found += is_odd && said ? 1 : 0;
-      unusual += is_odd && std::stod(Cell(out[i], "p_value")) < 0.05 ? 1 : 0;
+      unusual += is_odd && std::stod(CellIn(out[i], "p_value")) < 0.05 ? 1 : 0;
       const auto* b = std::get_if<int64_t>(&rows[i].cells[2].value);
       wrong += !is_odd && !(b != nullptr && *b == 900) && said ? 1 : 0;
       if (!said) continue;
-      const std::string why = Cell(out[i], "why");
+      const std::string why = CellIn(out[i], "why");
       CHECK_FALSE(why == "null");
-      CHECK_FALSE(Cell(out[i], "severity") == "null");
-      CHECK(std::stod(Cell(out[i], "p_value")) < 1e-3);
+      CHECK_FALSE(CellIn(out[i], "severity") == "null");
+      CHECK(std::stod(CellIn(out[i], "p_value")) < 1e-3);
       if (!is_odd) continue;
       if (v.descriptor == IsolationForestDescriptor) {
         // Cuts of a random cut forest go by size, and b jumps by hundreds.
@@ -235,9 +200,9 @@ TEST_CASE("Detector_Oddities_AreFoundAndExplained") {
         CHECK((value.find(" 4") != std::string::npos || value.find(" 5") != std::string::npos || value == "b 900" ||
                value.starts_with("a / 1000 0.0")));
         CHECK(why.find(" expected (") != std::string::npos);
-        CHECK(Cell(out[i], "direction") == "up");
-        CHECK(std::stod(Cell(out[i], "upper")) < (v.name == std::string("ratio") ? *a / 1000 : *a));
-        CHECK(std::stod(Cell(out[i], "lower")) < std::stod(Cell(out[i], "expected")));
+        CHECK(CellIn(out[i], "direction") == "up");
+        CHECK(std::stod(CellIn(out[i], "upper")) < (v.name == std::string("ratio") ? *a / 1000 : *a));
+        CHECK(std::stod(CellIn(out[i], "lower")) < std::stod(CellIn(out[i], "expected")));
       }
     }
     MESSAGE(std::string(v.name), ": ", found, " of ", odd, " oddities, ", wrong, " false of ", out.size());
@@ -278,8 +243,8 @@ TEST_CASE("Detector_MissingValues_AreNeitherScoredNorLearned") {
     for (size_t i = 0; i < rows.size(); ++i) REQUIRE(with[kept[i]] == without[i]);
     for (size_t i = 0; i < with.size(); ++i) {
       if (std::find(kept.begin(), kept.end(), i) != kept.end()) continue;
-      for (const char* name : {"score", "p_value", "severity", "why"}) REQUIRE(Cell(with[i], name) == "null");
-      REQUIRE(Cell(with[i], "is_anomaly") == "false");
+      for (const char* name : {"score", "p_value", "severity", "why"}) REQUIRE(CellIn(with[i], name) == "null");
+      REQUIRE(CellIn(with[i], "is_anomaly") == "false");
     }
   }
 }
@@ -294,12 +259,12 @@ TEST_CASE("Detector_Infinity_IsAnAnomalyOrMissingAndSpoilsNothing") {
     const std::vector<std::string> out = Run(node, spoilt, 900);
     for (const std::string& text : out) {
       for (const char* name : {"score", "p_value", "lower", "upper"}) {
-        CHECK(Cell(text, name).find("nan") == std::string::npos);
-        CHECK(Cell(text, name).find("inf") == std::string::npos);
+        CHECK(CellIn(text, name).find("nan") == std::string::npos);
+        CHECK(CellIn(text, name).find("inf") == std::string::npos);
       }
     }
-    if (v.descriptor == StatisticalOutlierDescriptor) CHECK(Cell(out[800], "is_anomaly") == "true");
-    CHECK(Cell(out[899], "score") != "?");
+    if (v.descriptor == StatisticalOutlierDescriptor) CHECK(CellIn(out[800], "is_anomaly") == "true");
+    CHECK(CellIn(out[899], "score") != "?");
   }
 }
 
@@ -309,9 +274,9 @@ TEST_CASE("Forest_CategoryNeverSeen_IsFoundAndNamed") {
   rows[1450].cells[0] = nullptr;  // missing: neither strange nor a category
   const BoundNode node(IsolationForestDescriptor(), "features: [a]\ncategories: [host]\nmax_p: 0.01\n", kSchema);
   const std::vector<std::string> out = Run(node, rows, 100);
-  CHECK(Cell(out[1400], "is_anomaly") == "true");
-  CHECK(Cell(out[1400], "why").find("host 1 in 2802 (") == 0);
-  CHECK(Cell(out[1450], "is_anomaly") == "false");
+  CHECK(CellIn(out[1400], "is_anomaly") == "true");
+  CHECK(CellIn(out[1400], "why").find("host 1 in 2802 (") == 0);
+  CHECK(CellIn(out[1450], "is_anomaly") == "false");
 }
 
 TEST_CASE("Outlier_Threshold_DecidesInsteadOfP") {
@@ -320,9 +285,9 @@ TEST_CASE("Outlier_Threshold_DecidesInsteadOfP") {
       Run(BoundNode(StatisticalOutlierDescriptor(), "metric: a\nthreshold: 2\n", kSchema), rows, 400);
   int said = 0;
   for (const std::string& text : out) {
-    if (Cell(text, "score") == "null") continue;
-    const bool beyond = std::abs(std::stod(Cell(text, "score"))) > 2;
-    REQUIRE((Cell(text, "is_anomaly") == "true") == beyond);
+    if (CellIn(text, "score") == "null") continue;
+    const bool beyond = std::abs(std::stod(CellIn(text, "score"))) > 2;
+    REQUIRE((CellIn(text, "is_anomaly") == "true") == beyond);
     said += beyond ? 1 : 0;
   }
   CHECK(said > 3);
@@ -333,8 +298,8 @@ TEST_CASE("Outlier_MetricIsAnExpression_IsNamedInWhy") {
   rows.back().cells[1] = 5000;
   const std::vector<std::string> out =
       Run(BoundNode(StatisticalOutlierDescriptor(), "metric: log1p(a)\nmethod: mad\n", kSchema), rows, 300);
-  CHECK(Cell(out.back(), "why").find("log1p(a) 8.517 against") == 0);
-  CHECK(Cell(out.back(), "direction") == "up");
+  CHECK(CellIn(out.back(), "why").find("log1p(a) 8.517 against") == 0);
+  CHECK(CellIn(out.back(), "direction") == "up");
 }
 
 TEST_CASE("Outlier_Transform_BandsComeInTheMetricsOwnUnit") {
@@ -346,9 +311,9 @@ TEST_CASE("Outlier_Transform_BandsComeInTheMetricsOwnUnit") {
         Run(BoundNode(StatisticalOutlierDescriptor(),
                       std::string("metric: a\nmethod: mad\ncalibrate: false\ntransform: ") + transform, kSchema),
             rows, 400);
-    CHECK(std::stod(Cell(out.back(), "expected")) == doctest::Approx(10).epsilon(0.05));
-    CHECK(std::stod(Cell(out.back(), "lower")) == doctest::Approx(6.5).epsilon(0.2));
-    CHECK(std::stod(Cell(out.back(), "upper")) == doctest::Approx(13.5).epsilon(0.2));
+    CHECK(std::stod(CellIn(out.back(), "expected")) == doctest::Approx(10).epsilon(0.05));
+    CHECK(std::stod(CellIn(out.back(), "lower")) == doctest::Approx(6.5).epsilon(0.2));
+    CHECK(std::stod(CellIn(out.back(), "upper")) == doctest::Approx(13.5).epsilon(0.2));
   }
 }
 
@@ -380,7 +345,7 @@ TEST_CASE("Outlier_SeasonalInAZone_HoursAreThoseOfTheZone") {
         BoundNode(StatisticalOutlierDescriptor(), "metric: a\nmethod: seasonal\nseason: hour_of_day\n" + zone, kSchema),
         rows, 100);
     return std::count_if(out.begin() + 24 * 30, out.end(),
-                         [](const std::string& text) { return Cell(text, "is_anomaly") == "true"; });
+                         [](const std::string& text) { return CellIn(text, "is_anomaly") == "true"; });
   };
   CHECK(odd_after("zone: America/New_York\n") == 0);
   CHECK(odd_after("") >= 4);  // two hours a day, until learnt

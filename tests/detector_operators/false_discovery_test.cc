@@ -12,7 +12,7 @@
 #include "engine/flow/sim_runtime.h"
 #include "operators/detector_columns.h"
 #include "operators/statistical_outlier.h"
-#include "tests/operators/test_rows.h"
+#include "tests/operators/row_run.h"
 #include "tests/support/flow_nodes.h"
 
 namespace freshet::testing {
@@ -67,37 +67,16 @@ std::vector<Found> Expected(const std::vector<TestRow>& rows, double rate) {
 }
 
 std::vector<Found> Run(const BoundNode& node, const std::vector<TestRow>& rows, size_t cut, bool restart = false) {
-  REQUIRE_MESSAGE(node, node.diagnostics());
-  const SchemaRef schema = std::make_shared<const Schema>(kSchema);
-  HarnessCheckpoint checkpoint;
-  OperatorHarness::Options options;
-  auto harness = std::make_unique<OperatorHarness>(node.bound(), options);
   std::vector<Found> found;
   int64_t last_time = 0, ordinal = -1;
-  const auto collect = [&] {
-    REQUIRE_MESSAGE(harness->status().ok(), harness->status().ToString());
-    CHECK(ConservationFault(harness->counters(), NodeClass::kRowWise) == "");
-    for (const Batch& b : harness->output(0, 0)) {
-      for (int32_t r = 0; r < b.row_count(); ++r) {
-        found.push_back({NumberAt(b.column(2), r), b.column(3).BoolAt(r)});
-        CHECK(b.time(r).us >= last_time);
-        CHECK(static_cast<int64_t>(b.ordinal(r).value) == ++ordinal);
-        last_time = b.time(r).us;
-      }
+  for (const Batch& b : RunRows(node, kSchema, rows, {.cut = cut, .restart = restart, .watermark_every = 1})) {
+    for (int32_t r = 0; r < b.row_count(); ++r) {
+      found.push_back({NumberAt(b.column(2), r), b.column(3).BoolAt(r)});
+      CHECK(b.time(r).us >= last_time);
+      CHECK(static_cast<int64_t>(b.ordinal(r).value) == ++ordinal);
+      last_time = b.time(r).us;
     }
-  };
-  for (size_t from = 0; from < rows.size(); from += cut) {
-    const size_t count = std::min(cut, rows.size() - from);
-    harness->Feed(MakeRows(schema, rows, from, count));
-    harness->Watermark({rows[from + count - 1].time_us});
-    if (!restart) continue;
-    harness->Snapshot(&checkpoint);
-    collect();
-    options.restore = &checkpoint;
-    harness = std::make_unique<OperatorHarness>(node.bound(), options);
   }
-  harness->End();
-  collect();
   return found;
 }
 
