@@ -8,12 +8,14 @@
 #include <vector>
 
 #include "engine/base/units.h"
-#include "engine/batch/batch_codec.h"
 #include "engine/batch/column_builder.h"
 #include "engine/flow/command.h"
 #include "engine/state/table_numbers.h"
+#include "engine/state/table_scan.h"
 #include "operators/alert/alert_command.h"
 #include "operators/alert/alert_rows.h"
+#include "operators/kept_rows.h"
+#include "operators/key_deadlines.h"
 
 namespace freshet {
 namespace {
@@ -97,21 +99,21 @@ class AlertOperator final : public Operator {
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
     row_count_max_ = ctx.batch_row_count_max();
-    FRESHET_ASSIGN_OR_RETURN(cells_,
-                             ctx.state().OpenKeyed<AlertCell>("episodes", {AlertCell::kCodec, plan_->fingerprint}));
+    FRESHET_ASSIGN_OR_RETURN(
+        cells_, ctx.state().OpenKeyed<AlertCell>("episodes", {AlertCell::kCodec, plan_->fingerprint, true}));
     FRESHET_ASSIGN_OR_RETURN(silenced_, ctx.state().OpenNumbers("silenced"));
     rule_silenced_until_us_ = silenced_->lowest();
     FRESHET_ASSIGN_OR_RETURN(watermarks_, ctx.state().OpenNumbers("watermark"));
-    cells_->ForEach([&](std::string_view key, AlertCell& cell) {
+    return ForEachStored(cells_, [&](std::string_view key, AlertCell& cell) {
       if (cell.id == 0 && cell.episode.phase() != Episode::Phase::kIdle)
         cell.id = plan_->AlertId(key, cell.episode.started_us());
       Schedule(std::string(key), cell);
     });
-    return Status::Ok();
   }
 
   Status ProcessBatch(InputIndex, const Batch& in, Emitter&) override {
     keys_.Encode(plan_->key, in);
+    FRESHET_RETURN_IF_ERROR(cells_->LoadMissing(keys_, in.physical_row_count()));
     const Evaluated evaluated(*plan_, in, &counters_->nulled);
     counters_->absorbed += in.row_count();
     const bool all = plan_->rules.episode.no_data == NoData::kFire || plan_->sparkline;
@@ -125,13 +127,16 @@ class AlertOperator final : public Operator {
   }
 
   Result<Progress> OnWatermark(EventTime now, Emitter& out) override {
+    FRESHET_RETURN_IF_ERROR(std::exchange(unread_, Status::Ok()));
     if (now == EventTime::Max()) rules_ = &end_rules_;
     // Deadlines before `now` only: a row at `now` itself may still come, and deadlines of its time go first then. No
     // more are passed than one batch takes: many keys may have one at the same moment.
     std::vector<Pending> leaving;
-    for (PassDeadlines(now.us); !pending_.empty() && leaving.size() < static_cast<size_t>(row_count_max_);
-         PassDeadlines(now.us))
+    FRESHET_RETURN_IF_ERROR(PassDeadlines(now.us));
+    while (!pending_.empty() && leaving.size() < static_cast<size_t>(row_count_max_)) {
       leaving.push_back(std::move(pending_.extract(pending_.begin()).mapped()));
+      FRESHET_RETURN_IF_ERROR(PassDeadlines(now.us));
+    }
     if (!leaving.empty()) {
       FRESHET_ASSIGN_OR_RETURN(Batch batch, Rows(leaving));
       out.Emit(std::move(batch));
@@ -152,9 +157,10 @@ class AlertOperator final : public Operator {
       command.Answer("");
     }
     std::vector<std::string> touched;
-    cells_->ForEach([&](std::string_view key, AlertCell& cell) {
-      if (order->alert_id == 0 ? cell.held() : order->Obey(&cell)) touched.emplace_back(key);
-    });
+    unread_ = order->alert_id == 0 ? Status::Ok() : Obey(*order, &touched);
+    if (order->alert_id == 0) touched.assign(held_.begin(), held_.end());
+    if (unread_.ok()) unread_ = cells_->LoadMissing({touched.begin(), touched.end()});
+    if (!unread_.ok()) return;
     const bool label = order->verb == AlertCommand::Verb::kLabel;
     if (order->alert_id != 0 && !touched.empty())
       command.Answer(label && !plan_->learns()
@@ -188,10 +194,9 @@ class AlertOperator final : public Operator {
     bool started = false;
     const auto event = cell.OnRow(input, *rules_, rule_silenced_until_us_, &started);
     if (started || plan_->rules.episode.no_data == NoData::kFire) {
-      ByteSink sink;
-      EncodeBatch(in.Slice(row, 1), sink);
-      if (plan_->rules.episode.no_data == NoData::kFire) cell.last_bytes.assign(sink.bytes());
-      if (started) cell.row_bytes = sink.Take();
+      std::string bytes = KeptRowBytes(in, row);
+      if (plan_->rules.episode.no_data == NoData::kFire) cell.last_bytes = bytes;
+      if (started) cell.row_bytes = std::move(bytes);
     }
     if (cell.key_text.empty()) cell.key_text = KeyText(in, row);
     if (started) Begin(key, &cell, plan_->message ? Message(in, row, cell) : std::string());
@@ -208,6 +213,18 @@ class AlertOperator final : public Operator {
     if (!plan_->message_row) return plan_->message->Render(in, row);
     return plan_->message->Render(
         in.Slice(row, 1).WithAppended(plan_->message_row, {TextColumn(cell.recent.Sparkline())}), 0);
+  }
+
+  /// Which keys the order was for. Cells are tried as copies: those in the store are copies anyway, and those in memory
+  /// may belong to a checkpoint that is being written.
+  Status Obey(const AlertCommand& order, std::vector<std::string>* touched) {
+    FRESHET_RETURN_IF_ERROR(ForEachStored(cells_, [&](std::string_view key, const AlertCell& cell) {
+      AlertCell tried = cell;
+      if (order.Obey(&tried)) touched->emplace_back(key);
+    }));
+    FRESHET_RETURN_IF_ERROR(cells_->LoadMissing({touched->begin(), touched->end()}));
+    for (const std::string& key : *touched) order.Obey(&cells_->FindOrCreate(HashKey(key), key));
+    return Status::Ok();
   }
 
   /// All deadlines of the key up to `now_us`.
@@ -227,14 +244,15 @@ class AlertOperator final : public Operator {
   }
 
   /// The deadlines before `end_us` that come in front of the first pending row, until there is one.
-  void PassDeadlines(int64_t end_us) {
-    while (!deadlines_.empty() && deadlines_.begin()->first < end_us &&
-           (pending_.empty() || *deadlines_.begin() <= pending_.begin()->first)) {
-      const auto [at, key] = *deadlines_.begin();
+  Status PassDeadlines(int64_t end_us) {
+    while (deadlines_.AnyBefore(end_us) && (pending_.empty() || deadlines_.first() <= pending_.begin()->first)) {
+      FRESHET_RETURN_IF_ERROR(deadlines_.Bring(cells_, end_us, row_count_max_));
+      const auto [at, key] = deadlines_.first();
       AlertCell& cell = cells_->FindOrCreate(HashKey(key), key);
       Advance(key, cell, at);
       Settle(key, cell, at);
     }
+    return Status::Ok();
   }
 
   void Begin(const std::string& key, AlertCell* cell, std::string message) {
@@ -269,17 +287,11 @@ class AlertOperator final : public Operator {
   void Schedule(const std::string& key, const AlertCell& cell) {
     Unschedule(key);
     if (cell.held()) held_.insert(key);
-    if (const auto deadline = cell.Deadline(*rules_)) {
-      deadlines_.emplace(*deadline, key);
-      scheduled_[key] = *deadline;
-    }
+    deadlines_.Set(key, cell.Deadline(*rules_));
   }
   void Unschedule(const std::string& key) {
     held_.erase(key);
-    const auto at = scheduled_.find(key);
-    if (at == scheduled_.end()) return;
-    deadlines_.erase({at->second, key});
-    scheduled_.erase(at);
+    deadlines_.Set(key, std::nullopt);
   }
 
   void Note(const std::string& key, const AlertCell& cell, const EpisodeEvent& event) {
@@ -288,25 +300,12 @@ class AlertOperator final : public Operator {
   }
 
   Result<Batch> Rows(const std::vector<Pending>& leaving) {
-    const auto count = static_cast<int32_t>(leaving.size());
-    const Schema& schema = *plan_->output;
-    std::vector<ColumnBuilder> columns;
-    for (const Field& f : schema.fields()) columns.emplace_back(f.type, count);
-    RowMeta meta;
-    meta.times = AllocateBuffer(int64_t{8} * count);
-    for (int32_t i = 0; i < count; ++i) {
-      const Pending& p = leaving[static_cast<size_t>(i)];
-      Batch start;
-      ByteSource source(p.row_bytes);
-      if (!DecodeBatch(source, plan_->input, &start) || start.empty())
-        return Status::DataLoss("the row that started an alert cannot be read");
-      AppendRow(p, start, columns);
-      meta.times.as<int64_t>()[i] = p.time_us;
-    }
-    meta.watermarks = meta.times;
-    std::vector<Column> finished;
-    for (ColumnBuilder& b : columns) finished.push_back(b.Finish());
-    return Batch(plan_->output, std::move(finished), count, std::move(meta));
+    std::vector<KeptRow> rows;
+    for (const Pending& p : leaving) rows.push_back({p.time_us, p.row_bytes});
+    return BatchOfKeptRows(rows, plan_->input, plan_->output,
+                           [&](size_t i, const Batch& start, std::vector<ColumnBuilder>& columns) {
+                             AppendRow(leaving[i], start, columns);
+                           });
   }
 
   void AppendRow(const Pending& p, const Batch& start, std::vector<ColumnBuilder>& columns) const {
@@ -377,12 +376,12 @@ class AlertOperator final : public Operator {
   KeyGroupNumbers* silenced_ = nullptr;  ///< until when the whole rule is
   int64_t rule_silenced_until_us_ = KeyGroupNumbers::kNone;
   EncodedKeys keys_;
-  std::set<std::pair<int64_t, std::string>> deadlines_;
-  std::map<std::string, int64_t> scheduled_;
+  KeyDeadlines deadlines_;
   std::set<std::string> held_;                                       ///< keys whose alert is
   KeyGroupNumbers* watermarks_ = nullptr;                            ///< the last one, as long as a key is held
   std::multimap<std::pair<int64_t, std::string>, Pending> pending_;  ///< by time and key, else as they came
   int64_t now_us_ = INT64_MIN;                                       ///< the last watermark
+  Status unread_;  ///< what an order could not read; told at the next watermark
   NodeCounters* counters_ = nullptr;
   int32_t row_count_max_ = 0;
 };

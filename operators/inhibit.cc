@@ -1,15 +1,16 @@
 #include "operators/inhibit.h"
 
 #include <algorithm>
-#include <map>
-#include <set>
+#include <optional>
 #include <tuple>
 
-#include "engine/batch/batch_codec.h"
 #include "engine/batch/column_builder.h"
+#include "engine/state/table_scan.h"
 #include "operators/alert/alert_rows.h"
 #include "operators/alert/inhibition.h"
 #include "operators/binding.h"
+#include "operators/kept_rows.h"
+#include "operators/key_deadlines.h"
 
 namespace freshet {
 namespace {
@@ -25,6 +26,7 @@ struct LabelsCell {
   Inhibition inhibition;
   void Encode(ByteSink& sink) const { inhibition.Encode(sink); }
   bool Decode(ByteSource& source, uint16_t) { return inhibition.Decode(source); }
+  int64_t MemoryBytes() const { return inhibition.memory_bytes(); }
 };
 
 class Inhibit final : public Operator {
@@ -34,26 +36,23 @@ class Inhibit final : public Operator {
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
     row_count_max_ = ctx.batch_row_count_max();
-    FRESHET_ASSIGN_OR_RETURN(cells_, ctx.state().OpenKeyed<LabelsCell>("labels", {1, plan_->fingerprint}));
-    cells_->ForEach([&](std::string_view key, LabelsCell& cell) { Schedule(std::string(key), cell.inhibition); });
-    return Status::Ok();
+    FRESHET_ASSIGN_OR_RETURN(cells_, ctx.state().OpenKeyed<LabelsCell>("labels", {1, plan_->fingerprint, true}));
+    return ForEachStored(cells_,
+                         [&](std::string_view key, LabelsCell& cell) { Schedule(std::string(key), cell.inhibition); });
   }
 
   Status ProcessBatch(InputIndex input, const Batch& in, Emitter&) override {
     const auto i = static_cast<size_t>(input);
     counters_->absorbed += in.row_count();
     keys_.Encode(plan_->equal[i], in);
+    FRESHET_RETURN_IF_ERROR(cells_->LoadMissing(keys_, in.physical_row_count()));
     for (int32_t row = 0; row < in.row_count(); ++row) {
       Inhibition::Event event;
       event.time_us = in.time(row).us;
       event.input = static_cast<uint32_t>(input);
       event.firing = plan_->at[i].IsFiring(in, row);
       event.id = plan_->at[i].MemberOf(in, row).id;
-      if (input == 0) {
-        ByteSink sink;
-        EncodeBatch(in.Slice(row, 1), sink);
-        event.row_bytes = sink.Take();
-      }
+      if (input == 0) event.row_bytes = KeptRowBytes(in, row);
       const std::string key(keys_.key(row));
       LabelsCell& cell = cells_->FindOrCreate(keys_.hash(row), key);
       cell.inhibition.Add(std::move(event));
@@ -64,8 +63,9 @@ class Inhibit final : public Operator {
 
   Result<Progress> OnWatermark(EventTime now, Emitter& out) override {
     std::vector<Inhibition::Leaving> leaving;
-    while (!due_.empty() && due_.begin()->first < now.us) {
-      const std::string key = due_.begin()->second;
+    while (due_.AnyBefore(now.us)) {
+      FRESHET_RETURN_IF_ERROR(due_.Bring(cells_, now.us, row_count_max_));
+      const std::string key = due_.first().second;
       LabelsCell& cell = cells_->FindOrCreate(HashKey(key), key);
       leaving.clear();
       cell.inhibition.Advance(now.us, &leaving);
@@ -92,40 +92,24 @@ class Inhibit final : public Operator {
   };
 
   void Schedule(const std::string& key, const Inhibition& inhibition) {
-    if (const auto at = scheduled_.find(key); at != scheduled_.end()) {
-      due_.erase({at->second, key});
-      scheduled_.erase(at);
-    }
     const int64_t next = inhibition.NextTime();
-    if (next == INT64_MAX) return;
-    due_.emplace(next, key);
-    scheduled_[key] = next;
+    due_.Set(key, next < INT64_MAX ? std::optional(next) : std::nullopt);
   }
 
   Result<Batch> Rows(int32_t count) {
-    std::vector<ColumnBuilder> columns;
-    for (const Field& f : plan_->output->fields()) columns.emplace_back(f.type, count);
-    RowMeta meta;
-    meta.times = AllocateBuffer(int64_t{8} * count);
-    for (int32_t i = 0; i < count; ++i) {
-      Batch row;
-      ByteSource source(pending_[static_cast<size_t>(i)].row_bytes);
-      if (!DecodeBatch(source, plan_->output, &row) || row.empty())
-        return Status::DataLoss("the row of an alert that was held cannot be read");
-      for (int c = 0; c < plan_->output->size(); ++c) columns[static_cast<size_t>(c)].AppendFrom(row.column(c), 0);
-      meta.times.as<int64_t>()[i] = pending_[static_cast<size_t>(i)].time_us;
-    }
-    meta.watermarks = meta.times;
-    std::vector<Column> finished;
-    for (ColumnBuilder& b : columns) finished.push_back(b.Finish());
-    return Batch(plan_->output, std::move(finished), count, std::move(meta));
+    std::vector<KeptRow> rows;
+    for (auto p = pending_.begin(); p != pending_.begin() + count; ++p) rows.push_back({p->time_us, p->row_bytes});
+    return BatchOfKeptRows(rows, plan_->output, plan_->output,
+                           [](size_t, const Batch& row, std::vector<ColumnBuilder>& columns) {
+                             for (size_t c = 0; c < columns.size(); ++c)
+                               columns[c].AppendFrom(row.column(static_cast<int>(c)), 0);
+                           });
   }
 
   const std::shared_ptr<const InhibitPlan> plan_;
   KeyedTable<LabelsCell>* cells_ = nullptr;
   EncodedKeys keys_;
-  std::set<std::pair<int64_t, std::string>> due_;
-  std::map<std::string, int64_t> scheduled_;
+  KeyDeadlines due_;
   std::vector<Pending> pending_;
   NodeCounters* counters_ = nullptr;
   int32_t row_count_max_ = 0;

@@ -2,16 +2,17 @@
 
 #include <algorithm>
 #include <deque>
-#include <map>
-#include <set>
+#include <optional>
 
 #include "engine/base/units.h"
-#include "engine/batch/batch_codec.h"
 #include "engine/batch/column_builder.h"
+#include "engine/state/table_scan.h"
 #include "operators/alert/alert_rows.h"
 #include "operators/alert/notice_budget.h"
 #include "operators/anomaly/alarm_budget.h"
 #include "operators/binding.h"
+#include "operators/kept_rows.h"
+#include "operators/key_deadlines.h"
 #include "operators/outlier/severity.h"
 
 namespace freshet {
@@ -32,6 +33,7 @@ struct GroupCell {
   NoticeGroup group;
   void Encode(ByteSink& sink) const { group.Encode(sink); }
   bool Decode(ByteSource& source, uint16_t) { return group.Decode(source); }
+  int64_t MemoryBytes() const { return group.memory_bytes(); }
 };
 struct HeldBackCell {
   void Encode(ByteSink&) const {}
@@ -45,16 +47,16 @@ class Notify final : public Operator {
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
     row_count_max_ = ctx.batch_row_count_max();
-    FRESHET_ASSIGN_OR_RETURN(groups_, ctx.state().OpenKeyed<GroupCell>("groups", {1, plan_->fingerprint}));
+    FRESHET_ASSIGN_OR_RETURN(groups_, ctx.state().OpenKeyed<GroupCell>("groups", {1, plan_->fingerprint, true}));
     FRESHET_ASSIGN_OR_RETURN(budget_, ctx.state().OpenKeyed<BudgetCell>("budget", {1, "budget"}));
-    FRESHET_ASSIGN_OR_RETURN(held_back_, ctx.state().OpenKeyed<HeldBackCell>("held_back", {1, "alert_id"}));
-    groups_->ForEach([&](std::string_view key, GroupCell& cell) { Schedule(std::string(key), cell.group); });
-    return Status::Ok();
+    FRESHET_ASSIGN_OR_RETURN(held_back_, ctx.state().OpenKeyed<HeldBackCell>("held_back", {1, "alert_id", true}));
+    return ForEachStored(groups_,
+                         [&](std::string_view key, GroupCell& cell) { Schedule(std::string(key), cell.group); });
   }
 
   Status ProcessBatch(InputIndex, const Batch& in, Emitter&) override {
     counters_->absorbed += in.row_count();
-    if (plan_->grouped) keys_.Encode(plan_->group_by, in);
+    FRESHET_RETURN_IF_ERROR(LoadFor(in));
     for (int32_t row = 0; row < in.row_count(); ++row) {
       if (!plan_->grouped) {
         One(in, row);
@@ -85,10 +87,16 @@ class Notify final : public Operator {
     bool firing;
   };
 
-  static std::string Encoded(const Batch& in, int32_t row) {
-    ByteSink sink;
-    EncodeBatch(in.Slice(row, 1), sink);
-    return sink.Take();
+  /// What the rows ask for: their groups, or, without groups, whether they were held back.
+  Status LoadFor(const Batch& in) {
+    if (plan_->grouped) {
+      keys_.Encode(plan_->group_by, in);
+      return groups_->LoadMissing(keys_, in.physical_row_count());
+    }
+    if (!held_back_->has_evicted()) return Status::Ok();
+    std::vector<std::string> ids;
+    for (int32_t row = 0; row < in.row_count(); ++row) ids.push_back(plan_->at.MemberOf(in, row).id);
+    return held_back_->LoadMissing({ids.begin(), ids.end()});
   }
 
   bool Affordable(int64_t time_us, uint8_t severity, std::optional<double> peak) {
@@ -110,7 +118,7 @@ class Notify final : public Operator {
       held_back_->Erase(HashKey(member.id), member.id);
       return;
     }
-    pending_.push_back({in.time(row).us, Encoded(in, row), std::nullopt, firing});
+    pending_.push_back({in.time(row).us, KeptRowBytes(in, row), std::nullopt, firing});
   }
 
   Status Member(const Batch& in, int32_t row) {
@@ -119,7 +127,7 @@ class Notify final : public Operator {
     NoticeMember member = plan_->at.MemberOf(in, row);
     const int64_t now_us = in.time(row).us;
     if (plan_->at.IsFiring(in, row)) {
-      member.row_bytes = Encoded(in, row);
+      member.row_bytes = KeptRowBytes(in, row);
       cell.group.OnFiring(std::move(member), plan_->group);
     } else {
       const Column& ended = in.column(plan_->at.ended_at);
@@ -135,8 +143,9 @@ class Notify final : public Operator {
 
   /// Notices due before `now_us`, in the order of their times, then groups.
   Status Advance(int64_t now_us) {
-    while (!deadlines_.empty() && deadlines_.begin()->first < now_us) {
-      const auto [at, key] = *deadlines_.begin();
+    while (deadlines_.AnyBefore(now_us)) {
+      FRESHET_RETURN_IF_ERROR(deadlines_.Bring(groups_, now_us, row_count_max_));
+      const auto [at, key] = deadlines_.first();
       GroupCell& cell = groups_->FindOrCreate(HashKey(key), key);
       if (cell.group.Deadline() == at) {
         Notice& notice = cell.group.OnTime(at);
@@ -150,44 +159,20 @@ class Notify final : public Operator {
 
   void Settle(const std::string& key, const NoticeGroup& group, int64_t now_us) {
     if (group.empty(now_us, plan_->group)) {
-      Unschedule(key);
+      deadlines_.Set(key, std::nullopt);
       groups_->Erase(HashKey(key), key);
       return;
     }
     Schedule(key, group);
   }
-  void Schedule(const std::string& key, const NoticeGroup& group) {
-    Unschedule(key);
-    const auto at = group.Wakes(plan_->group);
-    if (!at) return;
-    deadlines_.emplace(*at, key);
-    scheduled_[key] = *at;
-  }
-  void Unschedule(const std::string& key) {
-    const auto at = scheduled_.find(key);
-    if (at == scheduled_.end()) return;
-    deadlines_.erase({at->second, key});
-    scheduled_.erase(at);
-  }
+  void Schedule(const std::string& key, const NoticeGroup& group) { deadlines_.Set(key, group.Wakes(plan_->group)); }
 
   Result<Batch> Rows(int32_t count) {
-    std::vector<ColumnBuilder> columns;
-    for (const Field& f : plan_->output->fields()) columns.emplace_back(f.type, count);
-    RowMeta meta;
-    meta.times = AllocateBuffer(int64_t{8} * count);
-    for (int32_t i = 0; i < count; ++i) {
-      const Pending& p = pending_[static_cast<size_t>(i)];
-      Batch row;
-      ByteSource source(p.row_bytes);
-      if (!DecodeBatch(source, plan_->input, &row) || row.empty())
-        return Status::DataLoss("the row of an alert that waits cannot be read");
-      Append(p, row, columns);
-      meta.times.as<int64_t>()[i] = p.time_us;
-    }
-    meta.watermarks = meta.times;
-    std::vector<Column> finished;
-    for (ColumnBuilder& b : columns) finished.push_back(b.Finish());
-    return Batch(plan_->output, std::move(finished), count, std::move(meta));
+    std::vector<KeptRow> rows;
+    for (auto p = pending_.begin(); p != pending_.begin() + count; ++p) rows.push_back({p->time_us, p->row_bytes});
+    return BatchOfKeptRows(
+        rows, plan_->input, plan_->output,
+        [&](size_t i, const Batch& row, std::vector<ColumnBuilder>& columns) { Append(pending_[i], row, columns); });
   }
 
   void Append(const Pending& p, const Batch& row, std::vector<ColumnBuilder>& columns) const {
@@ -222,8 +207,7 @@ class Notify final : public Operator {
   KeyedTable<BudgetCell>* budget_ = nullptr;
   KeyedTable<HeldBackCell>* held_back_ = nullptr;
   EncodedKeys keys_;
-  std::set<std::pair<int64_t, std::string>> deadlines_;
-  std::map<std::string, int64_t> scheduled_;
+  KeyDeadlines deadlines_;
   std::deque<Pending> pending_;
   NodeCounters* counters_ = nullptr;
   int32_t row_count_max_ = 0;

@@ -143,6 +143,13 @@ bool AlertCell::Forgettable(int64_t now_us, const AlertRules& rules) const {
          silenced_until_us <= (rules.ended ? INT64_MIN : now_us);
 }
 
+int64_t AlertCell::MemoryBytes() const {
+  size_t bytes = key_text.capacity() + message.capacity() + row_bytes.capacity() + last_bytes.capacity() +
+                 past.size() * sizeof(PastAlert) + recent.memory_bytes();
+  for (const PastAlert& p : past) bytes += p.message.capacity();
+  return static_cast<int64_t>(bytes);
+}
+
 void AlertCell::Encode(ByteSink& sink) const {
   episode.Encode(sink);
   sink.PutString(message);

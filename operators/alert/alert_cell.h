@@ -92,6 +92,8 @@ struct AlertCell {
   }
   bool held() const { return episode.phase() == Episode::Phase::kFiring && !told; }
 
+  /// Beside the object itself.
+  int64_t MemoryBytes() const;
   void Encode(ByteSink& sink) const;
   /// Codec 1 had the episode, the message and the row that started it; 2 no surprise and no sparkline.
   bool Decode(ByteSource& source, uint16_t codec);

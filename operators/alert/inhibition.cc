@@ -70,6 +70,14 @@ bool DecodeEvents(ByteSource& source, std::vector<Inhibition::Event>* events) {
 
 }  // namespace
 
+int64_t Inhibition::memory_bytes() const {
+  size_t bytes = (waiting_.capacity() + held_.capacity()) * sizeof(Event);
+  for (const auto* events : {&waiting_, &held_})
+    for (const Event& e : *events) bytes += e.id.capacity() + e.row_bytes.capacity();
+  for (const auto& [input, id] : inhibitors_) bytes += sizeof(std::pair<uint32_t, std::string>) + id.capacity() + 32;
+  return static_cast<int64_t>(bytes);
+}
+
 void Inhibition::Encode(ByteSink& sink) const {
   EncodeEvents(waiting_, sink);
   EncodeEvents(held_, sink);

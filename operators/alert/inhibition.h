@@ -40,6 +40,9 @@ class Inhibition {
   int64_t NextTime() const;
   bool empty() const { return waiting_.empty() && inhibitors_.empty() && held_.empty(); }
 
+  /// Beside the object itself.
+  int64_t memory_bytes() const;
+
   void Encode(ByteSink& sink) const;
   bool Decode(ByteSource& source);
 

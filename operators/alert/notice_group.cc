@@ -151,6 +151,20 @@ bool NoticeGroup::empty(int64_t now_us, const NoticeGroupOptions& options) const
          (!left_once_ || now_us >= After(last_left_us_, options.interval_us));
 }
 
+int64_t NoticeGroup::memory_bytes() const {
+  const auto of_member = [](const NoticeMember& m) {
+    return sizeof(NoticeMember) + m.id.capacity() + m.message.capacity() + m.row_bytes.capacity();
+  };
+  const auto of = [&](const Notice& notice) {
+    size_t bytes = of_member(notice.lead);
+    for (const NoticeMember& m : notice.members) bytes += of_member(m);
+    return bytes;
+  };
+  size_t bytes = of(waiting_);
+  for (const Notice& notice : left_) bytes += sizeof(Notice) + of(notice);
+  return static_cast<int64_t>(bytes);
+}
+
 void NoticeGroup::Encode(ByteSink& sink) const {
   EncodeNotice(waiting_, sink);
   sink.PutI64(due_us_);

@@ -63,6 +63,8 @@ class NoticeGroup {
   /// Nothing waits, fires or is remembered.
   bool empty(int64_t now_us, const NoticeGroupOptions& options) const;
 
+  /// Beside the object itself.
+  int64_t memory_bytes() const;
   void Encode(ByteSink& sink) const;
   bool Decode(ByteSource& source);
 

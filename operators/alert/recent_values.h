@@ -22,6 +22,7 @@ class RecentValues {
   /// is a blank.
   std::string Sparkline() const;
 
+  size_t memory_bytes() const { return values_.capacity() * sizeof(double); }
   void Encode(ByteSink& sink) const;
   bool Decode(ByteSource& source);
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "operators/alert.h"
+#include "operators/contribution.h"
 #include "operators/derive.h"
 #include "operators/statistical_outlier.h"
 #include "operators/window/window.h"
@@ -102,6 +104,35 @@ TEST_CASE("SpillStore_DeriveAndDetectorWithoutState_EqualTheUnlimitedRun") {
     CheckNodeWithoutState(BoundNode(DeriveDescriptor(), options, *NumbersSchema()), ManyKeys());
   }
   CheckNodeWithoutState(BoundNode(StatisticalOutlierDescriptor(), "key: k\nmetric: v\n", *NumbersSchema()), ManyKeys());
+}
+
+constexpr const char* kAlerts[] = {
+    "when: v > 1\nkey: [k]\nfor: 300ms\nkeep_firing_for: 3s\ncooldown: 2s\n",
+    "when: v > 5\nkey: [k]\nno_data: fire\nno_data_after: 20s\nremember: 30s\n",
+    "value: v\nthreshold: 2\nclear_threshold: 1\nkey: [k]\nno_data: resolve\nno_data_after: 10s\nremember: 0s\n",
+};
+
+TEST_CASE("SpillStore_AlertsWithoutState_EqualTheUnlimitedRun") {
+  for (const char* options : kAlerts) {
+    CAPTURE(options);
+    CheckNodeWithoutState(BoundNode(AlertDescriptor(), options, *NumbersSchema()), ManyKeys());
+  }
+}
+
+TEST_CASE("MemoryLimit_Alerts_EqualTheUnlimitedRun") {
+  for (const char* options : kAlerts) {
+    CAPTURE(options);
+    CheckNode(BoundNode(AlertDescriptor(), options, *NumbersSchema()), ManyKeys(), true);
+  }
+}
+
+TEST_CASE("MemoryLimit_Contribution_EqualsTheUnlimitedRun") {
+  for (const char* ttl : {"", "state_ttl: 20s\n"}) {
+    CAPTURE(ttl);
+    const BoundNode node(ContributionDescriptor(),
+                         std::string("metric: v\ndimensions: [k]\nkey: [k]\nseason: none\n") + ttl, *NumbersSchema());
+    CheckNode(node, ManyKeys(), true);
+  }
 }
 
 TEST_CASE("SpillStore_CommitsFailMostly_EqualsTheUnlimitedRun") {
@@ -385,6 +416,8 @@ TEST_CASE("DeriveTimeToLive_KeysThatWereAway_StartAnewAndLeaveTheState") {
 TEST_CASE("MemoryLimit_DetectorByKey_EqualsTheUnlimitedRun") {
   const BoundNode node(StatisticalOutlierDescriptor(), "key: k\nmetric: v\n", *NumbersSchema());
   CheckNode(node, ManyKeys(), false);
+  const BoundNode mortal(StatisticalOutlierDescriptor(), "key: k\nmetric: v\nstate_ttl: 20s\n", *NumbersSchema());
+  CheckNode(mortal, ManyKeys(), true);
 }
 
 }  // namespace
