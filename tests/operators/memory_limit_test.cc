@@ -100,7 +100,7 @@ TEST_CASE("SpillStore_WindowsWithoutState_EqualTheUnlimitedRun") {
 TEST_CASE("SpillStore_DeriveAndDetectorWithoutState_EqualTheUnlimitedRun") {
   for (const char* options : {"key: k\ncolumns: {d: delta(v), r: rate(v), l: \"lag(v, 3)\"}\n",
                               "key: k\nstate_ttl: 20s\ncolumns: {d: delta(v), l: \"lag(v, 2)\"}\n"}) {
-    CAPTURE(options);
+    CAPTURE(std::string(options));
     CheckNodeWithoutState(BoundNode(DeriveDescriptor(), options, *NumbersSchema()), ManyKeys());
   }
   CheckNodeWithoutState(BoundNode(StatisticalOutlierDescriptor(), "key: k\nmetric: v\n", *NumbersSchema()), ManyKeys());
@@ -114,21 +114,21 @@ constexpr const char* kAlerts[] = {
 
 TEST_CASE("SpillStore_AlertsWithoutState_EqualTheUnlimitedRun") {
   for (const char* options : kAlerts) {
-    CAPTURE(options);
+    CAPTURE(std::string(options));
     CheckNodeWithoutState(BoundNode(AlertDescriptor(), options, *NumbersSchema()), ManyKeys());
   }
 }
 
 TEST_CASE("MemoryLimit_Alerts_EqualTheUnlimitedRun") {
   for (const char* options : kAlerts) {
-    CAPTURE(options);
+    CAPTURE(std::string(options));
     CheckNode(BoundNode(AlertDescriptor(), options, *NumbersSchema()), ManyKeys(), true);
   }
 }
 
 TEST_CASE("MemoryLimit_Contribution_EqualsTheUnlimitedRun") {
   for (const char* ttl : {"", "state_ttl: 20s\n"}) {
-    CAPTURE(ttl);
+    CAPTURE(std::string(ttl));
     const BoundNode node(ContributionDescriptor(),
                          std::string("metric: v\ndimensions: [k]\nkey: [k]\nseason: none\n") + ttl, *NumbersSchema());
     CheckNode(node, ManyKeys(), true);
