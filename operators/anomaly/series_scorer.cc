@@ -30,6 +30,7 @@ constexpr double kFastWeight = 0.1;
 constexpr double kSlowWeight = 0.03;
 // A value whose own evidence has a p-value below this is odd by itself.
 constexpr double kOddBelow = 1e-3;
+constexpr double kEchoGone = 1e-6;  // of the mean
 constexpr double kSumLeak = 0.98;
 constexpr double kSumSlack = 0.5;
 constexpr double kSumClip = 5;
@@ -48,6 +49,12 @@ RecentTailOptions TailOptions(const SeriesScorerOptions& options) {
   tail.history = options.history;
   tail.warmup = static_cast<int>(kWarmup);
   return tail;
+}
+
+/// Of the mean without its echo, once that has a part in it: NaN otherwise. An echo of no weight any more ends.
+double GapWithoutEcho(const NearestGap& seen, double mean, double* echo) {
+  if (std::abs(*echo) <= kEchoGone * std::abs(mean) || !std::isnormal(*echo)) *echo = 0;
+  return *echo == 0 || seen.size() < kWarmup ? SeriesVerdict::kNone : seen.Gap(mean - *echo);
 }
 
 size_t HourIn(int64_t period_us, int64_t us) {
@@ -156,8 +163,8 @@ bool SeriesScorer::IsOdd(const Inputs& inputs) const {
   return false;
 }
 
-/// Lowers what is odd only because of an excursion that is over; whether there was any. REQUIRES: the newest value is
-/// in all parts.
+/// Lowers what is odd only because of an excursion that is over; whether there was any. REQUIRES: `inputs` are what
+/// Measure has just returned.
 bool SeriesScorer::QuietEcho(Inputs* inputs) {
   bool lowered = false;
   const auto lower = [&](Input i, double to) {
@@ -165,8 +172,8 @@ bool SeriesScorer::QuietEcho(Inputs* inputs) {
     (*inputs)[i] = to;
     lowered = true;
   };
-  if (fast_echo_ != 0) lower(kFast, fast_.Gap(fast_mean_ - fast_echo_));
-  if (slow_echo_ != 0) lower(kSlow, slow_.Gap(slow_mean_ - slow_echo_));
+  lower(kFast, quiet_fast_);
+  lower(kSlow, quiet_slow_);
   if (std::isnan((*inputs)[kLongRun]) || std::all_of(echo_.begin(), echo_.end(), [](float e) { return e == 0; }))
     return lowered;
   std::array<float, PatternDistance::kLong> run;
@@ -208,6 +215,9 @@ SeriesScorer::Inputs SeriesScorer::Measure(EventTime time, int64_t local_us, dou
   }
   fast_mean_ = first ? x : fast_mean_ + kFastWeight * (x - fast_mean_);
   slow_mean_ = first ? x : slow_mean_ + kSlowWeight * (x - slow_mean_);
+  // Before the means are learned: the gap to a mean that was learned is at most the echo.
+  quiet_fast_ = GapWithoutEcho(fast_, fast_mean_, &fast_echo_);
+  quiet_slow_ = GapWithoutEcho(slow_, slow_mean_, &slow_echo_);
   gap(fast_, fast_mean_, &inputs[kFast]);
   gap(slow_, slow_mean_, &inputs[kSlow]);
   const PatternDistance::Distances runs = patterns_.Push(x);

@@ -114,6 +114,7 @@ class SeriesScorer {
   Excursion excursion_;
   std::array<float, PatternDistance::kLong> echo_{};  // the newest last: how far rows of excursions were from usual
   double fast_echo_ = 0, slow_echo_ = 0;              // their part of the means
+  double quiet_fast_ = 0, quiet_slow_ = 0;            // gaps of the newest row without that part; of one call
   double sum_up_ = 0, sum_down_ = 0;
   std::vector<RecentTail> tails_;  // one an input
 };

@@ -287,6 +287,23 @@ TEST_CASE("Anomaly_RowsAfterASpike_AreUsualUnlessTheLevelStays") {
   CHECK(lasting >= 5);
 }
 
+TEST_CASE("SeriesScorer_ANewLevelLongAfterASpike_LosesNothingToTheSpike") {
+  const uint64_t seed = 11;
+  INFO("seed " << seed);
+  Rng rng(seed);
+  SeriesScorer scorer;
+  double lost = 0, strongest = 0;
+  for (int i = 0; i < 2600; ++i) {
+    const double x = 100 + rng.NextNormal() + (i == 2000 ? 12 : 0) - (i >= 2300 ? 2.5 : 0);
+    const SeriesVerdict verdict = scorer.ScoreAndLearn({i * kMinuteUs}, x);
+    if (i < 2300) continue;
+    lost = std::max(lost, verdict.with_echo - verdict.score);
+    if (verdict.evidence == SeriesScorer::kLevel) strongest = std::max(strongest, verdict.score);
+  }
+  CHECK(lost < 0.1);
+  CHECK(strongest > 1);  // only the means show it: 0 where what they have learned counts as known
+}
+
 TEST_CASE("SeriesScorer_StateFromBeforeExcursions_IsReadStill") {
   for (const bool by_week : {false, true}) {
     SeriesScorerOptions options;
