@@ -82,7 +82,7 @@ std::vector<OptionSpec> Options() {
   option("when", OptionKind::kExpr, "The condition, a bool expression; null counts as false. With `threshold`: both.");
   option("value", OptionKind::kExpr,
          "The number that `threshold` is held against; default: the input's `score`. Without a threshold, what labels "
-         "act on.");
+         "act on where rows have no `p_value`, `alarm_score` or `score`.");
   option("threshold", OptionKind::kFloat,
          "Fires where `value` is at least this (at most, with `direction: down`; `both`: this far from zero). Labels "
          "move it, by a factor of 4 at most.");
@@ -158,7 +158,9 @@ NodeDescriptor AlertDescriptor() {
       "without threshold stays as it is,\n"
       "but once noise outweighs, a row must also be that many times as surprising as the weakest alert that was "
       "labelled: by the larger of\n"
-      "-log10(p_value) and alarm_score (7.5 is always enough), else by `value` or `score`.\n"
+      "-log10(p_value) and alarm_score (7.5 is always enough), else by the magnitude of `score` or `value` (the most "
+      "that has met the condition is\n"
+      "always enough, and so is four times the least).\n"
       "Rows are taken by event time; late ones leave on `ID.late`. Input columns follow the alert's own; where a name "
       "is taken it gets `row_`. At the\n"
       "end of a bounded input all these times count as passed.";

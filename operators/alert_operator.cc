@@ -56,7 +56,8 @@ struct Evaluated {
     out.condition = (!plan.when || (when.IsValid(row) && when.BoolAt(row))) && RightWay(plan, in, row);
     const std::optional<double> number = plan.threshold ? NumberAt(value, row) : std::nullopt;
     if (plan.threshold) out.condition = out.condition && plan.Beyond(number, *plan.threshold, factor);
-    if (!out.condition && (plan.clear_when || plan.clear_threshold)) {
+    // Of a row that meets the condition too: labels may ask for more than that.
+    if (plan.clear_when || plan.clear_threshold) {
       const bool cleared = (plan.clear_when && clear.IsValid(row) && clear.BoolAt(row)) ||
                            (plan.clear_threshold && !plan.Beyond(number, *plan.clear_threshold, factor));
       out.lingers = !cleared;
@@ -69,7 +70,7 @@ struct Evaluated {
     return out;
   }
 
-  /// In the unit of -log10 of a p-value, or of `value`; 0: not known.
+  /// In the unit of -log10 of a p-value, or of `score` or `value`; 0: not known.
   double SurpriseAt(const AlertPlan& plan, const Batch& in, int32_t row) const {
     double most = 0;
     const auto look = [&](std::optional<double> x) {
@@ -165,8 +166,8 @@ class AlertOperator final : public Operator {
     if (order->alert_id != 0 && !touched.empty())
       command.Answer(label && !plan_->learns()
                          ? "`" + plan_->rule +
-                               "` has no `threshold` that could move, and its rows no `p_value`, `alarm_score` or "
-                               "`score`: the label is kept and shown"
+                               "` has no `threshold` that could move and no `value`, and its rows no `p_value`, "
+                               "`alarm_score` or `score`: the label is kept and shown"
                          : "");
     for (const std::string& key : touched) {
       AlertCell& cell = cells_->FindOrCreate(HashKey(key), key);
@@ -189,7 +190,6 @@ class AlertOperator final : public Operator {
   void Step(const Batch& in, int32_t row, const AlertInput& input) {
     const std::string key(keys_.key(row));
     AlertCell& cell = cells_->FindOrCreate(keys_.hash(row), key);
-    cell.floor_max = plan_->floor_max();
     Advance(key, cell, input.episode.time_us);
     bool started = false;
     const auto event = cell.OnRow(input, *rules_, rule_silenced_until_us_, &started);

@@ -194,13 +194,10 @@ class PlanMaker {
     return true;
   }
 
-  /// What labels act on where no threshold can move.
+  /// What labels act on where no threshold can move: what a detector says of a row comes before any number of the
+  /// pipeline's, which may be as large as it likes.
   void BindSurprise() {
     if (plan_->threshold) return;
-    if (options_.Has("value")) {
-      plan_->surprise = plan_->value;
-      return;
-    }
     const auto find = [&](const char* name) {
       const std::optional<int> column = input_.Find(name);
       return column && input_.field(*column).type == TypeId::kFloat64 ? *column : -1;
@@ -208,8 +205,13 @@ class PlanMaker {
     plan_->p_value_column = find("p_value");
     plan_->alarm_score_column = find("alarm_score");
     if (plan_->p_value_column >= 0 || plan_->alarm_score_column >= 0) return;
-    if (const auto score = TextOrScore("value"))
-      if (const auto bound = BindNumber(*score, "FR3404", "value")) plan_->surprise = *bound;
+    const std::optional<int> score = input_.Find("score");
+    if (score && IsNumeric(input_.field(*score).type)) {
+      if (const auto bound = BindNumber({"score", {}, {}}, "FR3404", "value")) plan_->surprise = *bound;
+    } else {
+      plan_->surprise = plan_->value;
+    }
+    plan_->rules.surprise_has_own_unit = plan_->surprise ? true : false;
   }
 
   bool BindMaintenance() {

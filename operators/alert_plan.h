@@ -34,7 +34,7 @@ struct AlertPlan {
   Severity fixed_severity = Severity::kMedium;
   BoundExpr peak;                                    ///< may be absent
   int p_value_column = -1, alarm_score_column = -1;  ///< what labels act on where there is no threshold
-  BoundExpr surprise;                                ///< where there are no such columns: `value`, else `score`
+  BoundExpr surprise;                                ///< where there are no such columns: `score`, else `value`
   BoundExpr sparkline;                               ///< may be absent
   std::optional<MessageTemplate> message;
   std::optional<MessageTemplate> resolved_message;  ///< over `told_row`
@@ -53,8 +53,6 @@ struct AlertPlan {
   bool Beyond(std::optional<double> value, double threshold, double factor) const;
   /// Whether labels have something to move.
   bool learns() const { return threshold || surprise || p_value_column >= 0 || alarm_score_column >= 0; }
-  /// A row less likely than one in 30 million counts whatever was labelled.
-  double floor_max() const { return surprise ? INFINITY : 7.5; }
   uint64_t AlertId(std::string_view key, int64_t started_us) const;
 };
 

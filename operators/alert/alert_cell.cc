@@ -130,12 +130,24 @@ std::optional<EpisodeEvent> AlertCell::OnTime(int64_t now_us, const AlertRules& 
 std::optional<EpisodeEvent> AlertCell::OnRow(const AlertInput& row, const AlertRules& rules,
                                              int64_t rule_silenced_until_us, bool* started) {
   if (row.shown) recent.Push(row.episode.time_us, *row.shown);
+  BoundFloor(row, rules);
   EpisodeInput input = row.episode;
   if (row.surprise > 0 && row.surprise < SurpriseFloor()) input.condition = false;
   const auto event = episode.OnRow(input, rules.episode, started);
   if (*started) surprise = 0;
   if (input.condition && episode.phase() != Episode::Phase::kIdle) surprise = std::max(surprise, row.surprise);
   return Tell(event, rules, rule_silenced_until_us);
+}
+
+void AlertCell::BoundFloor(const AlertInput& row, const AlertRules& rules) {
+  if (!rules.surprise_has_own_unit) {
+    floor_max = kSurpriseEnough;
+    return;
+  }
+  if (!row.episode.condition || row.surprise <= 0) return;
+  least_met = least_met > 0 ? std::min(least_met, row.surprise) : row.surprise;
+  most_met = std::max(most_met, row.surprise);
+  floor_max = std::min(Feedback::kFactorMax * least_met, most_met);
 }
 
 bool AlertCell::Forgettable(int64_t now_us, const AlertRules& rules) const {
@@ -169,6 +181,8 @@ void AlertCell::Encode(ByteSink& sink) const {
   sink.PutF64(surprise);
   sink.PutF64(floor_max);
   recent.Encode(sink);
+  sink.PutF64(least_met);
+  sink.PutF64(most_met);
 }
 
 bool AlertCell::Decode(ByteSource& source, uint16_t codec) {
@@ -196,7 +210,11 @@ bool AlertCell::Decode(ByteSource& source, uint16_t codec) {
   good = feedback.DecodeWeakest(source);
   surprise = source.GetF64();
   floor_max = source.GetF64();
-  return recent.Decode(source) && good;
+  good = recent.Decode(source) && good;
+  if (codec < 4) return good;
+  least_met = source.GetF64();
+  most_met = source.GetF64();
+  return source.ok() && good && std::isfinite(most_met) && least_met >= 0 && least_met <= most_met;
 }
 
 }  // namespace freshet

@@ -21,6 +21,8 @@ struct AlertRules {
   Calendar maintenance;
   int64_t remember_us = 0;  ///< how long an alert that is over stays known
   bool ended = false;       ///< the input is: all deadlines pass, but nothing is forgotten and silences stay
+  /// A row's surprise is some number of the pipeline's, not -log10 of a p-value: nobody knows what is a lot of it.
+  bool surprise_has_own_unit = false;
 };
 
 /// An alert that is over, as long as it is remembered.
@@ -55,7 +57,9 @@ struct AlertInput {
 ///
 /// REQUIRES: as Episode: rows in time order, OnTime before OnRow, and again while Deadline says so.
 struct AlertCell {
-  static constexpr uint16_t kCodec = 3;
+  static constexpr uint16_t kCodec = 4;
+  /// A row less likely than one in 30 million counts whatever was labelled.
+  static constexpr double kSurpriseEnough = 7.5;
   static constexpr size_t kPastCountMax = 8;  ///< per key; the oldest are forgotten first
 
   Episode episode;
@@ -67,6 +71,7 @@ struct AlertCell {
   AlertLabel label = AlertLabel::kNone;  ///< of the episode
   int64_t acknowledged_us = 0;           ///< of the episode, wall clock; 0: not
   double surprise = 0;                   ///< of the episode's most surprising row so far; 0: not known
+  double least_met = 0, most_met = 0;    ///< surprise of the rows that met the condition, in a unit of its own; 0: none
   double floor_max = INFINITY;           ///< labels move the floor up to here
   RecentValues recent;                   ///< for the sparkline; empty where there is none
   std::string key_text;                  ///< for people: "channel=ZDF, edge=3"
@@ -95,7 +100,8 @@ struct AlertCell {
   /// Beside the object itself.
   int64_t MemoryBytes() const;
   void Encode(ByteSink& sink) const;
-  /// Codec 1 had the episode, the message and the row that started it; 2 no surprise and no sparkline.
+  /// Codec 1 had the episode, the message and the row that started it; 2 no surprise and no sparkline; 3 nothing of the
+  /// rows that met the condition.
   bool Decode(ByteSource& source, uint16_t codec);
 
  private:
@@ -103,6 +109,11 @@ struct AlertCell {
   std::optional<EpisodeEvent> Tell(const std::optional<EpisodeEvent>& event, const AlertRules& rules,
                                    int64_t rule_silenced_until_us);
   void Remember(const AlertRules& rules);
+  /// How far labels may move the floor, once the row is seen. No label makes a key deaf: kSurpriseEnough is always
+  /// enough. In a unit of its own it is the smaller of kFactorMax times the least and of the most that ever met the
+  /// condition: as a threshold moves by that factor at most, and since the factor alone can ask for more than there is
+  /// (a score ends at 1).
+  void BoundFloor(const AlertInput& row, const AlertRules& rules);
 };
 
 }  // namespace freshet

@@ -31,7 +31,7 @@ struct EpisodeInput {
   bool condition = false;
   uint8_t severity = 0;         ///< 0 none, 1 low … 4 critical
   std::optional<double> value;  ///< whose largest magnitude is the peak
-  /// The condition is not met, but is not over either: an episode that is on stays so (hysteresis).
+  /// Where the condition is not met it is not over either: an episode that is on stays so (hysteresis).
   bool lingers = false;
 };
 

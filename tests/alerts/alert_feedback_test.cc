@@ -71,9 +71,10 @@ TEST_CASE("AlertCell_Codec2_IsReadWithoutASurprise") {
   cell.past.push_back({.id = 5, .message = "over"});
   ByteSink sink;
   cell.Encode(sink);
-  // Codec 3 ends with a surprise of the past alert, then floor, surprise, bound (8 bytes each) and no values (1).
+  // Codec 3 ends with a surprise of the past alert, then floor, surprise, bound (8 bytes each) and no values (1), codec
+  // 4 with two numbers more.
   const std::string bytes = sink.Take();
-  ByteSource source(std::string_view(bytes).substr(0, bytes.size() - 33));
+  ByteSource source(std::string_view(bytes).substr(0, bytes.size() - 49));
   AlertCell read;
   REQUIRE(read.Decode(source, 2));
   CHECK(source.exhausted());
@@ -87,7 +88,26 @@ TEST_CASE("AlertCell_Codec2_IsReadWithoutASurprise") {
   CHECK(read.SurpriseFloor() == 0);
   for (size_t cut = 0; cut < bytes.size(); ++cut) {
     ByteSource torn(std::string_view(bytes).substr(0, cut));
-    CHECK_FALSE(AlertCell().Decode(torn, 3));
+    CHECK_FALSE(AlertCell().Decode(torn, 4));
+  }
+}
+
+TEST_CASE("AlertCell_Codec3_IsReadWithoutWhatMetTheCondition") {
+  AlertCell cell;
+  cell.surprise = 6;
+  cell.least_met = 2;
+  cell.most_met = 9;
+  ByteSink sink;
+  cell.Encode(sink);
+  const std::string bytes = sink.Take();
+  for (const uint16_t codec : {uint16_t{3}, uint16_t{4}}) {
+    ByteSource source(std::string_view(bytes).substr(0, bytes.size() - (codec == 3 ? 16 : 0)));
+    AlertCell read;
+    REQUIRE(read.Decode(source, codec));
+    CHECK(source.exhausted());
+    CHECK(read.surprise == 6);
+    CHECK(read.least_met == (codec == 3 ? 0 : 2));
+    CHECK(read.most_met == (codec == 3 ? 0 : 9));
   }
 }
 
@@ -224,6 +244,9 @@ TEST_CASE("Alert_SilenceOfAKey_OutlivesTheEndOfAnInputThatGrows") {
 const Schema kOdd(
     {{"k", TypeId::kString}, {"odd", TypeId::kBool}, {"p_value", TypeId::kFloat64}, {"alarm_score", TypeId::kFloat64}});
 
+const Schema kCounted(
+    {{"k", TypeId::kString}, {"odd", TypeId::kBool}, {"n", TypeId::kFloat64}, {"p_value", TypeId::kFloat64}});
+
 TestRow OddRow(int64_t time, const char* key, bool odd, TestCell p_value, TestCell alarm_score = nullptr) {
   return {.time_us = time,
           .watermark_us = INT64_MIN,
@@ -299,6 +322,7 @@ TEST_CASE("Alert_LabelsOnACondition_UsefulOnesTakeItBackAndMakeNothingEasier") {
   Listener a(node, kSchema);
   int64_t now = 0;
   const auto fires = [&](double v) { return !a.Feed({Row(++now, "a", v), Row(++now, "a", 0.0)}).empty(); };
+  REQUIRE(fires(20));
   REQUIRE(fires(5));
   a.Label(AlertLabel::kNoise);
   CHECK_FALSE(fires(8));
@@ -309,6 +333,86 @@ TEST_CASE("Alert_LabelsOnACondition_UsefulOnesTakeItBackAndMakeNothingEasier") {
   }
   CHECK(fires(4.1));
   CHECK_FALSE(fires(4));
+}
+
+TEST_CASE("Alert_OneNoiseLabelOnAGlitch_DoesNotDeafenItsKey") {
+  const BoundNode node(AlertDescriptor(), "key: [k]\nwhen: v > 4\nvalue: v\n", kSchema);
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  Listener a(node, kSchema);
+  int64_t now = 0;
+  const auto fires = [&](double v) { return !a.Feed({Row(++now, "a", v), Row(++now, "a", 0.0)}).empty(); };
+  REQUIRE(fires(1e9));
+  a.Label(AlertLabel::kNoise);
+  a.Restart(3);
+  CHECK_FALSE(fires(6));  // four times this is enough from now on
+  a.Restart(2);
+  CHECK_FALSE(fires(23));
+  CHECK(fires(24));
+  for (int i = 0; i < 50; ++i) {
+    a.Label(AlertLabel::kNoise);
+    REQUIRE(fires(24));
+  }
+}
+
+TEST_CASE("Alert_NoiseLabelsOnAScoreThatEndsAtOne_LeaveItsLargestToBeTold") {
+  const Schema scored({{"k", TypeId::kString}, {"score", TypeId::kFloat64}, {"v", TypeId::kFloat64}});
+  // `value` is not asked where there is a score.
+  const BoundNode node(AlertDescriptor(), "key: [k]\nwhen: score > 0.6\nvalue: v\n", scored);
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  Listener a(node, scored);
+  int64_t now = 0;
+  const auto row = [&](double score) {
+    ++now;
+    return TestRow{.time_us = now,
+                   .watermark_us = INT64_MIN,
+                   .ordinal = static_cast<uint64_t>(now),
+                   .cells = {"a", score, 1e6 - static_cast<double>(now)}};
+  };
+  const auto fires = [&](double score) { return !a.Feed({row(score), row(0)}).empty(); };
+  REQUIRE(fires(0.8));
+  a.Label(AlertLabel::kNoise);
+  a.Restart(2);
+  CHECK_FALSE(fires(0.79));
+  CHECK(fires(0.8));
+  CHECK(fires(1));
+  CHECK_FALSE(fires(0.99));
+  for (int i = 0; i < 20; ++i) {
+    REQUIRE(fires(1));
+    a.Label(AlertLabel::kNoise);
+  }
+}
+
+TEST_CASE("Alert_LabelsWhereRowsHaveAPValue_AskForThatAndNotForTheValue") {
+  const BoundNode node(AlertDescriptor(), "key: [k]\nwhen: odd\nvalue: n\n", kCounted);
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  Listener a(node, kCounted);
+  int64_t now = 0;
+  const auto fires = [&](double n, double p_value) {
+    std::vector<TestRow> rows;
+    for (const bool odd : {true, false}) {
+      ++now;
+      rows.push_back({.time_us = now,
+                      .watermark_us = INT64_MIN,
+                      .ordinal = static_cast<uint64_t>(now),
+                      .cells = {"a", odd, n, p_value}});
+    }
+    return !a.Feed(rows).empty();
+  };
+  REQUIRE(fires(1e9, 1e-4));
+  a.Label(AlertLabel::kNoise);
+  CHECK_FALSE(fires(1e9, 2e-7));
+  CHECK(fires(1, 1e-7));
+}
+
+TEST_CASE("Alert_RowShortOfTheFloor_HoldsAnEpisodeThatIsNotCleared") {
+  const BoundNode node(AlertDescriptor(), "key: [k]\nwhen: v > 5\nclear_when: v < 3\nvalue: v\n", kSchema);
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  Listener a(node, kSchema);
+  REQUIRE(a.Feed({Row(1, "a", 12.0)}) == Lines{"1 a firing"});
+  a.Label(AlertLabel::kNoise);
+  CHECK(a.Feed({Row(2, "a", 6.0), Row(3, "a", 4.0), Row(4, "a", 6.0)}).empty());
+  CHECK(a.Feed({Row(5, "a", 2.0)}) == Lines{"5 a resolved"});
+  CHECK(a.Feed({Row(6, "a", 6.0)}).empty());  // and starts none
 }
 
 TEST_CASE("Alert_LabelsWhereNothingTellsSurprise_AreKeptAndSaidToBe") {
