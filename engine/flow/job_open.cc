@@ -106,9 +106,12 @@ Status Job::Open() {
       bool restartable = true;
       for (const NodeSpec& node : spec_.nodes)
         if (const auto* sink = std::get_if<SinkNode>(&node.kind)) restartable = restartable && sink->bound.restartable;
-      restored_manifest_ = *manifest;
       if (!restartable || owned_store_ == nullptr) {
         already_finished_ = true;
+        // What is there is still asked for, while the runtime sends what waits.
+        restored_manifest_ = *manifest;
+        committed_ = manifest->epoch;
+        committed_tables_ = manifest->tables;
         FinishSinksAgain();
         return Status::Ok();
       }
