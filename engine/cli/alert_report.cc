@@ -243,6 +243,11 @@ Status ObeyInState(CheckpointStore& store, const AlertOrder& order, int64_t now_
         rows.Put(silenced[table.node_id], g, "", sink.bytes());
     }
   }
+  FRESHET_ASSIGN_OR_RETURN(const bool left_after, RowsLeftAfter(store, *manifest));
+  // To acknowledge changes nothing that is told.
+  if (left_after && (rows.empty() || command.verb != AlertCommand::Verb::kAcknowledge))
+    return Status::Unavailable("alerts left after the last checkpoint of " + manifest->pipeline_name +
+                               ", which the state does not know of: start the pipeline once, then say it again");
   if (rows.empty())
     return Status::NotFound("no alert `" + order.alert + "` in " + manifest->pipeline_name +
                             "; see `freshet alerts list`");

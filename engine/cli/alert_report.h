@@ -25,7 +25,8 @@ struct AlertPlace {
 Result<int64_t> WritePipelineAlerts(const AlertPlace& place, CheckpointStore& store,
                                     const std::vector<Manifest::Table>& tables, uint64_t alert_id, JsonWriter* json);
 /// Obeys an order in a state that no engine works on, as the engine would at its next start: durable when this returns.
-/// kNotFound: no such alert or rule.
+/// kNotFound: no such alert or rule. kUnavailable: after a kill, alerts have left that the state does not know of; a
+/// silence or a label might keep them from coming again, and so from ever being told as resolved.
 Status ObeyInState(CheckpointStore& store, const AlertOrder& order, int64_t now_wall_us);
 /// What an order means; kInvalidArgument if it is none. `now_us`: wall clock.
 Result<AlertCommand> ParseAlertOrder(const AlertOrder& order, int64_t now_us);

@@ -154,9 +154,9 @@ std::vector<Manifest::Table> TablesOfNode(const Manifest& manifest, const std::s
 
 namespace {
 
-/// Sinks take eager rows of an epoch that was never committed for claimed once a later epoch is: unclaims them, as a
-/// sink does that opens.
-Status UnclaimEagerRows(CheckpointStore& store, const Manifest& manifest, int64_t now_wall_us) {
+/// `body(outbox, id, known)` for each eager row that no checkpoint knows: of a later epoch, or of none since a crash.
+template <class Body>
+Status ForEachRowAhead(CheckpointStore& store, const Manifest& manifest, Body&& body) {
   if (store.outbox() == nullptr) return Status::Ok();
   FRESHET_ASSIGN_OR_RETURN(const std::set<std::string> nodes, KnownNodes(store, manifest));
   constexpr size_t kCount = 1000;
@@ -165,20 +165,35 @@ Status UnclaimEagerRows(CheckpointStore& store, const Manifest& manifest, int64_
     std::string after;
     for (bool more = true; more;) {
       FRESHET_ASSIGN_OR_RETURN(const auto known, outbox.ScanKnown(after, kCount));
-      Outbox::Changes changes;
       for (const auto& [id, row] : known) {
         after = id;
-        if (row.epoch <= manifest.epoch.number || row.epoch == Outbox::kUnclaimed) continue;
-        outbox.PutKnown(id, {Outbox::kUnclaimed, row.fate, now_wall_us}, &changes);
+        if (row.epoch > manifest.epoch.number) body(outbox, id, row);
       }
-      if (!changes.empty()) FRESHET_RETURN_IF_ERROR(outbox.Write(changes, true));
       more = known.size() == kCount;
     }
   }
   return Status::Ok();
 }
 
+/// Sinks take eager rows of an epoch that was never committed for claimed once a later epoch is: unclaims them, as a
+/// sink does that opens.
+Status UnclaimEagerRows(CheckpointStore& store, const Manifest& manifest, int64_t now_wall_us) {
+  Outbox::Changes changes;
+  FRESHET_RETURN_IF_ERROR(
+      ForEachRowAhead(store, manifest, [&](const Outbox& outbox, const std::string& id, const Outbox::Known& row) {
+        if (row.epoch != Outbox::kUnclaimed) outbox.PutKnown(id, {Outbox::kUnclaimed, row.fate, now_wall_us}, &changes);
+      }));
+  return changes.empty() ? Status::Ok() : store.outbox()->Write(changes, true);
+}
+
 }  // namespace
+
+Result<bool> RowsLeftAfter(CheckpointStore& store, const Manifest& manifest) {
+  bool any = false;
+  FRESHET_RETURN_IF_ERROR(
+      ForEachRowAhead(store, manifest, [&](const Outbox&, const std::string&, const Outbox::Known&) { any = true; }));
+  return any;
+}
 
 Status CommitBetweenRuns(CheckpointStore& store, Manifest manifest, EpochRows&& rows, int64_t now_wall_us) {
   FRESHET_RETURN_IF_ERROR(UnclaimEagerRows(store, manifest, now_wall_us));

@@ -29,6 +29,10 @@ Result<std::vector<StateVerdict>> CheckState(const GraphSpec& spec, CheckpointSt
 
 /// The tables and rows that a store holds for a node, the node's helpers (sorter, merge) included.
 std::vector<Manifest::Table> TablesOfNode(const Manifest& manifest, const std::string& node_id);
+/// Whether eager rows have left, or wait to, that the checkpoint does not know: the run was killed behind it, and they
+/// have not come again. What changes now which rows come could keep some of them from coming: an alert that was told,
+/// but whose end never would be.
+Result<bool> RowsLeftAfter(CheckpointStore& store, const Manifest& manifest);
 /// What people change between two runs: commits `rows` as an epoch of its own, and nothing else of the state changes.
 /// What left eagerly after the newest epoch is known to come again, as it would be at the next start. The manifest
 /// keeps the time of the last run's checkpoint: the state is as old as that. REQUIRES: `manifest` is the newest one.

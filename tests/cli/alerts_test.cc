@@ -5,8 +5,10 @@
 #include <cstdlib>
 #include <memory>
 
+#include "engine/cli/alert_report.h"
 #include "engine/flow/outbox.h"
 #include "engine/flow/state_check.h"
+#include "operators/alert/alert_cell.h"
 #include "tests/cli/program.h"
 
 using namespace freshet::testing;
@@ -253,6 +255,64 @@ TEST_CASE("CommitBetweenRuns_EagerRowsAfterTheCheckpoint_StayUnclaimed") {
   CHECK((**now).epoch.number == 6);
   CHECK((**now).committed_wall_us == 77);
   CHECK(**(*store)->Get(1, 3, "key") == "value");
+}
+
+// An alert that left after the newest checkpoint comes again at the next start, unless an order in between keeps it
+// from that: then nobody would ever hear that it is over.
+TEST_CASE("ObeyInState_AlertsLeftAfterTheCheckpoint_RefusesWhatCouldKeepThemFromComingAgain") {
+  Workshop shop;
+  auto store = freshet::OpenRocksDbStore(freshet::Env::Posix(), shop.Path("state"), true);
+  REQUIRE(store.ok());
+  freshet::AlertCell cell;
+  cell.id = 7;
+  freshet::EpisodeInput row;
+  row.time_us = 1000;
+  row.condition = true;
+  bool started = false;
+  (void)cell.episode.OnRow(row, {}, &started);
+  cell.told = true;
+  freshet::ByteSink bytes;
+  cell.Encode(bytes);
+  freshet::Manifest manifest;
+  manifest.epoch = {5};
+  manifest.pipeline_name = "p";
+  manifest.tables = {{"high", "episodes", 1, freshet::AlertCell::kCodec, ""}, {"high", "silenced", 2, 1, ""}};
+  freshet::EpochRows rows;
+  rows.Put(freshet::kEngineTable, 0, "sink/ops", "s");
+  rows.Put(1, 3, "key", bytes.bytes());
+  REQUIRE((*store)->Commit(manifest, std::move(rows)).ok());
+  freshet::Outbox outbox((*store)->outbox(), "ops");
+  const std::string id = freshet::AlertIdText(7);
+  const auto say = [&](const std::string& action, const std::string& whom, const std::string& label) {
+    freshet::AlertOrder order;
+    order.action = action;
+    order.alert = whom;
+    order.label = label;
+    order.until = "2030-01-01T00:00:00Z";
+    return freshet::cli::ObeyInState(**store, order, 99);
+  };
+  // Of an epoch behind the newest one, then of one that has not come again since a crash.
+  for (const uint64_t epoch : {uint64_t{6}, freshet::Outbox::kUnclaimed}) {
+    freshet::Outbox::Changes changes;
+    outbox.PutKnown("old", {5, freshet::Outbox::Fate::kDelivered, 1}, &changes);
+    outbox.PutKnown("new", {epoch, freshet::Outbox::Fate::kDelivered, 1}, &changes);
+    REQUIRE(outbox.Write(changes, true).ok());
+    for (const freshet::Status& refused : {say("silence", "high", ""), say("silence", id, ""),
+                                           say("label", id, "noise"), say("ack", freshet::AlertIdText(8), "")}) {
+      CHECK(refused.code() == freshet::StatusCode::kUnavailable);
+      CHECK_MESSAGE(Contains(refused.message(), "start the pipeline once"), refused.message());
+    }
+    CHECK((**(*store)->Load()).epoch.number == 5);
+  }
+  CHECK(say("ack", id, "").ok());
+  CHECK((**(*store)->Load()).epoch.number == 6);
+  freshet::Outbox::Changes claimed;
+  outbox.PutKnown("new", {6, freshet::Outbox::Fate::kDelivered, 1}, &claimed);
+  REQUIRE(outbox.Write(claimed, true).ok());
+  CHECK(say("label", id, "noise").ok());
+  CHECK(say("silence", "high", "").ok());
+  CHECK(say("ack", freshet::AlertIdText(8), "").code() == freshet::StatusCode::kNotFound);
+  CHECK((**(*store)->Load()).epoch.number == 8);
 }
 
 TEST_CASE("Alerts_NothingRuns_OrdersAreDoneInTheStateAndTheNextStartGoesByThem") {
