@@ -18,6 +18,11 @@ constexpr int64_t kLookAgainUs = 200000;
 constexpr const char* kSavepoints = "/savepoints/";
 constexpr const char* kKept = "/kept/";
 
+/// Also one whose database was being replaced when that was killed.
+bool HoldsState(Env* env, const std::string& directory) {
+  return env->Stat(directory + "/db").ok() || env->Stat(directory + "/db.replaced").ok();
+}
+
 Status CheckName(const std::string& name) {
   const bool good = !name.empty() && name.size() <= kNameSizeMax &&
                     name.find_first_not_of(kSavepointNameLetters) == std::string::npos;
@@ -71,10 +76,18 @@ Result<StateTarget> FindState(const std::string& target) {
   } else {
     FRESHET_ASSIGN_OR_RETURN(found.directory, StateDirectoryOf(target));
   }
-  if (!env->Stat(found.directory).ok())
+  // Before anything is touched: to look whether it is locked would leave a file there.
+  if (!HoldsState(env, found.directory))
     return Status::NotFound("there is no state in " + found.directory + "; a pipeline that ran keeps it there");
   found.idle = env->Lock(found.directory + "/LOCK").status().code() != StatusCode::kLocked;
   return found;
+}
+
+Status CheckMayHoldState(const std::string& directory) {
+  Env* const env = Env::Posix();
+  const Result<std::vector<std::string>> names = env->List(directory);
+  if (!names.ok() || names->empty() || HoldsState(env, directory)) return Status::Ok();
+  return Status::AlreadyExists(directory + " is no state, and not empty: name a new directory");
 }
 
 OpenedState::~OpenedState() {

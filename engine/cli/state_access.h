@@ -14,7 +14,10 @@ struct StateTarget {
   /// No Freshet process holds it now.
   bool idle = false;
 };
+/// Creates and removes nothing where there is no state; kNotFound then.
 Result<StateTarget> FindState(const std::string& target);
+/// kAlreadyExists for a directory that holds something, but no state.
+Status CheckMayHoldState(const std::string& directory);
 /// Where a pipeline file keeps its state, whether there is any or not.
 Result<std::string> StateDirectoryOf(const std::string& pipeline_file);
 

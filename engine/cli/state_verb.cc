@@ -56,6 +56,7 @@ Status Import(const StateArguments& a) {
   if (const Result<FileInfo> info = Env::Posix()->Stat(a.target); info.ok() && !info->is_directory) {
     FRESHET_ASSIGN_OR_RETURN(directory, StateDirectoryOf(a.target));
   }
+  FRESHET_RETURN_IF_ERROR(CheckMayHoldState(directory));
   FRESHET_ASSIGN_OR_RETURN(const auto store, OpenRocksDbStore(Env::Posix(), directory, false));
   Result<StateFileFigures> figures = ImportState(*store, Env::Posix(), a.file);
   if (!figures.ok()) return std::move(figures).status().WithContext(directory);

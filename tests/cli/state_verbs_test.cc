@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 
 #include "tests/cli/program.h"
 #include "tests/cli/sample.h"
@@ -75,6 +76,45 @@ TEST_CASE("State_ListShowExportImport_TheCopyGoesOnAsTheOriginal") {
   REQUIRE_MESSAGE(run.code == 0, run.err);
   CHECK(Contains(run.err, "went on from checkpoint"));
   CHECK(place.shop.Read("out.ndjson") == expected);
+}
+
+TEST_CASE("State_DirectoryThatIsNoState_IsRefusedAndLeftAsItIs") {
+  const Place place;
+  const std::string foreign = place.shop.Path("foreign");
+  std::filesystem::create_directories(foreign + "/staging/deep");
+  place.shop.Write("foreign/staging/deep/kept.txt", "mine");
+  place.shop.Write("foreign/notes.txt", "mine too");
+  const auto listed = [&] {
+    std::set<std::string> names;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(foreign)) names.insert(entry.path());
+    return names;
+  };
+  const std::set<std::string> before = listed();
+  REQUIRE(before.size() == 4);
+  REQUIRE(place.Run({"--limit", "100"}).code == 0);
+  const std::string moved = place.shop.Path("moved.fst");
+  REQUIRE(place.Freshet({"state", "export", place.state, moved}).code == 0);
+  const std::vector<std::vector<std::string>> calls = {{"state", "ls", foreign},
+                                                       {"state", "show", foreign, "w"},
+                                                       {"state", "drop", foreign, "w"},
+                                                       {"state", "export", foreign, place.shop.Path("x.fst")},
+                                                       {"savepoint", foreign},
+                                                       {"savepoint", foreign, "now"},
+                                                       {"alerts", "list", foreign},
+                                                       {"alerts", "silence", "high", "--for", "1h", foreign},
+                                                       {"alerts", "ack", "0123456789abcdef", foreign},
+                                                       {"alerts", "label", "0123456789abcdef", "noise", foreign},
+                                                       {"validate", place.file, "--against", foreign}};
+  for (const auto& call : calls) {
+    const Finished refused = place.Freshet(call);
+    CHECK_MESSAGE((refused.code == 2 || refused.code == 3), (call[0] + " " + refused.out));
+    CHECK_MESSAGE(Contains(refused.err, "there is no state in " + foreign), refused.err);
+    CHECK(listed() == before);
+  }
+  const Finished refused = place.Freshet({"state", "import", foreign, moved});
+  CHECK(refused.code == 3);
+  CHECK_MESSAGE(Contains(refused.err, "is no state, and not empty"), refused.err);
+  CHECK(listed() == before);
 }
 
 TEST_CASE("State_DropNode_ItStartsEmptyAndTheLawHolds") {
