@@ -114,6 +114,10 @@ std::vector<OptionSpec> Options() {
   option("maintenance", OptionKind::kExprList,
          "Windows in which nothing is told: `2026-11-01T02:00Z to 2026-11-01T04:00Z`, or each week `mon-fri "
          "22:00-06:00 Europe/Berlin`, `daily 02:00-02:30`. What still fires afterwards is told then.");
+  option(
+      "budget", OptionKind::kString,
+      "How many of its alerts are told, of all keys together: `N/hour`, `N/day` or `N/week`. They go to what matters "
+      "most, and critical ones are always told: the step `ID.budget`, a `notify` without groups, stands behind it.");
   option("peak", OptionKind::kExpr,
          "A number whose largest magnitude in the episode is its peak; default: `value`, else the input's `score`.");
   option("message", OptionKind::kExpr,

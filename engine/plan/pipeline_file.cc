@@ -21,6 +21,14 @@ constexpr Section kSections[] = {{"sources", NodeKind::kSource, "source"},
                                  {"operators", NodeKind::kOperator, "operator"},
                                  {"sinks", NodeKind::kSink, "sink"}};
 
+/// An option that asks for a step of its own behind its node: what is told of an alert is counted over all its lanes.
+struct StepBehind {
+  const char* type;
+  const char* option;  ///< of the step, too
+  const char* step;
+};
+constexpr StepBehind kStepsBehind[] = {{"alert", "budget", "notify"}};
+
 const char* NounOf(NodeKind kind) { return kSections[static_cast<size_t>(kind)].noun; }
 
 std::string DidYouMean(const std::string& word, const std::vector<std::string>& candidates) {
@@ -66,6 +74,7 @@ class FileReader {
     if (const ConfigValue* tests = root.Find("tests")) file_->tests = ReadTests(*tests, diagnostics_);
     CheckInputs();
     CheckUse(root);
+    AddStepsBehind();
     SortNodes();
     return file_;
   }
@@ -316,6 +325,35 @@ class FileReader {
         diagnostics_->Warning("FR2112", node.id.span, "nothing reads the rows of `" + node.id.value + "`",
                               "name it in the `inputs` of an operator or a sink, or remove it");
       }
+    }
+  }
+
+  /// The step is called ID.OPTION. Whoever reads the main output of ID, tests too, reads what the step lets pass.
+  void AddStepsBehind() {
+    std::vector<NodeEntry> steps;
+    for (const NodeEntry& node : file_->nodes)
+      for (const StepBehind& behind : kStepsBehind) {
+        const ConfigValue::Entry* const option = node.config.FindEntry(behind.option);
+        if (node.descriptor == nullptr || node.descriptor->type != behind.type || option == nullptr) continue;
+        NodeEntry& step = steps.emplace_back();
+        step.id = {node.id.value + "." + behind.option, option->key.span, {}};
+        step.descriptor = options_.registry->Find(step.kind, behind.step);
+        step.config.kind = ConfigValue::Kind::kMap;
+        step.config.scalar = step.id;
+        step.config.entries = {*option};
+        step.options = AllOptions(*step.descriptor);
+        step.inputs = {{node.id, node.id.value, ""}};
+      }
+    for (NodeEntry& step : steps) {
+      const std::string& of = step.inputs[0].node;
+      const auto lead = [&](std::string* node, const std::string& output) {
+        if (*node == of && output.empty()) *node = step.id.value;
+      };
+      for (NodeEntry& reader : file_->nodes)
+        for (InputRef& input : reader.inputs) lead(&input.node, input.output);
+      for (PipelineTest& test : file_->tests)
+        for (TestExpectation& expectation : test.expect) lead(&expectation.node, expectation.output);
+      file_->nodes.push_back(std::move(step));
     }
   }
 

@@ -315,6 +315,67 @@ TEST_CASE("ObeyInState_AlertsLeftAfterTheCheckpoint_RefusesWhatCouldKeepThemFrom
   CHECK((**(*store)->Load()).epoch.number == 8);
 }
 
+TEST_CASE("Alerts_BudgetOfAnAlert_IsThatOfANotifyBehindIt") {
+  const Workshop shop;
+  std::string rows;
+  for (int i = 0; i < 40; ++i) rows += Row(i, ("k" + std::to_string(i % 9)).c_str(), i % 9 == i / 9 ? 20.0 + i : 1.0);
+  shop.Write("in.ndjson", rows);
+  const auto pipeline = [](const std::string& option, const std::string& step, const std::string& from) {
+    return R"(name: watch
+sources:
+  in:
+    type: file
+    path: in.ndjson
+    format: ndjson
+    schema: {at: timestamp, k: string, v: float64}
+    time: {field: at, ordered: true}
+operators:
+)" + step + R"(  high:
+    type: alert
+    inputs: [in]
+    when: v > 10
+    key: [k]
+    message: "{k} is at {v:.1f}"
+)" + option +
+           R"(sinks:
+  out:
+    type: file
+    path: out.ndjson
+    format: ndjson
+    inputs: [)" +
+           from + R"(]
+tests:
+  - name: the second one is beyond the budget
+    feed:
+      in:
+        - {at: 2026-01-01T00:00:00Z, k: a, v: 11}
+        - {at: 2026-01-01T00:00:01Z, k: b, v: 12}
+        - {at: 2026-01-01T00:00:02Z, k: a, v: 1}
+        - {at: 2026-01-01T00:00:03Z, k: b, v: 1}
+    expect:
+      )" + from +
+           R"(: [{k: a, state: firing}, {k: a, state: resolved}]
+)";
+  };
+  const auto run = [&](const std::string& text) {
+    const Finished done = RunProgram(
+        shop, {"run", shop.Write("p.yaml", text), "--fresh", "--http", "off", "--state", shop.Path("state")});
+    REQUIRE_MESSAGE(done.code == 0, done.err);
+    return shop.Read("out.ndjson");
+  };
+  const std::string all = run(pipeline("", "", "high"));
+  const std::string told = "  told: {type: notify, inputs: [high], budget: 1/day}\n";
+  const std::string by_step = run(pipeline("", told, "told"));
+  const std::string with_option = pipeline("    budget: 1/day\n", "", "high");
+  CHECK(run(with_option) == by_step);
+  CHECK(Count(all, "\"state\":\"firing\"") == 4);
+  CHECK(Count(by_step, "\"state\":\"firing\"") == 1);
+  const Finished plan = RunProgram(shop, {"plan", shop.Path("p.yaml")});
+  CHECK_MESSAGE(Contains(plan.out, "high.budget"), plan.out);
+  const Finished tests = RunProgram(shop, {"test", shop.Path("p.yaml")});
+  CHECK_MESSAGE(tests.code == 0, (tests.out + tests.err));
+}
+
 TEST_CASE("Alerts_NothingRuns_OrdersAreDoneInTheStateAndTheNextStartGoesByThem") {
   Place place;
   place.shop.Append("in.ndjson", Row(1, "a", 12) + Row(2, "a", 1) + Row(3, "b", 1));
