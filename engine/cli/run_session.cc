@@ -39,6 +39,7 @@ Result<std::unique_ptr<TbbRuntime>> RunSession::StartRuntime(const Pipeline& pip
   options.job.checkpoint_every = settings.checkpoint_every;
   options.job.checkpoint_timeout = settings.checkpoint_timeout;
   options.job.checkpoint_keep = settings.checkpoint_keep;
+  options.job.linger = settings.linger;
   options.job.memory_limit = settings.memory_limit.value_or(MemoryLimitBytes() / 2);
   options.job.lane_count = settings.parallelism > 0 ? settings.parallelism : AvailableCores();
   options.job.fresh = fresh;

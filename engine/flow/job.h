@@ -35,6 +35,7 @@ struct JobOptions {
   Duration keep_every = Duration::Seconds(600);
   int lane_count = 1;
   int decoder_count = 1;  ///< how many chunks of a source may be decoded at once; for the report
+  Duration linger;        ///< how long rows of a source that never ends wait for more (source_driver.h)
   int32_t batch_row_count_max = kBatchRowCountMax;
   int64_t edge_budget_bytes = kEdgeBudgetBytes;
   int64_t memory_limit = 0;  ///< bytes of state in memory; 0: no limit

@@ -191,8 +191,8 @@ Status Job::MakeCells() {
     switch (plan.kind) {
       case CellKind::kSource: {
         auto cell = std::make_unique<SourceCell>(environment_, plan);
-        drivers_.push_back(
-            std::make_unique<SourceDriver>(options_.env, cell.get(), &spec_.nodes[static_cast<size_t>(plan.nodes[0])]));
+        drivers_.push_back(std::make_unique<SourceDriver>(
+            options_.env, cell.get(), &spec_.nodes[static_cast<size_t>(plan.nodes[0])], options_.linger));
         cells_.push_back(std::move(cell));
         break;
       }

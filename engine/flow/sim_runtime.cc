@@ -228,6 +228,9 @@ class Life final : public Carrier {
       case SourceDriver::Outcome::kRetry:
         env_->Advance(job_->drivers()[d]->source().retry_after_us());
         break;
+      case SourceDriver::Outcome::kLinger:
+        env_->Advance(job_->drivers()[d]->linger_us());
+        break;
       case SourceDriver::Outcome::kNoCredit:
       case SourceDriver::Outcome::kHeld:
       case SourceDriver::Outcome::kQueued:

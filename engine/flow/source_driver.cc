@@ -9,9 +9,11 @@ namespace {
 constexpr int64_t kPollGapUs = 1000000;
 /// by_time: so many chunks of the slowest partition may be under way before their times are known.
 constexpr uint64_t kChunksAhead = 4;
+/// A chunk of so many bytes is worth its way through the graph.
+constexpr int64_t kLingerBytesMax = kChunkBytes / 4;
 }  // namespace
 
-SourceDriver::SourceDriver(Env* env, SourceCell* cell, const NodeSpec* node)
+SourceDriver::SourceDriver(Env* env, SourceCell* cell, const NodeSpec* node, Duration linger)
     : env_(env),
       cell_(cell),
       node_(node),
@@ -19,7 +21,8 @@ SourceDriver::SourceDriver(Env* env, SourceCell* cell, const NodeSpec* node)
       bound_(spec_.bound),
       credits_(std::make_shared<CreditPool>(spec_.credit_rows, spec_.credit_bytes)),
       silence_(spec_.time.idle.us),
-      left_(spec_.limit) {
+      left_(spec_.limit),
+      linger_(bound_.bounded ? Duration{} : linger) {
   if (spec_.on_overflow != OnOverflow::kBlock)
     overflow_.emplace(spec_.on_overflow, spec_.credit_rows, spec_.credit_bytes);
 }
@@ -119,11 +122,22 @@ SourceDriver::Outcome SourceDriver::Step(SourceItem* item, Status* error) {
     silence_.Pause();
     return held ? Outcome::kHeld : Outcome::kNoCredit;
   }
+  if (linger_us() > 0) return Outcome::kLinger;
   PollBudget budget{available.rows, available.bytes};
   if (overflow_) budget = {spec_.credit_rows, spec_.credit_bytes};
   budget.partition = *partition;
   if (left_ >= 0) budget.rows = std::min(budget.rows, left_);
   return Poll(budget, item, error);
+}
+
+void SourceDriver::Linger(const RawChunk& chunk, const PollBudget& budget) {
+  const int64_t row_count = OverflowQueue::RowsOf(chunk);
+  const bool whole = chunk.size >= kLingerBytesMax || row_count >= kBatchRowCountMax || chunk.size > budget.bytes / 2 ||
+                     row_count > budget.rows / 2;
+  if (whole || linger_.us <= 0) return;
+  // A source that reads several partitions in turn comes back to each of them in time.
+  const auto partition_count = static_cast<int64_t>(source_->Partitions().size());
+  linger_until_us_ = env_->SteadyMicros() + linger_.us / std::max<int64_t>(1, partition_count);
 }
 
 void SourceDriver::Listen(bool heard, uint32_t partition) {
@@ -176,6 +190,7 @@ SourceDriver::Outcome SourceDriver::Poll(const PollBudget& budget, SourceItem* i
     item->idle = std::exchange(newly_idle_, {});
     return Give(item, SourceItem::Kind::kIdle);
   }
+  Linger(chunk, budget);
   read_meter_.AddBytes(chunk.size, 0);
   const bool empty = chunk.finished ? chunk.finished->row_count == 0 && chunk.finished->record_count == 0
                                     : chunk.size == 0 && chunk.numbers[1] == 0;

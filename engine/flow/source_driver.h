@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -19,7 +20,10 @@ namespace freshet {
 /// Knows no thread: a connector thread or a simulator calls Step.
 class SourceDriver {
  public:
-  SourceDriver(Env* env, SourceCell* cell, const NodeSpec* node);
+  /// `linger`: of a source that never ends, how long what a poll gave short of a whole chunk is followed by none, so
+  /// that rows come together. Nothing is held for it: the rows of the poll go on at once, and those that come meanwhile
+  /// wait outside, no longer than that.
+  SourceDriver(Env* env, SourceCell* cell, const NodeSpec* node, Duration linger);
   /// Opens the source, or takes over the one that is open already.
   Status Open(std::unique_ptr<Source> open);
   /// The source, if it stays open over a reload; nothing is left to Close then.
@@ -36,6 +40,7 @@ class SourceDriver {
     kHeld,     ///< slower inputs, or partitions, come first: ask again soon
     kQueued,   ///< a chunk went to the overflow queue: ask again
     kNothing,  ///< ask again after retry_after_us
+    kLinger,   ///< ask again after linger_us
     kRetry,    ///< a passing failure: ask again later; `last_error` says what
     kDone,
   };
@@ -53,6 +58,7 @@ class SourceDriver {
   Source& source() { return *source_; }
   const BoundSource& bound() const { return bound_; }
   int64_t retry_wait_us() const { return retry_wait_us_; }
+  int64_t linger_us() const { return std::max<int64_t>(0, linger_until_us_ - env_->SteadyMicros()); }
   std::optional<double> progress() const;
   /// For how long the source has been polled and had nothing, in microseconds; 0: it has something, or waits for the
   /// pipeline. Any thread.
@@ -70,6 +76,8 @@ class SourceDriver {
   Outcome Failed(Status status, Status* error);
   /// Notes silent partitions; those that are idle from now on go to newly_idle_.
   void Listen(bool heard, uint32_t partition);
+  /// After a chunk, until when the source is not polled.
+  void Linger(const RawChunk& chunk, const PollBudget& budget);
   bool HeldBySkew() const;
   /// by_time: the partition that time waits for; nullopt: what has been read of it is not judged yet; -1: all have
   /// ended.
@@ -102,6 +110,8 @@ class SourceDriver {
   bool open_ = false;
   int64_t left_ = -1;
   int64_t retry_wait_us_ = 20000;
+  const Duration linger_;
+  int64_t linger_until_us_ = 0;  // steady clock
   ActivityMeter read_meter_;
   ActivityMeter decode_meter_;
   mutable std::mutex progress_mutex_;

@@ -556,6 +556,9 @@ class TbbRuntime::Impl final : public Carrier {
         case SourceDriver::Outcome::kNothing:
           coordinator_->Sleep(driver.source().retry_after_us());
           break;
+        case SourceDriver::Outcome::kLinger:
+          coordinator_->Sleep(driver.linger_us());
+          break;
         case SourceDriver::Outcome::kRetry:
           Log(LogLevel::kWarning, "source failed, trying again", {{"error", error.ToString()}});
           coordinator_->Sleep(driver.retry_wait_us());

@@ -184,6 +184,10 @@ const std::vector<OptionSpec>& SettingsOptions() {
                                         "How many copies of the state are kept beside it, one every 10 minutes; "
                                         "`freshet run FILE --savepoint NUMBER` goes back to one."));
     keep.max = 1000;
+    OptionSpec linger = AtLeast(0, Option("linger", OptionKind::kDuration, "5ms",
+                                          "How long rows of a source that never ends may wait for more, so that they "
+                                          "travel together; the first ones after a pause do not wait."));
+    linger.max = 1000000;
     return std::vector<OptionSpec>{
         Option("parallelism", OptionKind::kString, "auto",
                "How many lanes: `auto` (the cores the process may use) or a number up to 128."),
@@ -198,7 +202,7 @@ const std::vector<OptionSpec>& SettingsOptions() {
                 Option("memory_limit", OptionKind::kSize, "",
                        "Bytes of keyed state in memory; by default half of what the process may use. Keys beyond it "
                        "stay in the checkpoint until a row needs them.")),
-        Option("linger", OptionKind::kDuration, "5ms", "How long a batch that is not full may wait for more rows.")};
+        linger};
   }();
   return options;
 }
@@ -239,12 +243,6 @@ Settings ReadSettings(const OptionsNode& options, const std::string& directory, 
     settings.checkpoint_path =
         ResolvePath(span.text != nullptr ? DirectoryOfSpan(span) : directory, settings.checkpoint_path);
   }
-  // Known names, so that files written for a later version load; but nobody may believe that they do something.
-  const auto without_effect = [&](const OptionsNode& node, const char* option) {
-    if (node.Has(option))
-      diagnostics->Warning("FR2206", node.span(option), "`" + std::string(option) + "` has no effect in this version");
-  };
-  without_effect(options, "linger");
   settings.memory_limit = options.FindInt("memory_limit");
   settings.linger = options.GetDuration("linger");
   return settings;

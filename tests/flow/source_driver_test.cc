@@ -23,6 +23,7 @@ struct Script {
   /// Partitions that have something, each for one poll; then nothing. -2: a passing failure.
   std::deque<int> polls;
   bool tells = true;  ///< which partitions were silent
+  int64_t bytes = 0;  ///< of a chunk
   int64_t retry_after_us = 1000;
 };
 class ScriptedSource final : public Source {
@@ -40,6 +41,7 @@ class ScriptedSource final : public Source {
     chunk->partition = static_cast<uint32_t>(what);
     chunk->finished = std::make_shared<DecodedBlock>();
     chunk->row_count_hint = 1;
+    chunk->size = script_->bytes;
     return PollOutcome::kChunk;
   }
   std::optional<std::vector<uint32_t>> TakeQuiet() override {
@@ -58,7 +60,7 @@ class ScriptedSource final : public Source {
 class Bench final : public Carrier {
  public:
   explicit Bench(NodeSpec source, CheckpointStore* store = nullptr, bool drain = false,
-                 std::shared_ptr<Collected> rows = std::make_shared<Collected>())
+                 std::shared_ptr<Collected> rows = std::make_shared<Collected>(), Duration linger = {})
       : rows_(std::move(rows)) {
     env_.FreezeClock(1700000000 * kSecond);
     GraphSpec spec;
@@ -69,6 +71,7 @@ class Bench final : public Carrier {
     options.env = &env_;
     options.store = store;
     options.drain = drain;
+    options.linger = linger;
     auto job = Job::Make(std::move(spec), options, this);
     REQUIRE_MESSAGE(job.ok(), job.status().ToString());
     job_ = std::move(*job);
@@ -309,6 +312,44 @@ TEST_CASE("SourceDriver_Drain_EndsTheInputAndKeepsThePositionsOpen") {
     const bool ended = !bench.sent().empty() && std::holds_alternative<End>(bench.sent().back().message);
     CHECK(ended == drain);
   }
+}
+
+TEST_CASE("SourceDriver_Linger_FollowsAShortChunkOfALiveSource") {
+  const auto script = std::make_shared<Script>();
+  for (const bool bounded : {false, true}) {
+    NodeSpec node = Scripted(script);
+    std::get<SourceNode>(node.kind).bound.bounded = bounded;
+    Bench bench(std::move(node), nullptr, false, std::make_shared<Collected>(), Duration::Millis(6));
+    script->polls = {0, 1, 0, 1};
+    script->bytes = 10;
+    // What was read goes on at once. Of two partitions each is asked again within 6 ms.
+    CHECK(bench.Step() == Outcome::kSignal);
+    if (bounded) {
+      CHECK(bench.Step() == Outcome::kSignal);
+      CHECK(bench.driver().linger_us() == 0);
+      continue;
+    }
+    CHECK(bench.Step() == Outcome::kLinger);
+    CHECK(bench.driver().linger_us() == 3000);
+    bench.env().AdvanceMicros(2999);
+    CHECK(bench.Step() == Outcome::kLinger);
+    CHECK(script->polls.size() == 3);
+    bench.env().AdvanceMicros(1);
+    script->bytes = kChunkBytes / 4;
+    CHECK(bench.Step() == Outcome::kSignal);
+    // There is more where much came from.
+    script->bytes = 10;
+    CHECK(bench.Step() == Outcome::kSignal);
+    CHECK(bench.driver().linger_us() == 3000);
+    bench.env().AdvanceMicros(3000);
+    CHECK(bench.Step() == Outcome::kSignal);
+    bench.driver().RequestStop();
+    CHECK(bench.Step() == Outcome::kSignal);
+    CHECK(bench.item().kind == SourceItem::Kind::kStopped);
+  }
+  Bench none(Scripted(script));
+  script->polls = {0, 1, -1};
+  for (const Outcome expected : {Outcome::kSignal, Outcome::kSignal, Outcome::kNothing}) CHECK(none.Step() == expected);
 }
 
 TEST_CASE("SourceDriver_PartitionsThatChangeTheirNames_AreRefused") {

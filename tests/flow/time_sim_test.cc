@@ -232,6 +232,37 @@ TEST_CASE("Simulation_IdleInputsAndRestores_NoWindowLeavesTwiceAndNoRowIsLost") 
   CHECK(crashes > 100);
 }
 
+// ---- linger
+
+TEST_CASE("Simulation_LingerThroughCrashes_ChangesNoResult") {
+  std::vector<std::string> expected;
+  for (uint64_t seed = 1; seed <= 30; ++seed) {
+    CAPTURE(seed);
+    const Lines panes = NewLines();
+    const auto store = NewMemoryStore();
+    SimOptions options = Sim(store.get(), seed, seed == 1 ? 0 : 3);
+    options.job.linger = Duration::Millis(seed == 1 ? 0 : static_cast<int64_t>(1 + seed % 20));
+    const auto make = [&] {
+      GraphSpec spec;
+      spec.pipeline_name = "linger";
+      PacedOptions live;
+      live.rows = 300;
+      live.live = true;
+      live.quiet_seed = seed;
+      live.credit_rows = seed % 4 == 0 ? 9 : 64;
+      spec.nodes.push_back(PacedSource("s", live));
+      spec.nodes.push_back(CountWindow("window", {0, 0}, NumbersSchema(), Duration::Seconds(5)));
+      spec.nodes.push_back(CollectSink("panes", {{1, 0}}, panes));
+      return spec;
+    };
+    const SimResult result = RunSimulation(make, options);
+    REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+    if (expected.empty()) expected = panes->lines;
+    CHECK(panes->lines == expected);
+  }
+  CHECK(expected.size() > 100);
+}
+
 // ---- by_time
 
 /// Rows of partition p in `by_time` order: (place, partition, row); a place is the smallest moment from a row on.
