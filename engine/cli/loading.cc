@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <map>
 
 #include "connectors/registry.h"
 #include "engine/cli/exit_codes.h"
@@ -34,6 +35,22 @@ Status CheckReadable(const std::string& file) {
   }
   if (info->is_directory) return Status::NotFound("`" + file + "` is a directory; give the path of a pipeline file");
   return Status::Ok();
+}
+
+/// An alert is known by the names of its pipeline and its rule. Did two rules share both, receivers would take the end
+/// of one's alert for that of the other's.
+void CheckRules(const std::vector<Pipeline>& pipelines, Diagnostics* diagnostics) {
+  std::map<std::pair<std::string, std::string>, std::string> files;
+  for (const Pipeline& p : pipelines)
+    for (const NodeEntry& node : p.file->nodes) {
+      if (node.descriptor->type != "alert") continue;
+      const auto [first, fresh] = files.try_emplace({p.name(), node.id.value}, p.file->path);
+      if (fresh) continue;
+      diagnostics->Error("FR2120", node.id.span,
+                         "the pipeline `" + p.name() + "` of " + first->second + " has a rule `" + node.id.value +
+                             "`, too: their alerts would have the same ids",
+                         "give one of the two pipelines another `name`");
+    }
 }
 
 }  // namespace
@@ -76,6 +93,10 @@ std::vector<Pipeline> LoadOrExplain(const LoadRequest& request, int* exit_code) 
     if (wrong || !pipeline) *exit_code = WorseExitCode(*exit_code, kExitWrong);
     if (pipeline) pipelines.push_back(std::move(*pipeline));
     all.Append(diagnostics);
+  }
+  if (request.together && *exit_code == kExitOk) {
+    CheckRules(pipelines, &all);
+    if (all.has_errors()) *exit_code = kExitWrong;
   }
   PrintProblems(all);
   if (request.strict && !all.has_errors() && all.warning_count() > 0)

@@ -18,6 +18,7 @@ struct LoadRequest {
   bool require_secrets = true;
   bool wall_clock = false;  ///< windows by the wall clock may read bounded sources
   bool push_down = true;
+  bool together = false;  ///< the pipelines are to run at one time: no two rules of them may be the same
 };
 
 /// Reads and checks all files and prints every problem of all of them on standard error. `*exit_code` is kExitOk, or

@@ -333,6 +333,7 @@ int Run(const RunArguments& arguments) {
 
 Verb AddRunVerb(CLI::App& program) {
   auto a = std::make_shared<RunArguments>();
+  a->load.together = true;
   CLI::App* app = program.add_subcommand("run", "Run pipelines until their input ends or a signal comes");
   app->add_option("FILE", a->load.files, "Pipeline files; each runs on its own, one failing does not end the others")
       ->required();

@@ -40,6 +40,7 @@ Verb AddValidateVerb(CLI::App& program) {
   auto request = std::make_shared<LoadRequest>();
   auto against = std::make_shared<std::string>();
   request->require_secrets = false;
+  request->together = true;
   CLI::App* app = program.add_subcommand("validate", "Check pipeline files and report every problem");
   app->add_option("FILE", request->files, "Pipeline files")->required();
   app->add_option("--set", request->sets, "Override an option: path.to.option=value (repeatable)")->take_all();

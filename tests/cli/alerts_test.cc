@@ -376,6 +376,21 @@ tests:
   CHECK_MESSAGE(tests.code == 0, (tests.out + tests.err));
 }
 
+TEST_CASE("Validate_TwoFilesWithOneRule_AreRefusedTogetherAndGoodAlone") {
+  const Workshop shop;
+  const std::string a = shop.Write("a.yaml", kPipeline), b = shop.Write("b.yaml", kPipeline);
+  CHECK(RunProgram(shop, {"validate", a}).code == 0);
+  for (const char* verb : {"validate", "run"}) {
+    const Finished both = RunProgram(shop, {verb, a, b});
+    CHECK(both.code == 2);
+    CHECK_MESSAGE(Contains(both.err, "b.yaml:14:3: error: the pipeline `watch` of "), both.err);
+    CHECK_MESSAGE(Contains(both.err, "has a rule `high`, too"), both.err);
+  }
+  std::string other = kPipeline;
+  other.replace(other.find("name: watch"), 11, "name: guard");
+  CHECK(RunProgram(shop, {"validate", a, shop.Write("b.yaml", other)}).code == 0);
+}
+
 TEST_CASE("Alerts_NothingRuns_OrdersAreDoneInTheStateAndTheNextStartGoesByThem") {
   Place place;
   place.shop.Append("in.ndjson", Row(1, "a", 12) + Row(2, "a", 1) + Row(3, "b", 1));
