@@ -35,6 +35,9 @@ std::vector<std::pair<std::string, std::string>> Explain(const AlertPlan& plan, 
     if (const auto d = options.FindDuration(name); d && d->us > 0) lines.emplace_back(name, FormatDuration(*d));
   if (plan.sparkline) lines.emplace_back("sparkline", plan.sparkline.ToString() + ", the last 24 of each key");
   if (const auto link = options.FindExpr("link")) lines.emplace_back("link", link->value);
+  lines.emplace_back("silence links",
+                     plan.links ? "under " + plan.links->url + ", each for " + FormatDuration(plan.links->valid_for)
+                                : "none: settings.alert_links gives no url and secret");
   for (const SpannedText& window : options.GetList("maintenance")) lines.emplace_back("maintenance", window.value);
   return lines;
 }
@@ -61,6 +64,7 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   for (const int c : {plan->p_value_column, plan->alarm_score_column})
     if (c >= 0) AddName(input->field(c).name, &bound.columns_read);
   for (const int c : plan->key.columns()) AddName(input->field(c).name, &bound.columns_read);
+  plan->briefing.AddColumnsRead(*input, &bound.columns_read);
   for (const auto* text : {&plan->message, &plan->resolved_message, &plan->dedupe_key, &plan->link})
     AddColumns(*text, *input, &bound.columns_read);
   bound.explain = Explain(*plan, options);
@@ -120,8 +124,10 @@ std::vector<OptionSpec> Options() {
       "most, and critical ones are always told: the step `ID.budget`, a `notify` without groups, stands behind it.");
   option("peak", OptionKind::kExpr,
          "A number whose largest magnitude in the episode is its peak; default: `value`, else the input's `score`.");
-  option("message", OptionKind::kExpr,
-         "Text for people with columns of the starting row in braces: \"{video_id}: {score:.2f}\".");
+  option(
+      "message", OptionKind::kExpr,
+      "Headline for people with columns of the starting row in braces: \"{video_id}: {score:.2f}\"; default: how far "
+      "`observed` is from `expected` and the detector's `why`, else the condition.");
   option("resolved_message", OptionKind::kExpr,
          "The text when it resolves; default: as it fired. Beside the columns: {duration}, {started_at}, {ended_at}, "
          "{peak}, {peaked_at}, {severity}.");
@@ -133,6 +139,13 @@ std::vector<OptionSpec> Options() {
          "▁▂▁▃▇. The values of every key are kept, for `remember`.");
   option("dedupe_key", OptionKind::kExpr,
          "Text like `message`, for receivers that fold alerts by a key of theirs: the column `dedupe_key`.");
+  option(
+      "observed", OptionKind::kExpr,
+      "The number that `expected` is compared with in texts; default: the input's `total`, else that of `sparkline`; "
+      "where nothing is expected, the `value` that a threshold is held against.");
+  option("samples", OptionKind::kExpr,
+         "How many the judged number rests on: the column `sample_size`; default: the input's `of`.");
+  option("next", OptionKind::kExpr, "What to do next, like `message`: the column `next_step`; default: the `runbook`.");
   option("owner", OptionKind::kString, "Who looks after it: the column `owner`.");
   option("runbook", OptionKind::kString, "What to do, or where that is written: the column `runbook`.");
   option("labels", OptionKind::kStringMap, "More that receivers may want to know, as JSON in the column `labels`.");

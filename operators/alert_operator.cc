@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/base/signed_link.h"
 #include "engine/base/units.h"
 #include "engine/batch/column_builder.h"
 #include "engine/flow/command.h"
@@ -185,6 +186,7 @@ class AlertOperator final : public Operator {
     std::string row_bytes;
     std::string message;
     std::string sparkline;
+    AlertBrief brief;
   };
 
   void Step(const Batch& in, int32_t row, const AlertInput& input) {
@@ -192,6 +194,7 @@ class AlertOperator final : public Operator {
     AlertCell& cell = cells_->FindOrCreate(keys_.hash(row), key);
     Advance(key, cell, input.episode.time_us);
     bool started = false;
+    const uint8_t severity = cell.episode.severity();
     const auto event = cell.OnRow(input, *rules_, rule_silenced_until_us_, &started);
     if (started || plan_->rules.episode.no_data == NoData::kFire) {
       std::string bytes = KeptRowBytes(in, row);
@@ -199,7 +202,12 @@ class AlertOperator final : public Operator {
       if (started) cell.row_bytes = std::move(bytes);
     }
     if (cell.key_text.empty()) cell.key_text = KeyText(in, row);
-    if (started) Begin(key, &cell, plan_->message ? Message(in, row, cell) : std::string());
+    if (started) {
+      Begin(key, &cell, plan_->message ? Message(in, row, cell) : HeadlineOf(*plan_, in, row, cell.key_text));
+      cell.brief = BriefOf(*plan_, in, row);
+    }
+    if (cell.episode.phase() != Episode::Phase::kIdle && (started || cell.episode.severity() > severity))
+      cell.brief.severity_reason = SeverityReasonOf(*plan_, in, row, cell.episode.severity());
     if (event) Note(key, cell, *event);
     Settle(key, cell, input.episode.time_us);
   }
@@ -238,6 +246,9 @@ class AlertOperator final : public Operator {
         Begin(key, &cell,
               "no data for " + FormatDuration(Duration{plan_->rules.episode.no_data_after_us}) + ", last at " +
                   FormatTime({cell.episode.last_row_us()}) + (cell.key_text.empty() ? "" : ": " + cell.key_text));
+        Batch last;
+        ByteSource source(cell.last_bytes);
+        cell.brief = BriefOfSilence(*plan_, DecodeBatch(source, plan_->input, &last) ? last : Batch());
       }
       if (event) Note(key, cell, *event);
     }
@@ -279,6 +290,7 @@ class AlertOperator final : public Operator {
     if (cell.episode.phase() == Episode::Phase::kIdle) {
       cell.row_bytes.clear();
       cell.message.clear();
+      cell.brief = AlertBrief();
       cell.id = 0;
       cell.told = false;
     }
@@ -295,8 +307,9 @@ class AlertOperator final : public Operator {
   }
 
   void Note(const std::string& key, const AlertCell& cell, const EpisodeEvent& event) {
-    pending_.emplace(std::pair(event.time_us, key), Pending{event.time_us, event.firing, cell.episode, cell.id,
-                                                            cell.row_bytes, cell.message, cell.recent.Sparkline()});
+    pending_.emplace(std::pair(event.time_us, key),
+                     Pending{event.time_us, event.firing, cell.episode, cell.id, cell.row_bytes, cell.message,
+                             cell.recent.Sparkline(), cell.brief});
   }
 
   Result<Batch> Rows(const std::vector<Pending>& leaving) {
@@ -324,13 +337,56 @@ class AlertOperator final : public Operator {
       columns[c].AppendInt64(p.episode.ended_us());
     ++c;
     const Batch told = plan_->told_row ? Told(p, start) : Batch();
-    columns[c++].AppendString(p.firing || !plan_->resolved_message ? p.message
-                                                                   : plan_->resolved_message->Render(told, 0));
+    const std::string message =
+        p.firing || !plan_->resolved_message ? p.message : plan_->resolved_message->Render(told, 0);
+    columns[c++].AppendString(message);
     for (const int k : plan_->carried) columns[c++].AppendFrom(start.column(k), 0);
     if (plan_->dedupe_key) columns[c++].AppendString(plan_->dedupe_key->Render(start, 0));
-    if (plan_->link) columns[c++].AppendString(plan_->link->RenderUrl(told, 0));
+    const std::string link = plan_->link ? plan_->link->RenderUrl(told, 0) : std::string();
+    if (plan_->link) columns[c++].AppendString(link);
     if (plan_->sparkline) columns[c++].AppendString(p.sparkline);
+    AppendBrief(p, message, link, columns, &c);
     for (const auto& [name, value] : plan_->constants) columns[c++].AppendString(value);
+  }
+
+  void AppendBrief(const Pending& p, const std::string& message, const std::string& link,
+                   std::vector<ColumnBuilder>& columns, size_t* c) const {
+    const auto text = [&](const std::string& value) {
+      ColumnBuilder& column = columns[(*c)++];
+      value.empty() ? column.AppendNull() : column.AppendString(value);
+    };
+    AlertTextFacts facts;
+    facts.alert_id = AlertIdText(p.id);
+    facts.message = message;
+    facts.severity = SeverityWord(p.episode);
+    facts.firing = p.firing;
+    facts.started_us = p.episode.started_us();
+    facts.ended_us = p.firing ? p.time_us : p.episode.ended_us();
+    facts.peaked_us = p.episode.peaked_us();
+    if (p.episode.has_peak()) facts.peak = p.episode.peak();
+    facts.link = link;
+    if (plan_->sparkline) facts.sparkline = p.sparkline;
+    facts.runbook = plan_->briefing.runbook;
+    text(p.brief.detected_by);
+    p.brief.sample_size ? columns[*c].AppendFloat64(*p.brief.sample_size) : columns[*c].AppendNull();
+    ++*c;
+    text(p.brief.confidence);
+    text(p.brief.severity_reason);
+    text(p.brief.next_step);
+    if (plan_->links) {
+      for (const AlertLinkSpan& span : kAlertLinkSpans) {
+        // What is over cannot be resolved once more.
+        const bool any = p.firing || span.duration_us != 0;
+        facts.silence_links.emplace_back(span.words, any ? SilenceLink(facts.alert_id, span, p.time_us) : "");
+      }
+    }
+    text(WholeAlertText(facts, p.brief));
+    for (const auto& [words, url] : facts.silence_links) text(url);
+  }
+  /// The same on every replay: it expires by the time of the alert, not by that of the replay.
+  std::string SilenceLink(const std::string& alert_id, const AlertLinkSpan& span, int64_t told_us) const {
+    return SignedLink(plan_->links->secret, plan_->links->url, SilencePath(alert_id, span),
+                      (told_us + plan_->links->valid_for.us) / 1000000);
   }
 
   static const char* SeverityWord(const Episode& episode) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "engine/base/signed_link.h"
 #include "operators/alert/alert_rows.h"
 
 namespace freshet {
@@ -30,6 +31,8 @@ class PlanMaker {
     good = BindMaintenance() && good;
     good = BindSparkline() && good;
     good = BindTexts() && good;
+    good = BindAlertBriefing(options_, input_, bind_, plan_.get()) && good;
+    if (bind_.alert_links != nullptr) plan_->links = *bind_.alert_links;
     BindSurprise();
     if (!good) return nullptr;
     plan_->key = KeyCodec(input_, *key);
@@ -291,6 +294,14 @@ class PlanMaker {
     if (plan_->dedupe_key) last.push_back({"dedupe_key", TypeId::kString});
     if (plan_->link) last.push_back({"link", TypeId::kString});
     if (plan_->sparkline) last.push_back({"sparkline", TypeId::kString});
+    last.insert(last.end(), {{"detected_by", TypeId::kString},
+                             {"sample_size", TypeId::kFloat64},
+                             {"confidence", TypeId::kString},
+                             {"severity_reason", TypeId::kString},
+                             {"next_step", TypeId::kString},
+                             {"alert_text", TypeId::kString}});
+    if (plan_->links)
+      for (const AlertLinkSpan& span : kAlertLinkSpans) last.push_back({span.column, TypeId::kString});
     for (const auto& [name, value] : plan_->constants)
       last.push_back({name, name == "labels" ? TypeId::kJson : TypeId::kString});
     std::set<std::string> taken = {"alert_id", "rule"};

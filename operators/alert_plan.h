@@ -10,6 +10,7 @@
 
 #include "operators/alert/alert_cell.h"
 #include "operators/alert/message_template.h"
+#include "operators/alert_briefing.h"
 #include "operators/binding.h"
 #include "operators/outlier/severity.h"
 
@@ -40,6 +41,8 @@ struct AlertPlan {
   std::optional<MessageTemplate> resolved_message;  ///< over `told_row`
   std::optional<MessageTemplate> link;              ///< over `told_row`
   std::optional<MessageTemplate> dedupe_key;
+  AlertBriefing briefing;
+  std::optional<AlertLinks> links;                             ///< columns by which an alert is silenced
   std::vector<std::pair<std::string, std::string>> constants;  ///< owner, runbook, labels as JSON: columns at the end
   KeyCodec key;
   std::vector<int> carried;  ///< input columns that follow the contract's

@@ -135,6 +135,7 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   for (const auto& expr : {plan->of, plan->age, plan->impact})
     if (expr) AddColumnsRead(*expr, *input, &bound.columns_read);
   bound.explain = {{"metric", names}, {"kind", options.GetString("kind")}};
+  bound.outputs[0].method = "anomaly of " + names + " (" + options.GetString("kind") + ")";
   if (plan->model.budget) bound.explain.emplace_back("budget", options.GetString("budget"));
   for (const HardRuleOptions& rule : plan->model.rules) bound.explain.emplace_back("rule", HardRuleName(rule.kind));
   bound.instantiate = [plan] { return std::make_unique<Anomaly>(plan); };

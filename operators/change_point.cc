@@ -209,6 +209,7 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   const std::string direction = options.GetString("direction");
   plan->direction = direction == "up" ? 1 : direction == "down" ? -1 : 0;
   AddColumnsRead(plan->metric, *input, &bound.columns_read);
+  bound.outputs[0].method = "change_point of " + plan->metric_name + " (" + options.GetString("method") + ")";
   bound.explain = {{"metric", plan->metric_name}, {"method", options.GetString("method")}};
   bound.instantiate = [plan] { return std::make_unique<ChangePoint>(plan); };
   return bound;

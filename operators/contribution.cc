@@ -419,6 +419,8 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   if (plan->of) AddColumnsRead(*plan->of, *input, &bound.columns_read);
   for (const int c : plan->dimensions) AddName(input->field(c).name, &bound.columns_read);
   for (const int c : *key) AddName(input->field(c).name, &bound.columns_read);
+  bound.outputs[0].method =
+      "contribution to " + plan->words[0].name + " (" + (plan->ratio() ? "ratio" : "count") + ") by " + dimensions;
   bound.explain = {{"metric", plan->words[0].name}, {"dimensions", dimensions}};
   bound.instantiate = [plan] { return std::make_unique<Contribution>(plan); };
   return bound;

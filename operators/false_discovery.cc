@@ -152,6 +152,8 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   bound.input_order = InputOrder::kByEventTime;
   bound.judges_moments = true;
   AddColumnsRead(*p_value, *input, &bound.columns_read);
+  bound.outputs[0].method =
+      bind.input_method + (bind.input_method.empty() ? "" : "; ") + "false_discovery (Benjamini–Hochberg)";
   bound.explain = {{"p_value", p_value->ToString()}};
   bound.instantiate = [plan] { return std::make_unique<FalseDiscovery>(plan); };
   return bound;

@@ -278,6 +278,7 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   for (const BoundExpr& c : plan->categories) AddColumnsRead(c, *input, &bound.columns_read);
   std::string names;
   for (const std::string& name : plan->names) names += (names.empty() ? "" : ", ") + name;
+  bound.outputs[0].method = "isolation_forest of " + names + " (" + variant + ")";
   bound.explain = {{"features", names}, {"variant", variant}};
   bound.instantiate = [plan] { return std::make_unique<IsolationForest>(plan); };
   return bound;

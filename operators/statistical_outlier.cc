@@ -211,6 +211,7 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   AddColumnsRead(plan->metric, *input, &bound.columns_read);
   if (plan->of) AddColumnsRead(*plan->of, *input, &bound.columns_read);
   bound.explain = {{"metric", plan->metric_name}, {"method", method.name}};
+  bound.outputs[0].method = "statistical_outlier of " + plan->metric_name + " (" + method.name + ")";
   if (plan->of) bound.explain.emplace_back("of", plan->of->ToString());
   if (plan->transform) bound.explain.emplace_back("transform", options.GetString("transform"));
   bound.instantiate = [plan] { return std::make_unique<StatisticalOutlier>(plan); };

@@ -10,7 +10,7 @@ packages=(
   libtbb-dev libconcurrentqueue-dev librocksdb-dev libsimdjson-dev libyaml-cpp-dev libxsimd-dev libfast-float-dev
   libre2-dev libxxhash-dev zlib1g-dev libzstd-dev
   # time zones, special functions, network, program
-  libhowardhinnant-date-dev tzdata libboost1.74-dev libcurl4-openssl-dev ca-certificates libcpp-httplib-dev
+  libhowardhinnant-date-dev tzdata libboost1.74-dev libcurl4-openssl-dev libssl-dev ca-certificates libcpp-httplib-dev
   libspdlog-dev libfmt-dev libcli11-dev
   # tests and benchmarks
   doctest-dev libbenchmark-dev

@@ -5,6 +5,7 @@
 #include <memory>
 #include <tuple>
 
+#include "connectors/format/json_value.h"
 #include "engine/base/limits.h"
 #include "engine/base/units.h"
 #include "engine/flow/state_check.h"
@@ -40,6 +41,28 @@ void WriteTime(const char* name, int64_t us, JsonWriter* json) {
     json->String(FormatTime({us}));
 }
 
+void WriteBrief(const AlertBrief& brief, JsonWriter* json) {
+  const auto text = [&](const char* name, const std::string& value) {
+    json->Key(name);
+    if (value.empty())
+      json->Null();
+    else
+      json->String(value);
+  };
+  text("figures", brief.figures);
+  text("why", brief.why);
+  text("detected_by", brief.detected_by);
+  json->Key("sample_size");
+  if (brief.sample_size)
+    json->Double(*brief.sample_size);
+  else
+    json->Null();
+  text("confidence", brief.confidence);
+  text("severity_reason", brief.severity_reason);
+  text("next_step", brief.next_step);
+  text("owner", brief.owner);
+}
+
 void WriteLine(const AlertLine& line, JsonWriter* json) {
   const PastAlert& a = line.alert;
   json->BeginObject().Field("alert_id", AlertIdText(a.id)).Field("rule", line.rule).Field("key", line.key);
@@ -54,13 +77,17 @@ void WriteLine(const AlertLine& line, JsonWriter* json) {
     json->Null();
   WriteTime("ended_at", line.ended_us, json);
   json->Field("message", a.message);
+  WriteBrief(a.brief, json);
   WriteTime("acknowledged_at", a.acknowledged_us, json);
   json->Key("label");
   if (const char* label = AlertLabelName(a.label))
     json->String(label);
   else
     json->Null();
-  WriteTime("silenced_until", line.cell->silenced_until_us, json);
+  if (line.cell->silence_ends_with_episode)
+    json->Field("silenced_until", "resolved");
+  else
+    WriteTime("silenced_until", line.cell->silenced_until_us, json);
   json->Key("threshold_factor").Double(line.cell->feedback.factor());
   json->Field("useful", int64_t{line.cell->feedback.useful_count()});
   json->Field("noise", int64_t{line.cell->feedback.noise_count()});
@@ -85,6 +112,7 @@ void AddLines(const std::string& rule, const AlertCell& cell, std::vector<AlertL
   now.label = cell.label;
   now.acknowledged_us = cell.acknowledged_us;
   now.message = cell.message;
+  now.brief = cell.brief;
   const bool firing = cell.episode.phase() == Episode::Phase::kFiring;
   add(firing ? "firing" : "pending", firing && cell.told, INT64_MIN, std::move(now));
 }
@@ -171,6 +199,24 @@ Result<int64_t> WritePipelineAlerts(const AlertPlace& place, CheckpointStore& st
   for (const AlertLine& line : lines) WriteLine(line, json);
   json->EndArray().EndObject();
   return static_cast<int64_t>(lines.size());
+}
+
+Result<LinkedAlert> ReadLinkedAlert(const std::string& pipeline_alerts) {
+  FRESHET_ASSIGN_OR_RETURN(const JsonValue pipeline, JsonValue::Parse(pipeline_alerts));
+  const std::vector<JsonValue>& alerts = pipeline["alerts"].items();
+  if (alerts.empty()) return Status::NotFound("no such alert");
+  const JsonValue& alert = alerts[0];
+  LinkedAlert linked;
+  linked.pipeline = pipeline["name"].text();
+  linked.rule = alert["rule"].text();
+  linked.key = alert["key"].text();
+  linked.state = alert["state"].text();
+  linked.severity = alert["severity"].text();
+  linked.started_at = alert["started_at"].text();
+  linked.message = alert["message"].text();
+  linked.owner = alert["owner"].text();
+  linked.silenced_until = alert["silenced_until"].text();
+  return linked;
 }
 
 namespace {
@@ -260,7 +306,10 @@ Result<AlertCommand> ParseAlertOrder(const AlertOrder& order, int64_t now_us) {
   command.alert_id = id.value_or(0);
   if (order.action == "silence") {
     command.verb = AlertCommand::Verb::kSilence;
-    if (order.until != "now") {
+    if (order.until == "resolved") {
+      if (!id) return Status::InvalidArgument("a rule is never resolved: give an alert_id, or say until when");
+      command.until_us = AlertCommand::kUntilResolved;
+    } else if (order.until != "now") {
       FRESHET_ASSIGN_OR_RETURN(const EventTime until, ParseTimeText(order.until));
       command.until_us = until.us;
     }

@@ -24,6 +24,8 @@ struct AlertPlace {
 /// one with `alert_id` if that is not 0. Returns how many it has.
 Result<int64_t> WritePipelineAlerts(const AlertPlace& place, CheckpointStore& store,
                                     const std::vector<Manifest::Table>& tables, uint64_t alert_id, JsonWriter* json);
+/// The first alert of what WritePipelineAlerts wrote, for the page behind a link.
+Result<LinkedAlert> ReadLinkedAlert(const std::string& pipeline_alerts);
 /// Obeys an order in a state that no engine works on, as the engine would at its next start: durable when this returns.
 /// kNotFound: no such alert or rule. kUnavailable: after a kill, alerts have left that the state does not know of; a
 /// silence or a label might keep them from coming again, and so from ever being told as resolved.

@@ -106,15 +106,20 @@ Result<std::string> RenderAlert(const JsonValue& answer, const std::string& aler
       line("rule", pipeline["name"].text() + " / " + alert["rule"].text());
       line("key", alert["key"].text());
       line("state", StateOf(alert));
-      line("severity", alert["severity"].text());
+      const std::string& reason = alert["severity_reason"].text();
+      line("severity", alert["severity"].text() + (reason.empty() ? "" : ", " + reason));
       line("started", alert["started_at"].text());
       line("ended", alert["ended_at"].text());
       if (!alert["peak"].is_null())
         line("peak", NumberText(alert["peak"].number()) + " at " + alert["peaked_at"].text());
       line("lately", alert["sparkline"].text());
       line("message", alert["message"].text());
+      for (const char* name : {"figures", "why", "confidence"}) line(name, alert[name].text());
+      line("next", alert["next_step"].text());
+      line("owner", alert["owner"].text());
       line("acknowledged", alert["acknowledged_at"].text());
-      line("silenced", alert["silenced_until"].is_null() ? "" : "until " + alert["silenced_until"].text());
+      const std::string& silenced = alert["silenced_until"].text();
+      line("silenced", silenced.empty() ? "" : silenced == "resolved" ? "until it is resolved" : "until " + silenced);
       line("label", alert["label"].text());
       if (alert["surprise_floor"].number() > 0)
         line("surprise", "of this key must be " + NumberText(alert["surprise_floor"].number()) + " or more");

@@ -94,7 +94,8 @@ Result<std::string> Until(const AlertsArguments& a) {
   if (a.end) return std::string("now");
   if (!a.until.empty()) return a.until;
   if (a.duration.empty())
-    return Status::InvalidArgument("say until when: `--for 2h`, `--until 2026-11-24T08:00:00Z`, or `--end`");
+    return Status::InvalidArgument(
+        "say until when: `--for 2h`, `--until 2026-11-24T08:00:00Z`, `--until resolved`, or `--end`");
   FRESHET_ASSIGN_OR_RETURN(const Duration duration, ParseDuration(a.duration));
   return FormatTime({Env::Posix()->WallMicros() + duration.us});
 }
@@ -168,7 +169,8 @@ Verb AddAlertsVerb(CLI::App& program) {
   CLI::App* silence = add("silence", "Tell nothing of a key, or of a whole rule, for a while");
   silence->add_option("ID", a->alert, "An alert_id (its key is silenced) or the name of a rule")->required();
   silence->add_option("--for", a->duration, "How long from now, such as 2h");
-  silence->add_option("--until", a->until, "Until when, in event time: 2026-11-24T08:00:00Z");
+  silence->add_option("--until", a->until,
+                      "Until when, in event time: 2026-11-24T08:00:00Z; or `resolved`, of an alert_id");
   silence->add_flag("--end", a->end, "End the silence");
   CLI::App* ack = add("ack", "Say that somebody looks after it");
   ack->add_option("ID", a->alert, "The alert_id")->required();

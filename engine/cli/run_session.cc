@@ -229,6 +229,11 @@ Result<int64_t> RunSession::WriteAlerts(uint64_t alert_id, JsonWriter* json) con
   return WritePipelineAlerts(place, *store, *tables, alert_id, json);
 }
 
+std::optional<AlertLinks> RunSession::alert_links() const {
+  const std::lock_guard lock(mutex_);
+  return pipeline_.settings().alert_links;
+}
+
 Result<std::string> RunSession::ObeyAlertOrder(const AlertOrder& order) {
   constexpr int kLookCount = 1500;
   constexpr int64_t kLookEveryUs = 10000;

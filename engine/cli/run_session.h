@@ -56,6 +56,9 @@ class RunSession {
   /// Any thread but the session's own.
   Result<std::string> ObeyAlertOrder(const AlertOrder& order);
 
+  /// What the running pipeline says of links in alerts. Any thread.
+  std::optional<AlertLinks> alert_links() const;
+
   PipelineView View() const;
   /// Looks at how busy the nodes are; call about once a second.
   void Observe();

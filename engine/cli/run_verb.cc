@@ -49,6 +49,40 @@ bool SamePlace(const std::string& a, const std::string& b) {
   return at_a.ok() && at_b.ok() && at_a->inode == at_b->inode;
 }
 
+/// The session that keeps its state there; null: none does.
+RunSession* SessionAt(const Sessions& sessions, const std::string& state_directory) {
+  for (const auto& session : sessions)
+    if (SamePlace(session->state_directory(), state_directory)) return session.get();
+  return nullptr;
+}
+
+/// What stands behind the links in alerts.
+SilenceHooks SilenceHooksOf(const Sessions& sessions) {
+  SilenceHooks hooks;
+  hooks.signers = [&sessions] {
+    std::vector<LinkSigner> signers;
+    for (const auto& session : sessions)
+      if (const std::optional<AlertLinks> links = session->alert_links())
+        signers.push_back({session->state_directory(), links->secret, links->valid_for});
+    return signers;
+  };
+  hooks.find = [&sessions](const std::string& directory, const std::string& alert_id) -> Result<LinkedAlert> {
+    const RunSession* const session = SessionAt(sessions, directory);
+    const std::optional<uint64_t> id = ParseAlertId(alert_id);
+    if (session == nullptr || !id || *id == 0) return Status::NotFound("no alert `" + alert_id + "`");
+    JsonWriter json;
+    FRESHET_ASSIGN_OR_RETURN(const int64_t count, session->WriteAlerts(*id, &json));
+    if (count == 0) return Status::NotFound("no alert `" + alert_id + "`, or over for too long");
+    return ReadLinkedAlert(json.text());
+  };
+  hooks.order = [&sessions](const std::string& directory, const std::string& alert_id, const std::string& until) {
+    RunSession* const session = SessionAt(sessions, directory);
+    if (session == nullptr) return Status::NotFound("no alert `" + alert_id + "`");
+    return session->ObeyAlertOrder({"silence", alert_id, until, "", directory}).status();
+  };
+  return hooks;
+}
+
 Result<std::unique_ptr<HttpServer>> StartServer(const RunArguments& arguments, const Sessions& sessions) {
   if (arguments.http == "off") return std::unique_ptr<HttpServer>();
   HttpServer::Options options;
@@ -64,8 +98,8 @@ Result<std::unique_ptr<HttpServer>> StartServer(const RunArguments& arguments, c
     return views;
   };
   options.savepoint = [&sessions](const std::string& directory, const std::string& name, bool checkpoint_first) {
-    for (const auto& session : sessions)
-      if (SamePlace(session->state_directory(), directory)) return session->MakeSavepoint(name, checkpoint_first);
+    if (RunSession* const session = SessionAt(sessions, directory))
+      return session->MakeSavepoint(name, checkpoint_first);
     return Status::NotFound("no pipeline of this process keeps its state in " + directory);
   };
   options.alerts = [&sessions](const std::string& alert) -> Result<std::string> {
@@ -95,6 +129,7 @@ Result<std::unique_ptr<HttpServer>> StartServer(const RunArguments& arguments, c
     json.BeginObject().Key("durable").Bool(true).Field("note", *said).EndObject();
     return json.text();
   };
+  options.silence = SilenceHooksOf(sessions);
   return HttpServer::Start(std::move(options));
 }
 

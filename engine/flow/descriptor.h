@@ -44,6 +44,17 @@ struct OutputPort {
   bool revises = false;
   /// Rows are told apart by `alert_id` and `state`, through replays too. The planner hands it on as well.
   bool alert_rows = false;
+  /// How what detectors added to its rows was found out, in words for people: "anomaly of views (count)". Empty: no
+  /// detector. The planner hands it on through row-wise operators that do not set it.
+  std::string method = {};
+};
+
+/// `settings.alert_links`: links in alerts by which whoever gets one silences it (engine/base/signed_link.h).
+struct AlertLinks {
+  std::string url;     ///< under which people reach the engine's HTTP server; no slash at the end
+  std::string secret;  ///< signs the links; never printed
+  Duration valid_for;  ///< of a link, from the time of its alert
+  bool operator==(const AlertLinks&) const = default;
 };
 
 /// The constant plan of one operator: bound to its inputs' schemas, shared by all its instances. Made once at load.
@@ -124,6 +135,8 @@ struct BindContext {
   std::vector<const Schema*> inputs;
   std::vector<std::string> input_names;
   std::vector<bool> alert_inputs;  ///< sinks: inputs whose rows are those of an `alert`, each with its own identity
+  std::string input_method;        ///< OutputPort::method of the inputs, each once: "a; b"
+  const AlertLinks* alert_links = nullptr;  ///< null: alerts carry no links
   Diagnostics* diagnostics = nullptr;
   Env* env = nullptr;
   SourceSpan node_span;

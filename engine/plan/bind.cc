@@ -67,6 +67,11 @@ bool GivesAlertRows(const NodeSpec& producer, int port) {
   return op != nullptr && op->bound.outputs[static_cast<size_t>(port)].alert_rows;
 }
 
+std::string MethodOf(const NodeSpec& producer, int port) {
+  const auto* op = std::get_if<OperatorNode>(&producer.kind);
+  return op != nullptr ? op->bound.outputs[static_cast<size_t>(port)].method : std::string();
+}
+
 /// `alert_id` and `state`, by which rows of an alert are told apart.
 bool HasAlertIdentity(const Schema& schema) {
   const auto is_text = [&](const char* name) {
@@ -101,6 +106,7 @@ class Binder {
 
   /// Finds what the node's inputs are; false if one of them is missing or failed (reported there).
   bool Connect(const NodeEntry& entry, NodeSpec* node, BindContext* context, std::vector<SchemaRef>* keep) {
+    std::set<std::string> methods;
     for (const InputRef& input : entry.inputs) {
       const int from = IndexOf(input.node);
       if (from < 0 || !bound_.nodes[static_cast<size_t>(from)]) return false;
@@ -121,6 +127,9 @@ class Binder {
       context->inputs.push_back(keep->back().get());
       context->input_names.push_back(input.text.value);
       context->alert_inputs.push_back(GivesAlertRows(producer, port));
+      const std::string method = MethodOf(producer, port);
+      if (!method.empty() && methods.insert(method).second)
+        context->input_method += (context->input_method.empty() ? "" : "; ") + method;
     }
     return entry.kind == NodeKind::kSource || !entry.inputs.empty();
   }
@@ -142,6 +151,7 @@ class Binder {
     context.node_span = entry.id.span;
     context.needed = entry.kind == NodeKind::kSource ? needed : nullptr;
     context.terminal = options_.terminal;
+    if (file_.settings.alert_links) context.alert_links = &*file_.settings.alert_links;
     Diagnostics muted;  // the options were checked with the structure
     const OptionsNode values = OptionsNode::Make(&entry.config, &entry.options, {"type", "inputs"}, &muted);
     const int errors_before = diagnostics_->error_count();
@@ -153,6 +163,7 @@ class Binder {
       PassRevisions(entry, &node);
       CheckClock(entry, node);
       PassAlertRows(context, &node);
+      PassMethod(context, &node);
       bound_.nodes[index] = std::move(node);
     } else if (diagnostics_->error_count() == errors_before && muted.error_count() == 0 && !HasBroken(entry.config)) {
       diagnostics_->Error("FR2114", entry.id.span,
@@ -230,6 +241,13 @@ class Binder {
         std::find(context.alert_inputs.begin(), context.alert_inputs.end(), false) == context.alert_inputs.end();
     OutputPort& main = op->bound.outputs[0];
     main.alert_rows = all && HasAlertIdentity(*main.schema);
+  }
+
+  static void PassMethod(const BindContext& context, NodeSpec* node) {
+    auto* op = std::get_if<OperatorNode>(&node->kind);
+    if (op == nullptr || op->bound.node_class != NodeClass::kRowWise) return;
+    std::string& method = op->bound.outputs[0].method;
+    if (method.empty()) method = context.input_method;
   }
 
   bool Make(size_t index, const OptionsNode& values, const BindContext& context, NodeSpec* node) {

@@ -178,6 +178,45 @@ const std::vector<OptionSpec>& SinkOptions() {
   return options;
 }
 
+namespace {
+
+OptionSpec AlertLinksOption() {
+  OptionSpec url = Option("url", OptionKind::kString, "",
+                          "Under which people reach this engine's HTTP server: http://HOST:PORT, or that of a proxy in "
+                          "front of it.");
+  url.required = true;
+  return Object(
+      "alert_links",
+      "Links in rows of `alert` by which who gets one silences it for 1h, 24h or until it is resolved: "
+      "opened they ask, and only a button changes anything. Without `secret` there are none.",
+      {url, Option("secret", OptionKind::kSecret, "", "Signs the links (HMAC-SHA-256); 16 characters or more."),
+       AtLeast(1000000, Option("valid_for", OptionKind::kDuration, "7d",
+                               "How long a link works, from the time of its alert."))});
+}
+
+std::optional<AlertLinks> ReadAlertLinks(const OptionsNode& options, Diagnostics* diagnostics) {
+  if (!options.Has("url")) return std::nullopt;
+  AlertLinks links{options.GetString("url"), options.GetString("secret"), options.GetDuration("valid_for")};
+  while (links.url.ends_with('/')) links.url.pop_back();
+  const auto plain = [](unsigned char c) { return c > ' ' && c < 0x7f && c != '"' && c != '<' && c != '>'; };
+  const bool http = links.url.starts_with("http://") || links.url.starts_with("https://");
+  if (!http || !std::all_of(links.url.begin(), links.url.end(), plain) ||
+      links.url.find_first_of("?#") != std::string::npos) {
+    diagnostics->Error("FR2207", options.span("url"), "links cannot begin like this",
+                       "write https://HOST, or http://HOST:PORT, without `?` and `#`");
+    return std::nullopt;
+  }
+  if (!options.Has("secret")) return std::nullopt;
+  if (links.secret.size() < 16) {
+    diagnostics->Error("FR2207", options.span("secret"), "a secret of fewer than 16 characters can be guessed",
+                       "make one by `openssl rand -hex 32`");
+    return std::nullopt;
+  }
+  return links;
+}
+
+}  // namespace
+
 const std::vector<OptionSpec>& SettingsOptions() {
   static const std::vector<OptionSpec> options = [] {
     OptionSpec keep = AtLeast(1, Option("keep", OptionKind::kInt, "2",
@@ -202,7 +241,7 @@ const std::vector<OptionSpec>& SettingsOptions() {
                 Option("memory_limit", OptionKind::kSize, "",
                        "Bytes of keyed state in memory; by default half of what the process may use. Keys beyond it "
                        "stay in the checkpoint until a row needs them.")),
-        linger};
+        linger, AlertLinksOption()};
   }();
   return options;
 }
@@ -245,6 +284,7 @@ Settings ReadSettings(const OptionsNode& options, const std::string& directory, 
   }
   settings.memory_limit = options.FindInt("memory_limit");
   settings.linger = options.GetDuration("linger");
+  settings.alert_links = ReadAlertLinks(options.GetObject("alert_links"), diagnostics);
   return settings;
 }
 

@@ -39,6 +39,7 @@ struct Settings {
   int checkpoint_keep = 2;
   std::optional<int64_t> memory_limit;  ///< bytes; absent: half of what the process may use
   Duration linger = Duration::Millis(5);
+  std::optional<AlertLinks> alert_links;
   bool operator==(const Settings&) const = default;
 };
 

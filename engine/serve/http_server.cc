@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "engine/base/signed_link.h"
 #include "engine/metrics/metrics.h"
 #include "engine/serve/metrics_text.h"
 
@@ -31,14 +32,6 @@ bool IsAddressOrLocalhost(const std::string& host_header) {
   in6_addr scratch{};
   return host == "localhost" || inet_pton(AF_INET, host.c_str(), &scratch) == 1 ||
          inet_pton(AF_INET6, host.c_str(), &scratch) == 1;
-}
-
-/// Takes the same time wherever the difference lies.
-bool SameToken(const std::string& a, const std::string& b) {
-  unsigned difference = a.size() == b.size() ? 0 : 1;
-  for (size_t i = 0; i < a.size(); ++i)
-    difference |= static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b.empty() ? 0 : b[i % b.size()]);
-  return difference == 0;
 }
 
 }  // namespace
@@ -128,6 +121,10 @@ class HttpServer::Impl {
   void AddRoutes() {
     server_.set_pre_routing_handler([this](const Request& request, Response& response) {
       using Outcome = httplib::Server::HandlerResponse;
+      if (options_.silence.signers && request.path.starts_with(std::string(kSilencePath) + "/")) {
+        SetPageHeaders(response);
+        return Outcome::Unhandled;
+      }
       // Changes need a header that a web page of another origin cannot send without asking first.
       const bool change = request.method == "POST" &&
                           ((request.path == kSavepointPath && options_.savepoint) ||
@@ -137,7 +134,7 @@ class HttpServer::Impl {
         return Outcome::Handled;
       }
       if (!options_.token.empty() &&
-          !SameToken("Bearer " + options_.token, request.get_header_value("Authorization"))) {
+          !EqualInConstantTime("Bearer " + options_.token, request.get_header_value("Authorization"))) {
         response.set_header("WWW-Authenticate", "Bearer");
         Refuse(response, 401, "send `Authorization: Bearer TOKEN`");
         return Outcome::Handled;
@@ -170,11 +167,41 @@ class HttpServer::Impl {
     for (const char* action : {"silence", "ack", "label"})
       server_.Post(std::string(kAlertsPath) + "/" + action,
                    [this, action](const Request& request, Response& r) { OrderAlert(action, request, r); });
+    if (options_.silence.signers) {
+      const std::string pattern = std::string(kSilencePath) + "/([0-9a-f]{16})/([0-9a-z]+)";
+      server_.Get(pattern, [this](const Request& request, Response& r) { Silence(request, r); });
+      server_.Post(pattern, [this](const Request& request, Response& r) { Silence(request, r); });
+    }
     server_.Post(kSavepointPath, [this](const Request& request, Response& r) { Savepoint(request, r); });
     server_.set_error_handler([](const Request&, Response& r) {
       if (r.body.empty())
         Refuse(r, r.status, "there are /healthz, /readyz, /metrics, /api/v1/pipeline and /api/v1/alerts");
     });
+  }
+
+  /// A page may be shown, and its form sent here; nothing else. Nobody learns the link from where people go next.
+  static void SetPageHeaders(Response& response) {
+    response.set_header("Cache-Control", "no-store");
+    response.set_header("Content-Security-Policy",
+                        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; "
+                        "base-uri 'none'");
+    response.set_header("Referrer-Policy", "no-referrer");
+    response.set_header("X-Content-Type-Options", "nosniff");
+    response.set_header("X-Frame-Options", "DENY");
+  }
+
+  void Silence(const Request& request, Response& response) {
+    const auto value = [&](const char* name) { return request.get_param_value(name); };
+    SilenceRequest asked;
+    asked.post = request.method == "POST";
+    asked.alert_id = request.matches[1];
+    asked.span = request.matches[2];
+    asked.expires = value("expires");
+    asked.signature = value("signature");
+    asked.until = value("until");
+    asked.confirmed = value("confirmed");
+    SilencePage page = AnswerSilence(asked, options_.silence, options_.now_wall_us());
+    Answer(response, page.status, std::move(page.html), "text/html; charset=utf-8");
   }
 
   void Savepoint(const Request& request, Response& response) {

@@ -7,6 +7,7 @@
 
 #include "engine/base/status.h"
 #include "engine/serve/pipeline_view.h"
+#include "engine/serve/silence_pages.h"
 
 namespace freshet {
 
@@ -33,6 +34,7 @@ inline constexpr const char* kSavepointNameLetters = "abcdefghijklmnopqrstuvwxyz
 /// (event time, RFC 3339, or "now" to end a silence); "useful" or "noise"; the state directory, where several pipelines
 /// run.
 inline constexpr const char* kAlertsPath = "/api/v1/alerts";
+inline constexpr const char* kSilencePath = "/silence";
 inline constexpr const char* kAlertHeader = "X-Freshet-Alert";
 inline constexpr const char* kUntilHeader = "X-Freshet-Until";
 inline constexpr const char* kLabelHeader = "X-Freshet-Label";
@@ -69,6 +71,9 @@ class HttpServer {
     /// Waits until what was ordered is durable, and says so as JSON. kInvalidArgument: 400, kNotFound: 404, else 409:
     /// nothing was changed.
     std::function<Result<std::string>(const AlertOrder&)> alert_order;
+    /// Behind kSilencePath/ALERT_ID/SPAN, GET and POST; without `signers` there is no such path. Whoever holds a link
+    /// comes without a token and by any name of the host: the signature is what lets him in.
+    SilenceHooks silence;
   };
   static Result<std::unique_ptr<HttpServer>> Start(Options options);
   ~HttpServer();

@@ -22,6 +22,7 @@ void EncodePast(const PastAlert& p, ByteSink& sink) {
   sink.PutI64(p.acknowledged_us);
   sink.PutString(p.message);
   sink.PutF64(p.surprise);
+  p.brief.Encode(sink);
 }
 
 bool DecodeLabel(ByteSource& source, AlertLabel* label) {
@@ -44,6 +45,7 @@ bool DecodePast(ByteSource& source, uint16_t codec, PastAlert* p) {
   p->acknowledged_us = source.GetI64();
   p->message = source.GetString();
   if (codec >= 3) p->surprise = source.GetF64();
+  if (codec >= 5 && !p->brief.Decode(source)) return false;
   return source.ok() && good && p->severity <= 4;
 }
 
@@ -80,6 +82,7 @@ void AlertCell::Remember(const AlertRules& rules) {
   p.acknowledged_us = acknowledged_us;
   p.message = message;
   p.surprise = surprise;
+  p.brief = brief;
   past.push_back(std::move(p));
   if (past.size() > kPastCountMax) past.pop_front();
 }
@@ -116,6 +119,7 @@ std::optional<EpisodeEvent> AlertCell::OnTime(int64_t now_us, const AlertRules& 
   if (episode.Deadline(rules.episode) == deadline) {
     const auto event = episode.OnTime(*deadline, rules.episode, started);
     if (*started) surprise = 0;
+    EndSilence(*started);
     return Tell(event, rules, rule_silenced_until_us);
   }
   if (!rules.ended && silenced_until_us == *deadline) {
@@ -135,6 +139,7 @@ std::optional<EpisodeEvent> AlertCell::OnRow(const AlertInput& row, const AlertR
   if (row.surprise > 0 && row.surprise < SurpriseFloor()) input.condition = false;
   const auto event = episode.OnRow(input, rules.episode, started);
   if (*started) surprise = 0;
+  EndSilence(*started);
   if (input.condition && episode.phase() != Episode::Phase::kIdle) surprise = std::max(surprise, row.surprise);
   return Tell(event, rules, rule_silenced_until_us);
 }
@@ -150,6 +155,12 @@ void AlertCell::BoundFloor(const AlertInput& row, const AlertRules& rules) {
   floor_max = std::min(Feedback::kFactorMax * least_met, most_met);
 }
 
+void AlertCell::EndSilence(bool another_started) {
+  if (!silence_ends_with_episode || (episode.phase() != Episode::Phase::kIdle && !another_started)) return;
+  silence_ends_with_episode = false;
+  silenced_until_us = INT64_MIN;
+}
+
 bool AlertCell::Forgettable(int64_t now_us, const AlertRules& rules) const {
   return episode.Forgettable(now_us, rules.episode) && past.empty() && feedback.empty() && recent.empty() &&
          silenced_until_us <= (rules.ended ? INT64_MIN : now_us);
@@ -158,8 +169,8 @@ bool AlertCell::Forgettable(int64_t now_us, const AlertRules& rules) const {
 int64_t AlertCell::MemoryBytes() const {
   size_t bytes = key_text.capacity() + message.capacity() + row_bytes.capacity() + last_bytes.capacity() +
                  past.size() * sizeof(PastAlert) + recent.memory_bytes();
-  for (const PastAlert& p : past) bytes += p.message.capacity();
-  return static_cast<int64_t>(bytes);
+  for (const PastAlert& p : past) bytes += p.message.capacity() + p.brief.memory_bytes();
+  return static_cast<int64_t>(bytes + brief.memory_bytes());
 }
 
 void AlertCell::Encode(ByteSink& sink) const {
@@ -183,6 +194,8 @@ void AlertCell::Encode(ByteSink& sink) const {
   recent.Encode(sink);
   sink.PutF64(least_met);
   sink.PutF64(most_met);
+  brief.Encode(sink);
+  sink.PutBool(silence_ends_with_episode);
 }
 
 bool AlertCell::Decode(ByteSource& source, uint16_t codec) {
@@ -214,7 +227,11 @@ bool AlertCell::Decode(ByteSource& source, uint16_t codec) {
   if (codec < 4) return good;
   least_met = source.GetF64();
   most_met = source.GetF64();
-  return source.ok() && good && std::isfinite(most_met) && least_met >= 0 && least_met <= most_met;
+  good = source.ok() && good && std::isfinite(most_met) && least_met >= 0 && least_met <= most_met;
+  if (codec < 5 || !good) return good;
+  good = brief.Decode(source);
+  silence_ends_with_episode = source.GetBool();
+  return good && source.ok();
 }
 
 }  // namespace freshet

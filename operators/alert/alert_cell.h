@@ -8,6 +8,7 @@
 #include <string>
 
 #include "engine/base/bytes.h"
+#include "operators/alert/alert_brief.h"
 #include "operators/alert/calendar.h"
 #include "operators/alert/episode.h"
 #include "operators/alert/feedback.h"
@@ -39,6 +40,7 @@ struct PastAlert {
   int64_t acknowledged_us = 0;  ///< wall clock; 0: never
   double surprise = 0;          ///< of its most surprising row; 0: not known
   std::string message;
+  AlertBrief brief = {};
 };
 
 /// A row as its key's alert sees it.
@@ -57,7 +59,7 @@ struct AlertInput {
 ///
 /// REQUIRES: as Episode: rows in time order, OnTime before OnRow, and again while Deadline says so.
 struct AlertCell {
-  static constexpr uint16_t kCodec = 4;
+  static constexpr uint16_t kCodec = 5;
   /// A row less likely than one in 30 million counts whatever was labelled.
   static constexpr double kSurpriseEnough = 7.5;
   static constexpr size_t kPastCountMax = 8;  ///< per key; the oldest are forgotten first
@@ -68,14 +70,16 @@ struct AlertCell {
   bool told = false;          ///< its firing row has left
   int64_t held_until_us = 0;  ///< firing and not told: when to look again
   int64_t silenced_until_us = INT64_MIN;
-  AlertLabel label = AlertLabel::kNone;  ///< of the episode
-  int64_t acknowledged_us = 0;           ///< of the episode, wall clock; 0: not
-  double surprise = 0;                   ///< of the episode's most surprising row so far; 0: not known
-  double least_met = 0, most_met = 0;    ///< surprise of the rows that met the condition, in a unit of its own; 0: none
-  double floor_max = INFINITY;           ///< labels move the floor up to here
-  RecentValues recent;                   ///< for the sparkline; empty where there is none
-  std::string key_text;                  ///< for people: "channel=ZDF, edge=3"
+  bool silence_ends_with_episode = false;  ///< then until INT64_MAX
+  AlertLabel label = AlertLabel::kNone;    ///< of the episode
+  int64_t acknowledged_us = 0;             ///< of the episode, wall clock; 0: not
+  double surprise = 0;                     ///< of the episode's most surprising row so far; 0: not known
+  double least_met = 0, most_met = 0;  ///< surprise of the rows that met the condition, in a unit of its own; 0: none
+  double floor_max = INFINITY;         ///< labels move the floor up to here
+  RecentValues recent;                 ///< for the sparkline; empty where there is none
+  std::string key_text;                ///< for people: "channel=ZDF, edge=3"
   std::string message;
+  AlertBrief brief;
   std::string row_bytes;       ///< the row that started the episode, one row of the input, encoded
   std::string last_bytes;      ///< the key's last row, kept where silence can start an episode
   std::deque<PastAlert> past;  ///< oldest first
@@ -101,7 +105,7 @@ struct AlertCell {
   int64_t MemoryBytes() const;
   void Encode(ByteSink& sink) const;
   /// Codec 1 had the episode, the message and the row that started it; 2 no surprise and no sparkline; 3 nothing of the
-  /// rows that met the condition.
+  /// rows that met the condition; 4 no brief and no silence that ends with an episode.
   bool Decode(ByteSource& source, uint16_t codec);
 
  private:
@@ -114,6 +118,7 @@ struct AlertCell {
   /// condition: as a threshold moves by that factor at most, and since the factor alone can ask for more than there is
   /// (a score ends at 1).
   void BoundFloor(const AlertInput& row, const AlertRules& rules);
+  void EndSilence(bool another_started);
 };
 
 }  // namespace freshet

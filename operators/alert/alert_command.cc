@@ -60,6 +60,9 @@ bool AlertCommand::Obey(AlertCell* cell) const {
   if (past == nullptr && (cell->id != alert_id || cell->episode.phase() == Episode::Phase::kIdle)) return false;
   switch (verb) {
     case Verb::kSilence:
+      // "Until it is resolved" is over already where it is; the key's next alert is another.
+      if (until_us == kUntilResolved && past != nullptr) break;
+      cell->silence_ends_with_episode = until_us == kUntilResolved;
       cell->silenced_until_us = until_us;
       break;
     case Verb::kAcknowledge:

@@ -12,10 +12,11 @@ namespace freshet {
 /// What people order an `alert` to do while it runs; travels as the text of a Command.
 struct AlertCommand {
   enum class Verb : uint8_t { kSilence = 1, kAcknowledge = 2, kLabel = 3 };
+  static constexpr int64_t kUntilResolved = INT64_MAX;
   Verb verb = Verb::kSilence;
-  uint64_t alert_id = 0;                 ///< 0: the whole rule (silences only)
-  int64_t until_us = INT64_MIN;          ///< kSilence, event time; INT64_MIN ends a silence
-  int64_t now_us = 0;                    ///< kAcknowledge: wall clock
+  uint64_t alert_id = 0;         ///< 0: the whole rule (silences only)
+  int64_t until_us = INT64_MIN;  ///< kSilence, event time; INT64_MIN ends a silence, kUntilResolved: while it is on
+  int64_t now_us = 0;            ///< kAcknowledge: wall clock
   AlertLabel label = AlertLabel::kNone;  ///< kLabel
 
   std::string Encode() const;

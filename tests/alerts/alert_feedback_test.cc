@@ -62,6 +62,35 @@ TEST_CASE("Feedback_Factor_StaysWithinItsBoundsAndFindsTheShareOfNoise") {
   CHECK(Harder(-3, 2, false) == -6);
 }
 
+TEST_CASE("AlertCell_Codec4_IsReadWithoutABrief") {
+  AlertCell cell;
+  cell.id = 7;
+  cell.surprise = 4.5;
+  cell.recent.Push(3, 2.5);
+  ByteSink sink;
+  cell.Encode(sink);
+  const std::string bytes = sink.Take();
+  ByteSource source(std::string_view(bytes).substr(0, bytes.size() - 9));
+  AlertCell read;
+  REQUIRE(read.Decode(source, 4));
+  CHECK(source.exhausted());
+  CHECK(read.surprise == 4.5);
+  CHECK(read.recent.last_us() == 3);
+  CHECK(read.brief.confidence.empty());
+  cell.brief.confidence = "c";
+  cell.brief.sample_size = 12;
+  cell.silence_ends_with_episode = true;
+  ByteSink whole;
+  cell.Encode(whole);
+  const std::string more = whole.Take();
+  ByteSource again(more);
+  REQUIRE(read.Decode(again, AlertCell::kCodec));
+  CHECK(again.exhausted());
+  CHECK(read.brief.confidence == "c");
+  CHECK(read.brief.sample_size == 12);
+  CHECK(read.silence_ends_with_episode);
+}
+
 TEST_CASE("AlertCell_Codec2_IsReadWithoutASurprise") {
   AlertCell cell;
   cell.id = 7;
@@ -71,10 +100,10 @@ TEST_CASE("AlertCell_Codec2_IsReadWithoutASurprise") {
   cell.past.push_back({.id = 5, .message = "over"});
   ByteSink sink;
   cell.Encode(sink);
-  // Codec 3 ends with a surprise of the past alert, then floor, surprise, bound (8 bytes each) and no values (1), codec
-  // 4 with two numbers more.
+  // Codec 3 ends with a surprise of the past alert, then floor, surprise, bound (8 bytes each) and no values (1); codec
+  // 4 has two numbers more, codec 5 a brief (8) of both alerts, and whether the silence ends with the episode (1).
   const std::string bytes = sink.Take();
-  ByteSource source(std::string_view(bytes).substr(0, bytes.size() - 49));
+  ByteSource source(std::string_view(bytes).substr(0, bytes.size() - 66));
   AlertCell read;
   REQUIRE(read.Decode(source, 2));
   CHECK(source.exhausted());
@@ -88,7 +117,7 @@ TEST_CASE("AlertCell_Codec2_IsReadWithoutASurprise") {
   CHECK(read.SurpriseFloor() == 0);
   for (size_t cut = 0; cut < bytes.size(); ++cut) {
     ByteSource torn(std::string_view(bytes).substr(0, cut));
-    CHECK_FALSE(AlertCell().Decode(torn, 4));
+    CHECK_FALSE(AlertCell().Decode(torn, AlertCell::kCodec));
   }
 }
 
@@ -101,7 +130,7 @@ TEST_CASE("AlertCell_Codec3_IsReadWithoutWhatMetTheCondition") {
   cell.Encode(sink);
   const std::string bytes = sink.Take();
   for (const uint16_t codec : {uint16_t{3}, uint16_t{4}}) {
-    ByteSource source(std::string_view(bytes).substr(0, bytes.size() - (codec == 3 ? 16 : 0)));
+    ByteSource source(std::string_view(bytes).substr(0, bytes.size() - (codec == 3 ? 25 : 9)));
     AlertCell read;
     REQUIRE(read.Decode(source, codec));
     CHECK(source.exhausted());

@@ -69,7 +69,8 @@ TEST_CASE("Alert_Schema_IsTheContract") {
   std::string names;
   for (const Field& f : node->outputs[0].schema->fields()) names += f.name + " ";
   CHECK(names ==
-        "alert_id rule video state severity started_at peaked_at peak ended_at message views score odd row_severity ");
+        "alert_id rule video state severity started_at peaked_at peak ended_at message views score odd row_severity "
+        "detected_by sample_size confidence severity_reason next_step alert_text ");
   CHECK(node->outputs[0].order == OutputOrder::kByTime);
   CHECK(node->outputs[0].key_columns == std::vector<int>{2});
   CHECK(node->outputs[1].name == "late");
@@ -371,7 +372,7 @@ TEST_CASE("Alert_LanesBatchesAndCrashes_OneAnswerEqualToTheOracle") {
         const size_t to = line.find('|', from + 1);
         ids.insert(line.substr(from, to - from));
         line.erase(from, to - from);
-        REQUIRE(line == expected[i]);
+        REQUIRE(line.substr(0, expected[i].size() + 1) == expected[i] + "|");  // then what briefs say
       }
       const auto firing = static_cast<size_t>(std::count_if(expected.begin(), expected.end(), [](const std::string& l) {
         return l.find("|firing|") != std::string::npos;

@@ -53,7 +53,7 @@ BoundNode::BoundNode(const NodeDescriptor& descriptor, const std::string& yaml, 
     : BoundNode(descriptor, yaml, std::vector<const Schema*>{&input}) {}
 
 BoundNode::BoundNode(const NodeDescriptor& descriptor, const std::string& yaml,
-                     const std::vector<const Schema*>& inputs)
+                     const std::vector<const Schema*>& inputs, const std::function<void(BindContext*)>& adjust)
     : diagnostics_(std::make_shared<Diagnostics>()) {
   const auto value = ReadYaml(std::make_shared<const SourceText>(SourceText{"test.yaml", yaml}), diagnostics_.get());
   if (!value || diagnostics_->has_errors()) return;
@@ -67,6 +67,7 @@ BoundNode::BoundNode(const NodeDescriptor& descriptor, const std::string& yaml,
   bind.diagnostics = diagnostics_.get();
   bind.env = Env::Posix();
   bind.node_span = value->span();
+  if (adjust) adjust(&bind);
   bound_ = descriptor.make_operator(options, bind);
   if (diagnostics_->has_errors()) bound_.reset();
 }

@@ -23,7 +23,8 @@ std::vector<std::string> RowTexts(const Batch& batch);
 class BoundNode {
  public:
   BoundNode(const NodeDescriptor& descriptor, const std::string& yaml, const Schema& input);
-  BoundNode(const NodeDescriptor& descriptor, const std::string& yaml, const std::vector<const Schema*>& inputs);
+  BoundNode(const NodeDescriptor& descriptor, const std::string& yaml, const std::vector<const Schema*>& inputs,
+            const std::function<void(BindContext*)>& adjust = nullptr);
   explicit operator bool() const { return bound_.has_value(); }
   const BoundOperator* operator->() const { return &*bound_; }
   const BoundOperator& bound() const { return *bound_; }

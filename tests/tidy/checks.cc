@@ -67,6 +67,7 @@ const std::vector<Library>& Libraries() {
       {"rocksdb/", {"engine/state/rocksdb"}, true},
       {"yaml-cpp/", {"engine/plan/reader", "engine/plan/yaml_reader", "engine/plan/yaml"}, true},
       {"curl/", {"connectors/net/"}},
+      {"openssl/", {"engine/base/signed_link"}, true},
       {"simdjson", {"connectors/format/"}},
       {"zlib.h", {"connectors/"}},
       {"zstd.h", {"connectors/"}},

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/base/status.h"
+#include "engine/base/time.h"
+
+namespace freshet {
+
+/// A pipeline whose alerts carry links (engine/base/signed_link.h).
+struct LinkSigner {
+  std::string state_directory;
+  std::string secret;
+  Duration valid_for;
+};
+
+/// The alert of a link, as the newest checkpoint knows it.
+struct LinkedAlert {
+  std::string pipeline, rule, key, state, severity, started_at, message, owner;
+  std::string silenced_until;  ///< RFC 3339, "resolved", "for ever"; empty: it is not silenced
+};
+
+/// What the pages ask and order; all but `order` without side effects. Called from the server's threads.
+struct SilenceHooks {
+  std::function<std::vector<LinkSigner>()> signers;
+  /// kNotFound: the newest checkpoint does not know it.
+  std::function<Result<LinkedAlert>(const std::string& state_directory, const std::string& alert_id)> find;
+  /// As `freshet alerts silence`: durable when it returns. `until`: RFC 3339, or "resolved".
+  std::function<Status(const std::string& state_directory, const std::string& alert_id, const std::string& until)>
+      order;
+};
+
+struct SilenceRequest {
+  bool post = false;
+  std::string alert_id, span;      ///< of the path
+  std::string expires, signature;  ///< of the query
+  std::string until, confirmed;    ///< of the form, POST only
+};
+
+struct SilencePage {
+  int status = 200;
+  std::string html;
+};
+
+/// The page behind a link of an alert. Whoever holds the link may silence the alert's key for the link's span.
+///   GET  : asks. Changes nothing, so that a program that looks at links, such as the preview of a chat, silences
+///          nothing. The form it shows says until when, signed.
+///   POST : of that form only; silences until that moment. Sent again it changes nothing more, as it is the same
+///          moment, and a silence that lasts longer is not shortened.
+/// 403: not made by one of the signers, or changed. 410: expired, or a form that is too old. 400: a POST that is none
+/// of our form. 404: no such alert. 409: it is resolved. 503: not accepted. Nothing is silenced then.
+SilencePage AnswerSilence(const SilenceRequest& request, const SilenceHooks& hooks, int64_t now_wall_us);
+
+/// Text for HTML: & < > " ' as entities.
+std::string HtmlText(std::string_view text);
+
+}  // namespace freshet

@@ -1,0 +1,184 @@
+// Links in the rows of alerts, on the built program: looked at they change nothing, confirmed they silence for good.
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include <cstdlib>
+#include <memory>
+
+#include "tests/cli/program.h"
+
+using namespace freshet::testing;
+
+namespace {
+
+bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+/// The rows are of 2023, and the links last.
+constexpr const char* kPipeline = R"(name: watch
+settings:
+  checkpoint: {every: 50ms}
+  alert_links:
+    url: https://alerts.example.org
+    secret: {secret: env:FRESHET_LINK_SECRET}
+    valid_for: 87600h
+sources:
+  in:
+    type: file
+    path: in.ndjson
+    format: ndjson
+    follow: true
+    schema: {at: timestamp, k: string, v: float64}
+    time: {field: at, ordered: true, not_before: 2020-01-01}
+operators:
+  high:
+    type: alert
+    inputs: [in]
+    value: v
+    threshold: 10
+    key: [k]
+    owner: "@ops & <co>"
+    next: "look at {k}"
+sinks:
+  out: {type: file, path: out.ndjson, format: ndjson, inputs: [high]}
+)";
+
+std::string Row(int second, const char* key, double value) {
+  return "{\"at\":" + std::to_string(1700000000000 + int64_t{second} * 1000) + ",\"k\":\"" + key +
+         "\",\"v\":" + std::to_string(value) + "}\n";
+}
+
+std::string Between(const std::string& text, const std::string& before, const std::string& after) {
+  const size_t from = text.find(before);
+  if (from == std::string::npos) return "";
+  const size_t at = from + before.size();
+  return text.substr(at, text.find(after, at) - at);
+}
+
+struct Place {
+  Place() : file(shop.Write("watch.yaml", kPipeline)), state(shop.Path("state")) {
+    setenv("FRESHET_LINK_SECRET", "a secret for tests only", 1);
+    shop.Write("in.ndjson", "");
+  }
+  ~Place() { unsetenv("FRESHET_LINK_SECRET"); }
+  void Start() {
+    program = std::make_unique<Program>(
+        shop, std::vector<std::string>{"run", file, "--state", state, "--http", "127.0.0.1:0"});
+    REQUIRE_MESSAGE(Eventually([&] {
+                      address = shop.Read("state/http.addr");
+                      if (!address.empty()) address.pop_back();
+                      return Contains(HttpGet(address, "/readyz"), " 200 ") || !program->running();
+                    }),
+                    program->err());
+    REQUIRE_MESSAGE(program->running(), program->err());
+  }
+  void Kill() {
+    program->Signal(SIGKILL);
+    program->Wait();
+    (void)!remove(shop.Path("state/http.addr").c_str());
+  }
+  std::string Shown(const std::string& id) const {
+    return Between(HttpGet(address, "/api/v1/alerts/" + id), "\r\n\r\n", "\r\n\r\n");
+  }
+  /// Until when its key is silenced, as JSON.
+  std::string Silenced(const std::string& id) const {
+    return Between(Shown(id), "\"label\":null,\"silenced_until\":", ",\"threshold_factor\"");
+  }
+  /// The path of a link in the first row of the output that says this.
+  std::string Link(const char* column, const std::string& row_with) const {
+    const std::string out = shop.Read("out.ndjson");
+    const size_t at = out.find(row_with);
+    REQUIRE_MESSAGE(at != std::string::npos, out);
+    const size_t begin = out.rfind('\n', at) + 1;
+    const std::string row = out.substr(begin, out.find('\n', at) - begin);
+    return Between(row, "\"" + std::string(column) + "\":\"https://alerts.example.org", "\"");
+  }
+  /// Sends the form of a page, as a browser does that came by the proxy's name.
+  std::string Press(const std::string& link, const std::string& page) const {
+    const std::string body = "until=" + Between(page, "name=\"until\" value=\"", "\"") +
+                             "&confirmed=" + Between(page, "name=\"confirmed\" value=\"", "\"");
+    return HttpAsk("POST", address, link,
+                   "Host: alerts.example.org\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: " +
+                       std::to_string(body.size()) + "\r\n\r\n" + body);
+  }
+  Workshop shop;
+  std::string file, state, address;
+  std::unique_ptr<Program> program;
+};
+
+}  // namespace
+
+TEST_CASE("AlertLinks_PreviewedThenPressed_SilenceIsDurableAndNotExtended") {
+  Place place;
+  place.shop.Append("in.ndjson", Row(1, "a", 12) + Row(2, "b", 12) + Row(3, "c", 1));
+  place.Start();
+  REQUIRE(Eventually([&] { return Contains(place.shop.Read("out.ndjson"), "\"k\":\"b\""); }));
+  const std::string day = place.Link("silence_24h", "\"k\":\"a\"");
+  const std::string id = day.substr(9, 16);
+  REQUIRE_MESSAGE(Contains(day, "/silence/" + id + "/24h?expires="), day);
+  REQUIRE(Eventually([&] { return Contains(place.Shown(id), "\"alert_id\":\"" + id); }));
+  CHECK(Contains(place.Shown(id), "\"next_step\":\"look at a\""));
+  CHECK(Contains(place.Shown(id), "\"owner\":\"@ops & <co>\""));
+  CHECK(Contains(place.Shown(id), "\"confidence\":\"no probability, a fixed rule: |v| >= 10"));
+  CHECK(Contains(place.Shown(id), "\"severity_reason\":\"nobody says one: medium unless told otherwise\""));
+
+  std::string page;
+  for (int look = 0; look < 3; ++look) page = HttpGet(place.address, day, "Host: alerts.example.org\r\n");
+  CHECK_MESSAGE(Contains(page, " 200 "), page);
+  CHECK(Contains(page, "@ops &amp; &lt;co&gt;"));
+  CHECK(Contains(HttpAsk("HEAD", place.address, day, ""), " 200 "));
+  CHECK(place.Silenced(id) == "null");
+  std::string tampered = day;
+  tampered.back() = tampered.back() == '0' ? '1' : '0';
+  CHECK(Contains(HttpGet(place.address, tampered), " 403 "));
+  CHECK(Contains(place.Press(tampered, page), " 403 "));
+  CHECK(place.Silenced(id) == "null");
+
+  const std::string done = place.Press(day, page);
+  CHECK_MESSAGE(Contains(done, " 200 "), done);
+  const std::string until = place.Silenced(id);
+  CHECK_MESSAGE(Contains(done, "Silenced until " + Between(until, "\"", "\"")), done);
+  REQUIRE(until.size() > 20);
+  CHECK(Contains(place.Press(day, page), "Silenced already"));  // replayed
+  CHECK(place.Silenced(id) == until);
+
+  place.Kill();
+  place.Start();
+  CHECK(place.Silenced(id) == until);
+  // The key that is silenced says nothing more, but that what was told is over; the other goes on.
+  place.shop.Append("in.ndjson",
+                    Row(10, "a", 1) + Row(11, "b", 1) + Row(12, "a", 20) + Row(13, "b", 20) + Row(14, "c", 1));
+  REQUIRE(Eventually([&] { return Contains(place.shop.Read("out.ndjson"), "\"v\":20"); }));
+  CHECK_FALSE(
+      Contains(place.shop.Read("out.ndjson"),
+               "\"k\":\"a\",\"state\":\"firing\",\"severity\":\"medium\",\"started_at\":\"2023-11-14T22:13:32"));
+
+  // Until it is resolved: the newer alert of b.
+  const std::string while_on =
+      place.Link("silence_until_resolved",
+                 "\"k\":\"b\",\"state\":\"firing\",\"severity\":\"medium\",\"started_at\":\"2023-11-14T22:13:33");
+  const std::string second = while_on.substr(9, 16);
+  REQUIRE(Eventually([&] { return Contains(place.Shown(second), "\"alert_id\":\"" + second); }));
+  CHECK(Contains(place.Press(while_on, HttpGet(place.address, while_on)), "Silenced until it is resolved"));
+  CHECK(place.Silenced(second) == "\"resolved\"");
+  place.shop.Append("in.ndjson", Row(20, "b", 1) + Row(21, "c", 1));
+  REQUIRE(Eventually([&] { return place.Silenced(second) == "null"; }));
+  CHECK(Contains(HttpGet(place.address, while_on), "It is resolved already"));
+}
+
+TEST_CASE("AlertLinks_NoSecret_PlanSaysThatThereAreNone") {
+  Place place;
+  const Finished with = RunProgram(place.shop, {"plan", place.file});
+  CHECK_MESSAGE(Contains(with.out, "silence links: under https://alerts.example.org, each for 3650d"),
+                with.out << with.err);
+  CHECK_FALSE(Contains(with.out, "a secret for tests only"));
+  std::string text = kPipeline;
+  const std::string secret = "    secret: {secret: env:FRESHET_LINK_SECRET}\n";
+  text.erase(text.find(secret), secret.size());
+  const std::string file = place.shop.Write("without.yaml", text);
+  const Finished without = RunProgram(place.shop, {"plan", file});
+  CHECK_MESSAGE(Contains(without.out, "silence links: none"), without.out << without.err);
+  unsetenv("FRESHET_LINK_SECRET");
+  const Finished missing = RunProgram(place.shop, {"run", place.file, "--http", "off"});
+  CHECK(missing.code != 0);
+  CHECK_MESSAGE(Contains(missing.err, "the variable `FRESHET_LINK_SECRET` of this secret is not set"), missing.err);
+}
