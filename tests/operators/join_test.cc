@@ -13,6 +13,7 @@
 #include "operators/window/window.h"
 #include "tests/operators/test_rows.h"
 #include "tests/support/flow_runs.h"
+#include "tests/support/paced_source.h"
 
 namespace freshet::testing {
 namespace {
@@ -419,6 +420,49 @@ TEST_CASE("JoinFlow_TwoSourcesLanesBatchesAndCrashes_AreTheSameLines") {
   CHECK(expected.at("results").size() > 200);
   CHECK(!expected.at("late").empty());
   CHECK(!expected.at("counts").empty());
+}
+
+TEST_CASE("JoinFlow_SilentInputsReturnToSomeLanesFirst_ACheckpointHoldsNoRows") {
+  const Schema& numbers = *NumbersSchema();
+  const BoundNode join(JoinDescriptor(), "within: 1s\nkey: k\nright_prefix: r_\nhow: left\n", {&numbers, &numbers});
+  REQUIRE_MESSAGE(join, join.diagnostics());
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    CAPTURE(seed);
+    auto joined = std::make_shared<Collected>();
+    const auto make_spec = [&] {
+      GraphSpec spec;
+      spec.pipeline_name = "test";
+      for (const uint64_t side : {1, 2}) {
+        PacedOptions live;
+        live.live = true;
+        live.rows = 120;
+        live.keys = 20;
+        live.chunk_rows = 3;
+        live.quiet_seed = 2 * seed + side;
+        live.idle = Duration::Millis(static_cast<int64_t>(1 + seed % 20));
+        live.lateness = {};
+        live.at = [](int, int64_t row) { return row * 200000; };
+        spec.nodes.push_back(PacedSource(side == 1 ? "a" : "b", live));
+      }
+      NodeSpec node;
+      node.id = node.type = "join";
+      node.inputs = {{0, 0}, {1, 0}};
+      node.kind = OperatorNode{join.bound()};
+      spec.nodes.push_back(std::move(node));
+      spec.nodes.push_back(CollectSink("results", {{2, 0}}, joined));
+      return spec;
+    };
+    const auto store = NewMemoryStore();
+    SimOptions options;
+    options.job.store = store.get();
+    options.job.lane_count = 3;
+    options.job.batch_row_count_max = 4;
+    options.epoch_chance = 0.3;
+    options.seed = seed;
+    const SimResult result = RunSimulation(make_spec, options);
+    REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+    CHECK(!joined->lines.empty());
+  }
 }
 
 }  // namespace
