@@ -9,7 +9,6 @@ namespace freshet {
 
 namespace {
 /// How long after a checkpoint none is begun because of memory.
-constexpr int64_t kEarlyCheckpointGapUs = 100000;
 /// How often outputs that could not be written are tried again at most.
 constexpr int64_t kWaitingSinkLookUs = 100000;
 /// Least time between two checkpoints that rows on commit have asked for (SEMANTICS.md §6.1).

@@ -23,11 +23,15 @@ namespace freshet {
 /// Sources that stay open between two runs of a pipeline, by node id.
 using OpenSources = std::map<std::string, std::unique_ptr<Source>>;
 
+/// A checkpoint that memory asks for comes at the earliest so long after the last commit.
+inline constexpr int64_t kEarlyCheckpointGapUs = 100000;
+
 struct JobOptions {
   Env* env = nullptr;
   /// Where state lives; empty: nowhere (a run that cannot be restored). Ignored when `store` is given.
   std::string state_directory;
   CheckpointStore* store = nullptr;  ///< for tests and simulations; not owned
+  SpillStore* spill = nullptr;       ///< the same: an empty one; null: in RocksDB, if there is a `memory_limit`
   Duration checkpoint_every = Duration::Seconds(10);
   Duration checkpoint_timeout = Duration::Seconds(600);  ///< from the barrier's start; then the epoch is given up
   Duration stop_patience = Duration::Seconds(10);  ///< how long a stop waits for a checkpoint or an output that fails

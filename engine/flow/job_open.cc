@@ -126,7 +126,8 @@ Status Job::Open() {
       tables_.Load(*manifest);
     }
   }
-  if (options_.memory_limit > 0) {
+  environment_.spill = options_.spill;
+  if (options_.memory_limit > 0 && options_.spill == nullptr) {
     const std::string directory = options_.state_directory.empty() ? "" : options_.state_directory + "/spill";
     if (!directory.empty()) FRESHET_RETURN_IF_ERROR(options_.env->RemoveTree(directory));
     spill_ = NewRocksDbSpill(options_.env, directory);

@@ -23,7 +23,7 @@ JobReport Job::Report() const {
   report.memory_used = memory_.used();
   report.memory_peak = memory_.peak();
   report.memory_dropped_bytes = memory_.dropped();
-  if (spill_ != nullptr) report.memory_spilled_bytes = spill_->written_bytes();
+  if (environment_.spill != nullptr) report.memory_spilled_bytes = environment_.spill->written_bytes();
   report.checkpoints = checkpoints_;
   const int64_t now_us = options_.env->SteadyMicros();
   report.running_us = now_us - made_us_;

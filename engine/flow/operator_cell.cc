@@ -95,6 +95,17 @@ class OperatorCell::State final : public StateContext {
     if (drain == 0) return;
     for (const auto& table : tables_) table->OnCommitted(drain);
   }
+  /// The last snapshot is taken: nobody asks for a key again, so none has to wait for its commit, nor stay.
+  void OnEnded() {
+    for (size_t i = 0; i < tables_.size(); ++i) {
+      if (Spills(i)) {
+        tables_[i]->DrainDirty([](const StateEntry&) {});
+        ++spills_[i];
+      }
+      tables_[i]->OnCommitted(Spills(i) ? spills_[i] : drain_);
+    }
+    spilled_ = Status::Ok();
+  }
   bool has_tables() const { return !tables_.empty(); }
   int64_t memory_bytes() const {
     int64_t bytes = 0;
@@ -161,6 +172,8 @@ class OperatorCell::State final : public StateContext {
       auto rows = std::make_unique<TieredRows>(environment_.store, environment_.spill, id);
       rows->first_key_group = first;
       rows->last_key_group = last;
+      rows->forgets_keys = IsPlanted(PlantedBug::kForgetAway);
+      rows->forgets_aside = IsPlanted(PlantedBug::kForgetAside);
       raw->AttachCommitted(std::move(rows));
     }
     if (codec == 0 || environment_.store == nullptr || environment_.restored.number == 0) return Status::Ok();
@@ -357,7 +370,11 @@ bool OperatorCell::wants_commits() const {
 
 void OperatorCell::Run() noexcept {
   TakeCommit();
+  const bool had_ended = ended_;
   Cell::Run();
+  if (ended_ && !had_ended)
+    for (Element& element : elements_)
+      if (element.state) element.state->OnEnded();
   ShedMemory();
 }
 

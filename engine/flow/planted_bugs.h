@@ -29,6 +29,8 @@ enum class PlantedBug : uint32_t {
   kForgetSent = 1 << 18,       ///< an alert that was sent is not known any more when it comes again
   kKeepUncommitted = 1 << 19,  ///< rows of epochs that were not committed stay in the outbox
   kPrepareUnsynced = 1 << 20,  ///< an epoch is committed before its rows are durable in the outbox
+  kForgetAway = 1 << 21,       ///< some keys that left memory are not found when they are needed
+  kForgetAside = 1 << 22,      ///< of keys put aside the committed value is read
 };
 
 struct PlantedBugName {
@@ -66,6 +68,11 @@ inline constexpr PlantedBugName kPlantedOutboxBugs[] = {
     {PlantedBug::kForgetSent, "forget what was sent"},
     {PlantedBug::kKeepUncommitted, "keep uncommitted rows"},
     {PlantedBug::kPrepareUnsynced, "do not sync prepared rows"},
+};
+/// Those that only pipelines with too little memory can show.
+inline constexpr PlantedBugName kPlantedMemoryBugs[] = {
+    {PlantedBug::kForgetAway, "forget a key that is away"},
+    {PlantedBug::kForgetAside, "forget a key put aside"},
 };
 
 inline std::atomic<uint32_t> g_planted_bugs{0};

@@ -101,6 +101,14 @@ class FaultyStore final : public CheckpointStore {
   Result<std::optional<std::string>> Get(TableId table, uint16_t key_group, std::string_view key) override {
     return base_->Get(table, key_group, key);
   }
+  Status MultiGet(TableId table, const std::vector<RowRef>& rows,
+                  const std::function<Status(size_t, std::string_view)>& visit) override {
+    return base_->MultiGet(table, rows, visit);
+  }
+  Status ScanSome(TableId table, uint16_t key_group, std::string_view from, size_t count_max,
+                  const std::function<Status(std::string_view, std::string_view)>& visit) override {
+    return base_->ScanSome(table, key_group, from, count_max, visit);
+  }
   int64_t disk_bytes() const override { return base_->disk_bytes(); }
 
  private:
@@ -108,6 +116,30 @@ class FaultyStore final : public CheckpointStore {
   Rng& rng_;
   CheckpointStore* const base_;
   const std::function<void()> meanwhile_;
+};
+
+class FaultySpill final : public SpillStore {
+ public:
+  FaultySpill(const SimFaults& faults, Rng* rng, std::unique_ptr<SpillStore> base)
+      : faults_(faults), rng_(*rng), base_(std::move(base)) {}
+  Status Write(EpochRows&& rows) override {
+    if (rng_.NextDouble() < faults_.spill_no_space) return Status::NoSpace("simulated full disk");
+    return base_->Write(std::move(rows));
+  }
+  Status MultiGet(TableId table, const std::vector<StateRowRef>& rows,
+                  const std::function<Status(size_t, std::string_view)>& visit) override {
+    return base_->MultiGet(table, rows, visit);
+  }
+  Status ScanSome(TableId table, uint16_t key_group, std::string_view from, size_t count_max,
+                  const std::function<Status(std::string_view, std::string_view)>& visit) override {
+    return base_->ScanSome(table, key_group, from, count_max, visit);
+  }
+  int64_t written_bytes() const override { return base_->written_bytes(); }
+
+ private:
+  const SimFaults& faults_;
+  Rng& rng_;
+  const std::unique_ptr<SpillStore> base_;
 };
 
 }  // namespace
@@ -130,6 +162,10 @@ bool IsPlantedOutage(const Status& status) { return status.message().find(kOutag
 std::unique_ptr<CheckpointStore> NewFaultyStore(const SimFaults& faults, Rng* rng, CheckpointStore* base,
                                                 std::function<void()> meanwhile) {
   return std::make_unique<FaultyStore>(faults, rng, base, std::move(meanwhile));
+}
+
+std::unique_ptr<SpillStore> NewFaultySpill(const SimFaults& faults, Rng* rng, std::unique_ptr<SpillStore> base) {
+  return std::make_unique<FaultySpill>(faults, rng, std::move(base));
 }
 
 }  // namespace freshet

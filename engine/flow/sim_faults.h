@@ -10,6 +10,7 @@
 #include "engine/base/rng.h"
 #include "engine/flow/graph_spec.h"
 #include "engine/state/checkpoint_store.h"
+#include "engine/state/spill_store.h"
 
 namespace freshet {
 
@@ -22,9 +23,12 @@ struct SimFaults {
   double sink_retry = 0;          ///< per call: an outage that passes
   double commit_unavailable = 0;  ///< per commit: the store asks to leave the epoch out
   double commit_no_space = 0;     ///< per commit: the disk is full, this time
+  double spill_no_space = 0;      ///< per write to the spill store: the disk is full, this time
   double commit_crash = 0;        ///< per commit: the process dies just before or just after the epoch became durable
   bool any() const {
-    return slow_edge + clock_jump + source_error + sink_error + commit_unavailable + commit_no_space + commit_crash > 0;
+    return slow_edge + clock_jump + source_error + sink_error + commit_unavailable + commit_no_space + spill_no_space +
+               commit_crash >
+           0;
   }
 };
 
@@ -69,5 +73,7 @@ bool IsPlantedOutage(const Status& status);
 /// `meanwhile` is what other threads do: called before and after the real commit.
 std::unique_ptr<CheckpointStore> NewFaultyStore(const SimFaults& faults, Rng* rng, CheckpointStore* base,
                                                 std::function<void()> meanwhile);
+/// `base` with writes that fail.
+std::unique_ptr<SpillStore> NewFaultySpill(const SimFaults& faults, Rng* rng, std::unique_ptr<SpillStore> base);
 
 }  // namespace freshet

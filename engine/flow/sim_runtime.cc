@@ -38,6 +38,10 @@ class Life final : public Carrier {
       store_ = NewFaultyStore(faults_, &rng_, store, [this] { DeliverMeanwhile(); });
       job.store = store_.get();
     }
+    if (job.memory_limit > 0) {
+      spill_ = NewFaultySpill(faults_, &rng_, options_.spill_in_memory ? NewMemorySpill() : NewRocksDbSpill(env_, {}));
+      job.spill = spill_.get();
+    }
     FRESHET_ASSIGN_OR_RETURN(job_, Job::Make(std::move(spec), job, this));
     if (job_->already_finished()) return Status::Ok();
     queues_.resize(job_->plan().edges.size());
@@ -77,7 +81,7 @@ class Life final : public Carrier {
       return Step::kCrash;
     }
     job_->GiveUpSlowEpoch();
-    if (!job_->epoch_under_way() && (rng_.NextDouble() < options_.epoch_chance || job_->memory().wants_checkpoint() ||
+    if (!job_->epoch_under_way() && (rng_.NextDouble() < options_.epoch_chance || EarlyCheckpointDue() ||
                                      (job_->checkpoint_wanted() && rng_.Below(20) == 0)))
       for (const int cell : job_->BeginEpoch(false)) nudged_.insert(cell);
     for (const CellPlan& cell : job_->plan().cells)
@@ -91,9 +95,37 @@ class Life final : public Carrier {
     return report;
   }
 
+  /// Who holds what when nothing moves.
+  std::string Picture() const {
+    std::string text = job_->epoch_under_way() ? "; an epoch is under way" : "";
+    if (job_->paused()) text += "; sources rest until a checkpoint succeeds";
+    if (job_->memory().sources_wait())
+      text += "; sources wait for memory: " + std::to_string(job_->memory().used()) + " bytes used, " +
+              std::to_string(job_->memory().unclean()) + " changed, " + std::to_string(job_->memory().aside()) +
+              " aside, limit " + std::to_string(job_->memory().limit());
+    for (size_t d = 0; d < done_.size(); ++d) {
+      const SourceDriver& driver = *job_->drivers()[d];
+      text += "; source " + std::to_string(d) + (done_[d] ? " is done" : " is not done") + ", rows under way " +
+              std::to_string(driver.credits().rows_in_use());
+    }
+    for (const auto& cell : job_->cells()) {
+      const Cell::Published p = cell->published();
+      if (p.ended) continue;
+      text += "; cell " + std::to_string(cell->id()) + " of `" +
+              job_->spec().nodes[static_cast<size_t>(cell->plan().nodes[0])].id + "` has not ended, " +
+              std::to_string(p.queued) + " messages wait in it, blocked " + std::to_string(p.blocked_count) + " times";
+    }
+    return text;
+  }
+
  private:
   static constexpr int64_t kJumpUs = int64_t{3600} * 1000000;
   static constexpr uint64_t kSlowness = 30;
+
+  /// As the coordinator: not right behind the last one, which the cells have to hear of first.
+  bool EarlyCheckpointDue() const {
+    return job_->memory().wants_checkpoint() && env_->SteadyMicros() >= early_checkpoint_us_;
+  }
 
   /// After a watermark W only rows come that have a time from W on, or that are late by their own watermark.
   void CheckPromise(size_t edge, const Batch& batch) {
@@ -111,25 +143,6 @@ class Life final : public Carrier {
   bool AnySinkWaits() const {
     return std::any_of(job_->sinks().begin(), job_->sinks().end(),
                        [](const SinkCell* sink) { return !sink->waiting_for().ok(); });
-  }
-
-  /// Who holds what when nothing moves.
-  std::string Picture() const {
-    std::string text = job_->epoch_under_way() ? "; an epoch is under way" : "";
-    if (job_->paused()) text += "; sources rest until a checkpoint succeeds";
-    for (size_t d = 0; d < done_.size(); ++d) {
-      const SourceDriver& driver = *job_->drivers()[d];
-      text += "; source " + std::to_string(d) + (done_[d] ? " is done" : " is not done") + ", rows under way " +
-              std::to_string(driver.credits().rows_in_use());
-    }
-    for (const auto& cell : job_->cells()) {
-      const Cell::Published p = cell->published();
-      if (p.ended) continue;
-      text += "; cell " + std::to_string(cell->id()) + " of `" +
-              job_->spec().nodes[static_cast<size_t>(cell->plan().nodes[0])].id + "` has not ended, " +
-              std::to_string(p.queued) + " messages wait in it, blocked " + std::to_string(p.blocked_count) + " times";
-    }
-    return text;
   }
 
   Step Act() {
@@ -154,7 +167,8 @@ class Life final : public Carrier {
     for (SinkCell* sink : job_->sinks())
       if (sink->outbox() != nullptr && sink->outbox()->has_work()) actions.emplace_back('o', sink->id());
     if (actions.empty()) actions = std::move(slow);
-    if (actions.empty() && job_->checkpoint_wanted() && !job_->epoch_under_way()) {
+    if (actions.empty() && (job_->checkpoint_wanted() || job_->memory().wants_checkpoint()) &&
+        !job_->epoch_under_way()) {
       for (const int cell : job_->BeginEpoch(false)) nudged_.insert(cell);
       if (!nudged_.empty()) return Step::kWorked;
     }
@@ -188,6 +202,7 @@ class Life final : public Carrier {
         }
         if (!status.ok()) return Fail(status);
         for (const int cell : job_->cells_to_nudge()) nudged_.insert(cell);
+        early_checkpoint_us_ = env_->SteadyMicros() + kEarlyCheckpointGapUs;
         return Step::kWorked;
       }
     }
@@ -288,6 +303,7 @@ class Life final : public Carrier {
   Rng& rng_;
   SimResult& result_;
   std::unique_ptr<CheckpointStore> store_;
+  std::unique_ptr<SpillStore> spill_;
   std::unique_ptr<Job> job_;
   std::vector<EventTime> promised_;  // per edge: the last watermark
   std::vector<bool> slow_;           // per edge
@@ -297,6 +313,7 @@ class Life final : public Carrier {
   std::vector<std::unique_ptr<Decoder>> decoders_;
   std::vector<std::vector<SourceItem>> chunks_;
   std::vector<bool> done_;
+  int64_t early_checkpoint_us_ = 0;
 };
 
 }  // namespace
@@ -326,8 +343,8 @@ SimResult RunSimulation(const std::function<GraphSpec()>& make_spec, const SimOp
     Life::Step step = Life::Step::kWorked;
     while (step == Life::Step::kWorked) {
       if (++result.step_count > options.step_count_max) {
-        result.status =
-            Status::Internal("the simulation did not end within " + std::to_string(options.step_count_max) + " steps");
+        result.status = Status::Internal("the simulation did not end within " + std::to_string(options.step_count_max) +
+                                         " steps" + life.Picture());
         return result;
       }
       step = life.Take(disturbed);

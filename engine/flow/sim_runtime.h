@@ -22,6 +22,7 @@ struct SimOptions {
   int crash_count_max = 0;                        ///< then no more crashes and no more faults
   bool crash_between_prepare_and_commit = false;  ///< crash only while an epoch waits for its commit
   SimFaults faults;
+  bool spill_in_memory = false;  ///< else in RocksDB; with a memory limit
   int64_t step_count_max = 20000000;
 };
 

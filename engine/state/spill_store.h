@@ -46,4 +46,7 @@ class SpillStore {
 /// TMPDIR (else /tmp), which only this user can read; those of processes that were killed are removed on the way.
 std::unique_ptr<SpillStore> NewRocksDbSpill(Env* env, std::string directory);
 
+/// For simulations: all in memory.
+std::unique_ptr<SpillStore> NewMemorySpill();
+
 }  // namespace freshet

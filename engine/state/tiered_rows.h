@@ -33,6 +33,10 @@ class TieredRows final : public CommittedRows {
   void OnCommitted(uint64_t drain) override;
   int64_t aside_bytes() const override;
 
+  /// Deliberate mistakes, for tests: some keys are not found; what was put aside is not asked.
+  bool forgets_keys = false;
+  bool forgets_aside = false;
+
  private:
   struct Generation {
     uint64_t drain = 0;

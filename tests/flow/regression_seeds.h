@@ -17,6 +17,9 @@ inline constexpr RegressionSeed kRegressionSeeds[] = {
     {1018,
      "random pipelines: a lane of a join met a barrier before an input's end, the other after it, and stood behind"},
     {151, "random pipelines: two gathers of one join waited for each other's lanes under a tiny egress budget"},
+    {16, "random pipelines: sources waited for ever for the memory of cells that had ended"},
+    {312, "random windows: the same"},
+    {95, "random windows: lanes of a join whose inputs had been idle stood at different times at a barrier"},
 };
 
 }  // namespace freshet::testing

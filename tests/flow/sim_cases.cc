@@ -108,6 +108,26 @@ void CheckSame(const Outputs& expected, const Outputs& actual) {
   REQUIRE_MESSAGE(difference.empty(), difference);
 }
 
+namespace {
+
+/// Drawn aside, so that everything else of a seed stays what it is. From less than one key needs to more than all do.
+/// Returns whether there is a state directory: without one no crash can be survived, and faults go on to the end.
+bool DrawMemoryLimit(Rng draw, SimOptions* options) {
+  if (draw.Below(4) == 0) return true;
+  options->job.memory_limit = static_cast<int64_t>((400 + draw.Below(400)) << draw.Below(8));
+  options->faults.spill_no_space = draw.Below(2) == 0 ? 0 : 0.5 * draw.NextDouble();
+  if (draw.Below(4) > 0) return true;
+  options->crash_chance = 0;
+  options->crash_between_prepare_and_commit = false;
+  options->faults.sink_error = 0;
+  options->faults.commit_crash = 0;
+  options->faults.commit_unavailable = 0;
+  options->faults.commit_no_space = 0;
+  return false;
+}
+
+}  // namespace
+
 SimResult RunDisturbed(const std::function<GraphSpec()>& make_spec, uint64_t seed, const Disturbance& disturbance) {
   Rng draw(Mix64(seed));
   SimOptions options;
@@ -120,6 +140,7 @@ SimResult RunDisturbed(const std::function<GraphSpec()>& make_spec, uint64_t see
   constexpr double kEpochChance[] = {0.02, 0.1, 0.5};
   options.epoch_chance = kEpochChance[draw.Below(3)];
   options.crash_count_max = 1 + static_cast<int>(draw.Below(6));
+  options.step_count_max = 2000000;
   options.crash_chance = 0.003;
   options.crash_between_prepare_and_commit = draw.Below(2) == 0;
   if (disturbance.faults) {
@@ -133,6 +154,9 @@ SimResult RunDisturbed(const std::function<GraphSpec()>& make_spec, uint64_t see
     options.faults.commit_no_space = chance(0.3);
     options.faults.commit_crash = chance(0.3);
   }
+  options.spill_in_memory = !disturbance.rocksdb;
+  if (disturbance.memory_limits && !DrawMemoryLimit(Rng(Mix64(seed ^ 0x3e3027)), &options))
+    return RunSimulation(make_spec, options);
   const std::unique_ptr<CheckpointStore> memory = NewMemoryStore();
   if (!disturbance.rocksdb) {
     options.job.store = memory.get();
@@ -155,6 +179,8 @@ void Add(const SimResult& result, SimResult* total) {
   total->outage_count += result.outage_count;
   total->report.checkpoint_count += result.report.checkpoint_count;
   total->report.checkpoint_skipped_count += result.report.checkpoint_skipped_count;
+  total->report.memory_dropped_bytes += result.report.memory_dropped_bytes;
+  total->report.memory_spilled_bytes += result.report.memory_spilled_bytes;
 }
 
 std::string SummaryOf(const SimResult& total) {
@@ -162,7 +188,9 @@ std::string SummaryOf(const SimResult& total) {
          std::to_string(total.crash_before_commit_count) + " between prepare and commit and " +
          std::to_string(total.outage_count) + " by an outage of a sink; in the last lives " +
          std::to_string(total.report.checkpoint_count) + " checkpoints and " +
-         std::to_string(total.report.checkpoint_skipped_count) + " left out";
+         std::to_string(total.report.checkpoint_skipped_count) + " left out, " +
+         std::to_string(total.report.memory_dropped_bytes) + " bytes of state dropped from memory and " +
+         std::to_string(total.report.memory_spilled_bytes) + " put aside";
 }
 
 std::vector<uint64_t> SeedsOf(uint64_t count) {

@@ -33,8 +33,9 @@ std::string CounterDifferenceOf(const JobReport& expected, const JobReport& actu
 
 /// What is drawn for a run, from its seed: lanes, batch sizes, crashes, faults.
 struct Disturbance {
-  bool faults = true;    ///< else only crashes
-  bool rocksdb = false;  ///< on the real store, whose disk loses power; else in memory
+  bool faults = true;          ///< else only crashes
+  bool rocksdb = false;        ///< on the real store, whose disk loses power; else in memory
+  bool memory_limits = false;  ///< most runs have to keep their state in less memory than it needs
 };
 /// A run of `make_spec` with crashes and faults until it has ended.
 SimResult RunDisturbed(const std::function<GraphSpec()>& make_spec, uint64_t seed, const Disturbance& disturbance);

@@ -27,6 +27,15 @@ std::string PreAggregate(Rng rng) {
   return mode.empty() ? mode : ", pre_aggregate: " + mode;
 }
 
+/// Whether and when keys are forgotten; drawn aside.
+std::string StateTtl(Rng rng) { return rng.Below(3) > 0 ? "" : ", state_ttl: " + Text(1 + rng.Below(8)) + "s"; }
+/// What an alert does about keys that fall silent; drawn aside.
+std::string Silence(Rng rng) {
+  if (rng.Below(2) == 0) return "";
+  return std::string(", no_data: ") + (rng.Below(2) == 0 ? "fire" : "resolve") +
+         ", no_data_after: " + Text(1 + rng.Below(6)) + "s, remember: " + Text(rng.Below(10)) + "s";
+}
+
 /// Numbers of these times as a feed gives them: partitions in turn, some with nothing to give when they are asked.
 NodeSpec LiveSource(const std::string& id, const NumbersOptions& numbers) {
   PacedOptions live;
@@ -122,7 +131,7 @@ std::string RandomPipeline::WriteOperator(Rng& rng, const std::string& id) {
       return head + "filter, " + one + ", where: v > " + Text(rng.Below(4)) + "}\n";
     case 2:
       streams_.push_back(id);
-      return head + "derive, " + one + ", key: [k], columns: {" + id + "_d: delta(v)}}\n";
+      return head + "derive, " + one + ", key: [k], columns: {" + id + "_d: delta(v)}" + StateTtl(rng) + "}\n";
     case 3:
     case 4: {
       const uint64_t width = 1 + rng.Below(6);
@@ -140,7 +149,8 @@ std::string RandomPipeline::WriteOperator(Rng& rng, const std::string& id) {
       streams_.push_back(id);
       return head + "isolation_forest, " + one + ", features: [v], trees: " + Text(2 + rng.Below(4)) +
              ", window: " + Text(40 + rng.Below(40)) +
-             ", leaf_size: 8, variant: " + (rng.Below(2) == 0 ? "rolling" : "online") + key + ", as: " + id + "}\n";
+             ", leaf_size: 8, variant: " + (rng.Below(2) == 0 ? "rolling" : "online") + key + ", as: " + id +
+             (keyed ? StateTtl(rng) : "") + "}\n";
     case 7: {
       const std::string left = streams_[rng.Below(streams_.size())], right = streams_[rng.Below(streams_.size())];
       if (left == right) return WriteOperator(rng, id);
@@ -164,12 +174,13 @@ std::string RandomPipeline::WriteOperator(Rng& rng, const std::string& id) {
           "change_point, method: adwin",
       };
       streams_.push_back(id);
-      return head + kMethods[rng.Below(std::size(kMethods))] + ", " + one + ", metric: v" + key + ", as: " + id + "}\n";
+      return head + kMethods[rng.Below(std::size(kMethods))] + ", " + one + ", metric: v" + key + ", as: " + id +
+             (keyed ? StateTtl(rng) : "") + "}\n";
     }
     default:
       terminals_.push_back(id);
       return head + "alert, " + one + ", when: v > " + Text(2 + rng.Below(5)) + key + ", severity: high" +
-             (rng.Below(2) == 0 ? ", for: 1s, cooldown: 2s" : "") + "}\n";
+             (rng.Below(2) == 0 ? ", for: 1s, cooldown: 2s" : "") + (keyed ? Silence(rng) : "") + "}\n";
   }
 }
 

@@ -17,7 +17,7 @@ std::string LooseRun(const RandomPipeline& pipeline, const SimResult& result) {
   return "read " + std::to_string(read) + " of " + std::to_string(pipeline.row_count()) + " rows\n" + pipeline.text();
 }
 
-std::string RunOne(uint64_t seed, bool windows, SimResult* result) {
+std::string RunOne(uint64_t seed, bool windows, SimResult* result, PlantedBug bug = PlantedBug::kNone) {
   const RandomPipeline pipeline(seed, windows);
   if (ReplaySeed() > 0) MESSAGE(pipeline.text());
   if (!pipeline.problems().empty()) return "the generator writes wrong pipelines: " + pipeline.problems();
@@ -26,8 +26,11 @@ std::string RunOne(uint64_t seed, bool windows, SimResult* result) {
   if (!undisturbed.status.ok()) return "undisturbed: " + undisturbed.status.ToString() + "\n" + pipeline.text();
   Disturbance disturbance;
   disturbance.rocksdb = seed % 8 == 0;
+  disturbance.memory_limits = true;
   Outputs outputs;
+  g_planted_bugs = static_cast<uint32_t>(bug);
   *result = RunDisturbed([&] { return pipeline.Spec(&outputs); }, seed, disturbance);
+  g_planted_bugs = 0;
   if (!pipeline.comparable()) return LooseRun(pipeline, *result);
   std::string wrong = result->status.ok() ? DifferenceOf(expected, outputs) : result->status.ToString();
   if (wrong.empty()) wrong = CounterDifferenceOf(undisturbed.report, result->report);
@@ -35,6 +38,17 @@ std::string RunOne(uint64_t seed, bool windows, SimResult* result) {
 }
 
 }  // namespace
+
+uint64_t FirstSeedThatFinds(PlantedBug bug, uint64_t count) {
+  for (uint64_t seed = 1; seed <= count; ++seed) {
+    SimResult result;
+    const std::string wrong = RunOne(seed, seed % 2 == 0, &result, bug);
+    if (wrong.empty()) continue;
+    MESSAGE("seed ", seed, " finds it: ", wrong);
+    return seed;
+  }
+  return 0;
+}
 
 void RunRandomPipelines(const std::string& test_case, uint64_t count, bool windows) {
   SimResult total;
@@ -45,6 +59,9 @@ void RunRandomPipelines(const std::string& test_case, uint64_t count, bool windo
     Add(result, &total);
   }
   MESSAGE(count, " seeds: ", SummaryOf(total));
+  if (ReplaySeed() > 0) return;
+  CHECK(total.report.memory_dropped_bytes > 0);
+  CHECK(total.report.memory_spilled_bytes > 0);
 }
 
 }  // namespace freshet::testing

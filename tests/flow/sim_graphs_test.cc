@@ -13,4 +13,11 @@ TEST_CASE("Simulation_RandomWindows_OutputEqualsUndisturbedRun") {
   testing::RunRandomPipelines("Simulation_RandomWindows_OutputEqualsUndisturbedRun", 200, true);
 }
 
+TEST_CASE("Simulation_PlantedMemoryBugs_AreEachFoundWithin1000Seeds") {
+  for (const PlantedBugName& planted : kPlantedMemoryBugs) {
+    CAPTURE(planted.name);
+    CHECK(testing::FirstSeedThatFinds(planted.bug, 1000) > 0);
+  }
+}
+
 }  // namespace freshet

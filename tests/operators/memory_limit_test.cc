@@ -166,6 +166,31 @@ TEST_CASE("SpillStore_CommitsFailMostly_EqualsTheUnlimitedRun") {
   }
 }
 
+TEST_CASE("MemoryLimit_InputThatEndsWhileCommitsFail_LeavesItsMemoryToTheOthers") {
+  const BoundNode derive(DeriveDescriptor(), "key: k\ncolumns: {d: delta(v), l: \"lag(v, 2)\"}\n", *NumbersSchema());
+  REQUIRE_MESSAGE(derive, derive.diagnostics());
+  NumbersOptions shorter = ManyKeys();
+  shorter.rows = 500;
+  const WriteGraph write = [&](FlowGraph& graph) {
+    graph.Sink("first", graph.Node("over", {graph.Source("short", shorter, 100)}, derive.bound()));
+    graph.Sink("second", graph.Node("going", {graph.Source("long", ManyKeys(), 100)}, derive.bound()));
+  };
+  const SinkLines expected = RunUnlimited(write);
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
+    CAPTURE(seed);
+    const auto store = NewMemoryStore();
+    SimOptions options = OptionsOf(store.get(), 24000, seed, 1 + static_cast<int>(seed % 2), 64, 1);
+    options.crash_chance = 0;
+    options.faults.commit_unavailable = 0.95;
+    options.step_count_max = 200000;
+    SimResult result;
+    const SinkLines got = RunGraph(write, options, nullptr, &result);
+    REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+    CHECK(result.report.memory_spilled_bytes > 0);
+    CHECK(got == expected);
+  }
+}
+
 TEST_CASE("MemoryLimit_DiskFullForAWhile_EqualsTheUnlimitedRun") {
   const BoundNode node(WindowDescriptor(),
                        "window: {hopping: 20s, every: 10s}\nkey: k\naggregates: {n: count(*), s: sum(v)}\n",
