@@ -69,7 +69,7 @@ BoundExpr ColumnExpr(const Schema& input, int column) {
 }  // namespace
 
 void AlertBriefing::AddColumnsRead(const Schema& input, std::vector<std::string>* names) const {
-  for (const int c : {p_value, rule, why, expected, lower, upper})
+  for (const int c : {p_value, alarm_score, rule, why, expected, lower, upper})
     if (c >= 0) AddName(input.field(c).name, names);
   for (const BoundExpr* expr : {&samples, &observed})
     if (*expr) freshet::AddColumnsRead(*expr, input, names);
@@ -81,6 +81,7 @@ void AlertBriefing::AddColumnsRead(const Schema& input, std::vector<std::string>
 bool BindAlertBriefing(const OptionsNode& options, const Schema& input, const BindContext& bind, AlertPlan* plan) {
   AlertBriefing& b = plan->briefing;
   b.p_value = FindNumber(input, "p_value");
+  b.alarm_score = FindNumber(input, "alarm_score");
   b.rule = FindText(input, "rule");
   b.why = FindText(input, "why");
   b.expected = FindNumber(input, "expected");
@@ -120,8 +121,9 @@ AlertBrief BriefOf(const AlertPlan& plan, const Batch& in, int32_t row) {
   brief.sample_size = Known(Evaluate(b.samples, in, row));
   brief.why = TextOf(in, row, b.why);
   brief.figures = FiguresText(FiguresOf(b, in, row));
-  brief.confidence = ConfidenceText({Known(NumberOf(in, row, b.p_value)), TextOf(in, row, b.rule), b.condition,
-                                     brief.sample_size, b.method, plan.rules.episode.for_us});
+  brief.confidence = ConfidenceText({Known(NumberOf(in, row, b.p_value)), TextOf(in, row, b.rule), b.p_value >= 0,
+                                     Known(NumberOf(in, row, b.alarm_score)), b.condition, brief.sample_size, b.method,
+                                     plan.rules.episode.for_us});
   brief.next_step = b.next ? b.next->Render(in, row) : b.runbook;
   brief.owner = b.owner;
   return brief;
@@ -151,7 +153,8 @@ std::string SeverityReasonOf(const AlertPlan& plan, const Batch& in, int32_t row
   facts.severity = static_cast<Severity>(rank);
   if (plan.severity) {
     const Column said = plan.severity.Evaluate(in.Slice(row, 1));
-    if (said.IsNull(0)) facts.source = SeveritySource::kDefault;
+    if (said.IsNull(0))
+      facts.source = facts.source == SeveritySource::kColumn ? SeveritySource::kNoneYet : SeveritySource::kDefault;
     if (facts.source == SeveritySource::kExpression) facts.expression = plan.severity.ToString();
   }
   facts.p_value = Known(NumberOf(in, row, b.p_value));

@@ -15,10 +15,11 @@ struct AlertPlan;
 
 /// Where an alert finds what it says beside its headline: columns that detectors add, and options. Part of AlertPlan.
 struct AlertBriefing {
-  int p_value = -1, rule = -1, why = -1, expected = -1, lower = -1, upper = -1;  ///< columns; -1: absent
-  BoundExpr samples;                                                             ///< may be absent
-  BoundExpr observed;                                                            ///< may be absent
-  std::string observed_name;                                                     ///< what people call it
+  int p_value = -1, alarm_score = -1, rule = -1, why = -1, expected = -1, lower = -1,
+      upper = -1;             ///< columns; -1: absent
+  BoundExpr samples;          ///< may be absent
+  BoundExpr observed;         ///< may be absent
+  std::string observed_name;  ///< what people call it
   std::optional<MessageTemplate> next;
   std::string method;
   std::string condition;  ///< what is asked of a row, in words

@@ -358,6 +358,7 @@ class AlertOperator final : public Operator {
     AlertTextFacts facts;
     facts.alert_id = AlertIdText(p.id);
     facts.message = message;
+    facts.ours = !plan_->message && (p.firing || !plan_->resolved_message);
     facts.severity = SeverityWord(p.episode);
     facts.firing = p.firing;
     facts.started_us = p.episode.started_us();

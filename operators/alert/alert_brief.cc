@@ -22,7 +22,8 @@ std::string PText(double p) { return p < 1e-15 ? "p < 1e-15" : "p = " + Number(p
 
 /// "one usual row in 3,200 is as odd", to two digits.
 std::string OneIn(double p) {
-  if (p < 1e-15 || p > 0.1) return "";
+  if (p > 0.1) return "";
+  if (p < 1e-9) return ", fewer than one usual row in 1,000,000,000 is as odd";
   const double n = 1 / p, unit = std::pow(10, std::floor(std::log10(n)) - 1);
   return ", one usual row in " + CountText(std::round(n / unit) * unit) + " is as odd";
 }
@@ -66,7 +67,12 @@ std::string ConfidenceText(const ConfidenceFacts& facts) {
   std::string text;
   if (facts.p_value) text = PText(*facts.p_value) + OneIn(*facts.p_value);
   if (!facts.broken_rule.empty()) AddPart("rule " + facts.broken_rule + " is broken, whatever is usual", &text);
-  if (text.empty() && !facts.condition.empty()) text = "no probability, a fixed rule: " + facts.condition;
+  if (text.empty() && facts.has_detector) {
+    text = "no probability, its detector has seen too little";
+    if (facts.alarm_score.value_or(0) > 0) text += "; alarm_score " + Number(*facts.alarm_score, "%.3g");
+  } else if (text.empty() && !facts.condition.empty()) {
+    text = "no probability, a fixed rule: " + facts.condition;
+  }
   if (facts.held_us > 0) AddPart("held for " + FormatDuration(Duration{facts.held_us}), &text);
   if (facts.sample_size) AddPart("n = " + CountText(*facts.sample_size), &text);
   AddPart(facts.method, &text);
@@ -77,6 +83,8 @@ std::string SeverityReasonText(const SeverityFacts& facts) {
   switch (facts.source) {
     case SeveritySource::kDefault:
       return "nobody says one: medium unless told otherwise";
+    case SeveritySource::kNoneYet:
+      return "its detector says none yet: medium until then";
     case SeveritySource::kWord:
       return "set for all alerts of this rule";
     case SeveritySource::kExpression:
@@ -123,10 +131,9 @@ std::string FiguresText(const Figures& f) {
 
 std::string WholeAlertText(const AlertTextFacts& facts, const AlertBrief& brief) {
   const std::string since = FormatTime({facts.started_us});
-  // A headline of ours ends with the detector's sentence, which has a line of its own here.
   std::string_view headline = facts.message;
   const std::string tail = ": " + brief.why;
-  if (!brief.why.empty() && headline.ends_with(tail)) headline.remove_suffix(tail.size());
+  if (facts.ours && !brief.why.empty() && headline.ends_with(tail)) headline.remove_suffix(tail.size());
   std::string text = (facts.firing ? Upper(facts.severity) : "RESOLVED") + ": " + std::string(headline);
   AddLine("Figures", brief.figures, &text);
   AddLine("Since", facts.firing ? since : since + ", until " + FormatTime({facts.ended_us}), &text);

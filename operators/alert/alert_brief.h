@@ -30,8 +30,10 @@ struct AlertBrief {
 /// What there is to say of how sure an alert is.
 struct ConfidenceFacts {
   std::optional<double> p_value;
-  std::string broken_rule;  ///< a detector's rule that holds whatever is usual; empty: none
-  std::string condition;    ///< what the alert asks of a row
+  std::string broken_rule;            ///< a detector's rule that holds whatever is usual; empty: none
+  bool has_detector = false;          ///< one that says a p-value once it knows enough
+  std::optional<double> alarm_score;  ///< what it says until then; 0: nothing
+  std::string condition;              ///< what the alert asks of a row
   std::optional<double> sample_size;
   std::string method;
   int64_t held_us = 0;  ///< how long the condition had to hold
@@ -42,6 +44,7 @@ std::string ConfidenceText(const ConfidenceFacts& facts);
 /// Where a severity comes from.
 enum class SeveritySource : uint8_t {
   kDefault,     ///< nobody says one
+  kNoneYet,     ///< the detector knows too little
   kWord,        ///< `severity: high`
   kExpression,  ///< `severity: EXPRESSION`
   kColumn,      ///< the detector's: surprise and impact, or a rule (DETECTORS: the model of `anomaly`)
@@ -68,6 +71,7 @@ std::string FiguresText(const Figures& figures);
 struct AlertTextFacts {
   std::string alert_id;
   std::string message;
+  bool ours = false;  ///< nobody wrote the message: it ends with the detector's sentence, which has a line of its own
   std::string severity;
   bool firing = true;
   int64_t started_us = 0, ended_us = 0, peaked_us = 0;

@@ -178,14 +178,18 @@ TEST_CASE("AlertText_FourMetrics_HaveTheTenPoints") {
 }
 
 TEST_CASE("ConfidenceText_WhatIsKnown_IsSaid") {
-  CHECK(ConfidenceText({3.1e-4, "", "x > 1", 3240, "anomaly of x (count)", 0}) ==
+  CHECK(ConfidenceText({3.1e-4, "", true, 3.5, "x > 1", 3240, "anomaly of x (count)", 0}) ==
         "p = 0.00031, one usual row in 3,200 is as odd; n = 3,240; anomaly of x (count)");
-  CHECK(ConfidenceText({0.5, "", "", std::nullopt, "", 0}) == "p = 0.5");
-  CHECK(ConfidenceText({0.0, "", "", std::nullopt, "", 0}) == "p < 1e-15");
-  CHECK(ConfidenceText({0.02, "error_rate", "c", 200, "m", 600'000'000}) ==
+  CHECK(ConfidenceText({0.5, "", true, 1, "", std::nullopt, "", 0}) == "p = 0.5");
+  CHECK(ConfidenceText({0.0, "", true, 8, "", std::nullopt, "", 0}) ==
+        "p < 1e-15, fewer than one usual row in 1,000,000,000 is as odd");
+  CHECK(ConfidenceText({0.02, "error_rate", true, 1, "c", 200, "m", 600'000'000}) ==
         "p = 0.02, one usual row in 50 is as odd; rule error_rate is broken, whatever is usual; held for 10m; n = 200; "
         "m");
-  CHECK(ConfidenceText({std::nullopt, "", "v >= 10", std::nullopt, "", 0}) == "no probability, a fixed rule: v >= 10");
+  CHECK(ConfidenceText({std::nullopt, "", true, 4.25, "score > 4", std::nullopt, "m", 0}) ==
+        "no probability, its detector has seen too little; alarm_score 4.25; m");
+  CHECK(ConfidenceText({std::nullopt, "", false, std::nullopt, "v >= 10", std::nullopt, "", 0}) ==
+        "no probability, a fixed rule: v >= 10");
 }
 
 TEST_CASE("SeverityReasonText_TwoAxesOrARule_AreNamed") {
