@@ -136,6 +136,7 @@ SimResult RunDisturbed(const std::function<GraphSpec()>& make_spec, uint64_t see
   constexpr int32_t kBatchRows[] = {1, 7, 64, 512};
   options.job.lane_count = kLanes[draw.Below(4)];
   options.job.batch_row_count_max = kBatchRows[draw.Below(4)];
+  options.job.linger = Duration{static_cast<int64_t>(seed % 3) * 2500};
   if (draw.Below(8) == 0) options.job.edge_budget_bytes = 1 + static_cast<int64_t>(draw.Below(2000));
   constexpr double kEpochChance[] = {0.02, 0.1, 0.5};
   options.epoch_chance = kEpochChance[draw.Below(3)];
