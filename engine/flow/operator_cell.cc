@@ -486,6 +486,8 @@ Result<Progress> OperatorCell::HandleWatermark(EventTime now) {
   ElementEmitter emitter(*this, 0);
   FRESHET_ASSIGN_OR_RETURN(const Progress progress, elements_[0].op->OnWatermark(now, emitter));
   FRESHET_RETURN_IF_ERROR(emitter.TakeStatus());
+  // What one watermark has to do may be more than all other messages together.
+  if (progress == Progress::kMore) ShedMemory();
   return progress;
 }
 

@@ -9,6 +9,10 @@ namespace {
 
 /// Keys brought back at once for each row of a batch, and rows of the store looked at in one call.
 constexpr size_t kKeysBackPerRow = 4;
+/// No more than this share of the keys of a span come back at once, however few they are: memory may have room for
+/// less.
+constexpr size_t kShareBack = 8;
+constexpr size_t kKeysBackMin = 64;
 constexpr int kRowsLookedAt = 16384;
 /// A session is looked at so many times between its last row and its end, if it is not in memory.
 constexpr int64_t kSpansPerGap = 8;
@@ -401,6 +405,7 @@ Status OrderedWindow::WalkStored() {
     scan_ = std::make_unique<StoredScan>(table_->committed_rows(), stored_due_.begin()->second);
     found_.clear();
     found_all_ = true;
+    found_count_ = 0;
     FRESHET_RETURN_IF_ERROR(scan_->Next(&found));
   }
   for (int left = kRowsLookedAt; found && left > 0; --left) {
@@ -414,11 +419,8 @@ Status OrderedWindow::WalkStored() {
       if (moment != KeyPanes::kNone && FloorDiv(moment, span_us_) <= stored_due_.begin()->first) {
         found_.emplace_back(moment, scan_->key());
         std::push_heap(found_.begin(), found_.end());
-        if (found_.size() > kKeysBackPerRow * static_cast<size_t>(row_count_max_)) {
-          std::pop_heap(found_.begin(), found_.end());
-          found_.pop_back();
-          found_all_ = false;
-        }
+        ++found_count_;
+        KeepFirst(kKeysBackPerRow * static_cast<size_t>(row_count_max_));
       } else if (ending_ && moment != KeyPanes::kNone) {
         NoteStored(HashKey(scan_->key()), moment);  // it was listed for what is not looked at any more
       }
@@ -428,8 +430,16 @@ Status OrderedWindow::WalkStored() {
   return found ? Status::Ok() : BringBack();
 }
 
+void OrderedWindow::KeepFirst(size_t count) {
+  for (; found_.size() > count; found_all_ = false) {
+    std::pop_heap(found_.begin(), found_.end());
+    found_.pop_back();
+  }
+}
+
 Status OrderedWindow::BringBack() {
   scan_.reset();
+  KeepFirst(std::max(kKeysBackMin, found_count_ / kShareBack));
   if (found_all_) {
     back_through_.reset();
     back_before_ = (stored_due_.begin()->first + 1) * span_us_;

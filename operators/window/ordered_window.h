@@ -115,6 +115,8 @@ class OrderedWindow final : public Operator {
   /// Some rows further; at the end of a walk the keys it found are brought back.
   Status WalkStored();
   Status BringBack();
+  /// Of what was found.
+  void KeepFirst(size_t count);
   void AccountMemory();
   void Emit(const DueKey& due, WindowRows& rows, int32_t at);
 
@@ -140,6 +142,7 @@ class OrderedWindow final : public Operator {
   std::unique_ptr<StoredScan> scan_;        ///< over the first span
   std::vector<Place> found_;                ///< by it: the first ones, as a heap with the last of them in front
   bool found_all_ = true;                   ///< nothing had to be left out of it
+  size_t found_count_ = 0;                  ///< with what was left out
   int64_t back_before_ = -KeyPanes::kNone;  ///< all keys with earlier moments are in memory
   std::optional<Place> back_through_;       ///< and those of this moment up to this key
 };
