@@ -8,6 +8,7 @@
 #include "engine/cli/exit_codes.h"
 #include "engine/cli/loading.h"
 #include "engine/serve/http_server.h"
+#include "engine/state/state_directory.h"
 
 namespace freshet::cli {
 namespace {
@@ -17,11 +18,6 @@ constexpr int kLookAgainCount = 3;
 constexpr int64_t kLookAgainUs = 200000;
 constexpr const char* kSavepoints = "/savepoints/";
 constexpr const char* kKept = "/kept/";
-
-/// Also one whose database was being replaced when that was killed.
-bool HoldsState(Env* env, const std::string& directory) {
-  return env->Stat(directory + "/db").ok() || env->Stat(directory + "/db.replaced").ok();
-}
 
 Status CheckName(const std::string& name) {
   const bool good = !name.empty() && name.size() <= kNameSizeMax &&

@@ -17,6 +17,7 @@
 #include "engine/state/rocksdb_rows.h"
 #include "engine/state/rocksdb_store_testing.h"
 #include "engine/state/row_format.h"
+#include "engine/state/state_directory.h"
 #include "engine/state/synced_mark.h"
 
 namespace freshet {
@@ -452,6 +453,7 @@ Status CheckNotHeadless(Env* env, const std::string& directory) {
 Result<std::unique_ptr<CheckpointStore>> OpenRocksDbStoreOn(std::shared_ptr<rocksdb::FileSystem> file_system, Env* env,
                                                             const std::string& directory, bool fresh,
                                                             int64_t batch_key_count_max) {
+  FRESHET_RETURN_IF_ERROR(CheckNothingForeign(env, directory));
   FRESHET_RETURN_IF_ERROR(env->MakeDirectories(directory));
   FRESHET_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock, LockState(env, directory));
   FRESHET_RETURN_IF_ERROR(FinishReplacing(env, directory));
@@ -475,6 +477,7 @@ Result<std::unique_ptr<CheckpointStore>> OpenRocksDbStoreReadOnly(Env* env, cons
 }
 
 Status ReplaceState(Env* env, const std::string& directory, const std::string& from) {
+  FRESHET_RETURN_IF_ERROR(CheckNothingForeign(env, directory));
   FRESHET_RETURN_IF_ERROR(env->MakeDirectories(directory));
   FRESHET_ASSIGN_OR_RETURN(const std::unique_ptr<FileLock> lock, LockState(env, directory));
   FRESHET_RETURN_IF_ERROR(FinishReplacing(env, directory));

@@ -84,13 +84,15 @@ TEST_CASE("State_DirectoryThatIsNoState_IsRefusedAndLeftAsItIs") {
   std::filesystem::create_directories(foreign + "/staging/deep");
   place.shop.Write("foreign/staging/deep/kept.txt", "mine");
   place.shop.Write("foreign/notes.txt", "mine too");
+  std::filesystem::create_directories(foreign + "/db");
+  place.shop.Write("foreign/db/schema.txt", "also mine");
   const auto listed = [&] {
     std::set<std::string> names;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(foreign)) names.insert(entry.path());
     return names;
   };
   const std::set<std::string> before = listed();
-  REQUIRE(before.size() == 4);
+  REQUIRE(before.size() == 6);
   REQUIRE(place.Run({"--limit", "100"}).code == 0);
   const std::string moved = place.shop.Path("moved.fst");
   REQUIRE(place.Freshet({"state", "export", place.state, moved}).code == 0);
@@ -111,6 +113,10 @@ TEST_CASE("State_DirectoryThatIsNoState_IsRefusedAndLeftAsItIs") {
     CHECK_MESSAGE(Contains(refused.err, "there is no state in " + foreign), refused.err);
     CHECK(listed() == before);
   }
+  const Finished run = place.Freshet({"run", place.file, "--state", foreign, "--fresh", "--http", "off"});
+  CHECK(run.code != 0);
+  CHECK_MESSAGE(Contains(run.err, "which Freshet has not made"), run.err);
+  CHECK(listed() == before);
   const Finished refused = place.Freshet({"state", "import", foreign, moved});
   CHECK(refused.code == 3);
   CHECK_MESSAGE(Contains(refused.err, "is no state, and not empty"), refused.err);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <thread>
 
 #include "engine/base/limits.h"
@@ -133,6 +134,41 @@ TEST_CASE("RocksDbStore_DamagedFiles_AreDataLossAndFreshHelps") {
   const auto fresh = OpenRocksDbStore(Env::Posix(), f.path(), true);
   REQUIRE(fresh.ok());
   CHECK_FALSE((*fresh)->Load()->has_value());
+}
+
+TEST_CASE("RocksDbStore_DirectoryWithOtherThingsWhereItWouldClear_IsRefusedAndLeftAsItIs") {
+  const TempDirectory directory;
+  const std::string path = directory.path() + "/project";
+  std::string foreign;
+  SUBCASE("staging") { foreign = "staging/important.txt"; }
+  SUBCASE("spill") { foreign = "spill/2026/x.txt"; }
+  SUBCASE("db") { foreign = "db/schema.txt"; }
+  SUBCASE("db, by number") { foreign = "db/001_create.sql"; }
+  SUBCASE("db.replaced") { foreign = "db.replaced/notes"; }
+  SUBCASE("incoming") { foreign = "incoming/mail"; }
+  SUBCASE("incoming, deeper") { foreign = "incoming/db/mail"; }
+  const fs::path file = fs::path(path) / foreign;
+  fs::create_directories(file.parent_path());
+  std::ofstream(file) << "mine";
+  std::ofstream(path + "/beside.txt") << "mine too";
+  const auto listed = [&] {
+    std::set<std::string> names;
+    for (const auto& entry : fs::recursive_directory_iterator(path)) names.insert(entry.path());
+    return names;
+  };
+  const std::set<std::string> before = listed();
+  for (const bool fresh : {false, true}) {
+    const auto opened = OpenRocksDbStore(Env::Posix(), path, fresh);
+    CHECK(opened.status().code() == StatusCode::kAlreadyExists);
+    CHECK_MESSAGE(opened.status().message().find(foreign.substr(0, foreign.rfind('/'))) != std::string::npos,
+                  opened.status().message());
+    CHECK(listed() == before);
+  }
+  CHECK(ReplaceState(Env::Posix(), path, directory.path() + "/other").code() == StatusCode::kAlreadyExists);
+  CHECK(listed() == before);
+  fs::remove_all(path + "/" + foreign.substr(0, foreign.find('/')));
+  CHECK(OpenRocksDbStore(Env::Posix(), path, false).ok());
+  CHECK(fs::exists(path + "/beside.txt"));
 }
 
 /// The log that was written to last.
