@@ -316,7 +316,10 @@ Status Cell::Continue() {
       if (early && merged_ < target_) ForwardWatermark(target_);
       if (!forgotten) {
         FRESHET_ASSIGN_OR_RETURN(const Progress progress, HandleWatermark(target_));
-        if (progress == Progress::kMore) return Status::Ok();
+        if (progress == Progress::kMore) {
+          environment_.carrier->CountMove();
+          return Status::Ok();
+        }
       }
       merged_ = target_;
       if (merged_ != EventTime::Max()) merged_before_end_ = merged_;
@@ -370,6 +373,7 @@ Status Cell::CompleteBarrierIfAligned() {
 
 Status Cell::ContinueSnapshot() {
   if (open_snapshot_ == nullptr) return Status::Ok();
+  environment_.carrier->CountMove();
   FRESHET_ASSIGN_OR_RETURN(const bool complete, SnapshotSome(&open_snapshot_->snapshot));
   if (complete) {
     const std::unique_ptr<OpenSnapshot> done = std::move(open_snapshot_);

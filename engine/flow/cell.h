@@ -30,6 +30,9 @@ class Carrier {
   virtual void Send(Envelope envelope) = 0;
   /// Asks that the cell's Run be called soon.
   virtual void Nudge(int cell) = 0;
+  /// A step of work that sends nothing, such as a slice of a snapshot: who waits for a stop sees that there is
+  /// progress.
+  virtual void CountMove() {}
 };
 
 /// What a cell hands to the checkpoint coordinator when it is aligned at a barrier, or for good at its end.

@@ -93,7 +93,8 @@ class OperatorCell::State final : public StateContext {
       drains_.pop_front();
     }
     if (drain == 0) return;
-    for (const auto& table : tables_) table->OnCommitted(drain);
+    for (size_t i = 0; i < tables_.size(); ++i)
+      if (!Spills(i)) tables_[i]->OnCommitted(drain);  // the others count their own drains
   }
   /// The last snapshot is taken: nobody asks for a key again, so none has to wait for its commit, nor stay.
   void OnEnded() {

@@ -245,6 +245,7 @@ class TbbRuntime::Impl final : public Carrier {
       nodes_[static_cast<size_t>(plan.from)]->Emit(port_of_edge_[edge], std::move(envelope));
     }
   }
+  void CountMove() override { coordinator_->CountMove(); }
   void Nudge(int cell) override {
     if (dead_) return;
     CellNode& node = *nodes_[static_cast<size_t>(cell)];

@@ -121,7 +121,7 @@ class StateTable {
     return 0;
   }
   /// Drops keys worth about `bytes` that are changed or wait for a commit, after having put them aside. Returns how
-  /// many bytes it dropped; after an error everything is as before.
+  /// many bytes it dropped; an error leaves in memory what is not aside yet.
   virtual Result<int64_t> PutAside(int64_t bytes) {
     (void)bytes;
     return 0;

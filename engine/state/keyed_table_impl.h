@@ -296,14 +296,16 @@ class KeyedTable final : public StateTable {
     const int64_t before = memory_bytes();
     int64_t count = 0;
     // Those that wait for a commit have not changed for longer.
-    for (const bool dirty : {false, true}) {
-      for (uint32_t at = 0; at < entries_.size() && count < wanted;)
-        FRESHET_RETURN_IF_ERROR(PutPieceAside(dirty, wanted, &at, &count));
-    }
+    Status status;
+    for (const bool dirty : {false, true})
+      for (uint32_t at = 0; status.ok() && at < entries_.size() && count < wanted;)
+        status = PutPieceAside(dirty, wanted, &at, &count);
+    if (count == 0 && !status.ok()) return status;
     if (count == 0) return 0;
     std::erase_if(dirty_, [&](uint32_t i) { return !entries_[i].in_use || !entries_[i].dirty; });
     has_evicted_ = true;
     if (hooks_.after_pass) hooks_.after_pass();
+    FRESHET_RETURN_IF_ERROR(std::move(status));  // what went before the error is away all the same
     return before - memory_bytes();
   }
   int64_t aside_bytes() const override { return committed_rows_ == nullptr ? 0 : committed_rows_->aside_bytes(); }

@@ -212,6 +212,56 @@ TEST_CASE("SpillStore_RandomWorkWithLateAndMergedCommits_AllTiersTogetherHoldThe
   }
 }
 
+/// Fails each `every`-th write.
+class FullAtTimes final : public SpillStore {
+ public:
+  FullAtTimes(SpillStore* base, int every) : base_(base), every_(every) {}
+  Status Write(EpochRows&& rows) override {
+    if (++writes_ % every_ == 0) return Status::Io("no space left on device");
+    return base_->Write(std::move(rows));
+  }
+  Status MultiGet(TableId table, const std::vector<StateRowRef>& rows,
+                  const std::function<Status(size_t, std::string_view)>& visit) override {
+    return base_->MultiGet(table, rows, visit);
+  }
+  Status ScanSome(TableId table, uint16_t key_group, std::string_view from, size_t count_max,
+                  const std::function<Status(std::string_view, std::string_view)>& visit) override {
+    return base_->ScanSome(table, key_group, from, count_max, visit);
+  }
+  int64_t written_bytes() const override { return base_->written_bytes(); }
+
+ private:
+  SpillStore* base_;
+  const int every_;
+  int writes_ = 0;
+};
+
+TEST_CASE("SpillStore_FullHalfway_WhatWentBeforeIsNotForgotten") {
+  const TempDirectory directory;
+  const auto spill = NewRocksDbSpill(Env::Posix(), directory.path() + "/spill");
+  FullAtTimes full(spill.get(), 2);
+  const auto store = NewMemoryStore();
+  World w{store.get(), &full, nullptr, {}, {}, {}, 0, 0};
+  w.Restart();
+  const auto key_of = [](int i) { return "key-" + std::to_string(i); };
+  for (int i = 0; i < 10000; ++i) {
+    w.table->FindOrCreate(HashKey(key_of(i)), key_of(i)).value = i;
+    w.live[key_of(i)] = i;
+  }
+  CHECK_FALSE(w.table->PutAside(1 << 30).ok());
+  CHECK(w.table->size() < 10000);
+  for (int i = 0; i < 10000; i += 3) {
+    w.Load(key_of(i));
+    w.table->FindOrCreate(HashKey(key_of(i)), key_of(i)).value += 1;
+    w.live[key_of(i)] += 1;
+  }
+  w.Drain();
+  w.Commit(1);
+  for (int i = 0; i < 10000; ++i) w.CheckKey(key_of(i));
+  w.Restart();
+  for (int i = 0; i < 10000; ++i) w.CheckKey(key_of(i));
+}
+
 TEST_CASE("SpillStore_OpenedAgain_IsEmptyAndLeavesNothing") {
   const TempDirectory directory;
   const std::string path = directory.path() + "/spill";
