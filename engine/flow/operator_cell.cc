@@ -31,6 +31,18 @@ SchemaRef PortSchema(const GraphSpec& spec, const PortRef& ref) {
   return std::get<OperatorNode>(from.kind).bound.outputs[static_cast<size_t>(ref.port)].schema;
 }
 
+/// Half the limit divided over the keyed nodes and their lanes: a restored table may take so much, the rest of it is
+/// read when it is asked for. 0: there is no limit.
+int64_t RestoreShare(const CellEnvironment& environment, const CellPlan& plan) {
+  const auto keyed =
+      std::count_if(environment.spec->nodes.begin(), environment.spec->nodes.end(), [](const NodeSpec& node) {
+        const auto* op = std::get_if<OperatorNode>(&node.kind);
+        return op != nullptr && op->bound.key.has_value();
+      });
+  const int64_t limit = environment.memory->limit();
+  return limit == 0 ? 0 : std::max<int64_t>(limit / 2 / std::max<int64_t>(keyed, 1) / plan.lane_count, 1);
+}
+
 /// Changed rows go to the spill store in pieces of this size.
 constexpr int64_t kSpillPieceBytes = 1 << 20;
 
@@ -40,7 +52,10 @@ constexpr int64_t kSpillPieceBytes = 1 << 20;
 class OperatorCell::State final : public StateContext {
  public:
   State(const CellEnvironment& environment, const CellPlan& plan, std::string node_id)
-      : environment_(environment), plan_(plan), node_id_(std::move(node_id)) {}
+      : environment_(environment),
+        plan_(plan),
+        node_id_(std::move(node_id)),
+        restore_share_(RestoreShare(environment, plan)) {}
 
   Status LoadExtra(const std::string& key) {
     if (environment_.store == nullptr || environment_.restored.number == 0) return Status::Ok();
@@ -179,9 +194,13 @@ class OperatorCell::State final : public StateContext {
     }
     if (codec == 0 || environment_.store == nullptr || environment_.restored.number == 0) return Status::Ok();
     const bool may_stay = evictable && codec == raw->options().codec;  // rows of another codec are written anew
+    const auto& loaded_bytes = raw->options().loaded_bytes;
+    int64_t loading = 0;  // values as bytes, and what the operator is going to make of them
     const Status status =
         environment_.store->Scan(id, first, last, [&](uint16_t group, std::string_view key, std::string_view value) {
-          if (may_stay && IsFull(*raw)) {
+          if (may_stay && loaded_bytes && restore_share_ > 0)
+            loading += static_cast<int64_t>(value.size()) + loaded_bytes(value);
+          if (may_stay && restore_share_ > 0 && raw->memory_bytes() + loading > restore_share_) {
             raw->LeaveInStore();
             return Status::Cancelled("the memory for state is full");
           }
@@ -232,15 +251,10 @@ class OperatorCell::State final : public StateContext {
     spilled_ = std::move(status);
   }
 
-  /// A restored table may take its lane's share of half the limit; what does not fit is read when it is asked for.
-  bool IsFull(const StateTable& table) const {
-    const int64_t limit = environment_.memory->limit();
-    return limit > 0 && table.memory_bytes() > limit / 2 / plan_.lane_count;
-  }
-
   const CellEnvironment& environment_;
   const CellPlan& plan_;
   const std::string node_id_;
+  const int64_t restore_share_;
   std::string extra_;
   uint64_t drain_ = 0;                                // calls of BeginDrain
   std::deque<std::pair<uint64_t, uint64_t>> drains_;  // (epoch, drain) not committed yet
@@ -355,6 +369,7 @@ Status OperatorCell::Open() {
   }
   for (InputIndex i = 0; i < plan_.input_count; ++i)
     if (input_watermark(i) > EventTime::Min()) HandleInputWatermark(i, input_watermark(i));
+  ShedMemory();  // what was restored counts from the beginning
   Publish();
   return Status::Ok();
 }

@@ -343,6 +343,7 @@ SimResult RunSimulation(const std::function<GraphSpec()>& make_spec, const SimOp
     Life::Step step = Life::Step::kWorked;
     while (step == Life::Step::kWorked) {
       if (++result.step_count > options.step_count_max) {
+        result.report = life.Report();
         result.status = Status::Internal("the simulation did not end within " + std::to_string(options.step_count_max) +
                                          " steps" + life.Picture());
         return result;

@@ -21,6 +21,9 @@ struct TableOptions {
   /// The operator asks for keys with LoadMissing before it looks for them, keeps no pointers to values between calls
   /// unless its hooks know of them, and does not rely on ForEach to find all: clean keys may leave memory.
   bool evictable = false;
+  /// For values that a restore keeps as bytes until the operator makes of them what it works with, and that do not know
+  /// (MemoryBytes) what that will take: about how much it is, by the value as it is encoded in `codec`.
+  std::function<int64_t(std::string_view value)> loaded_bytes = nullptr;
 };
 
 /// One changed entry on its way to the checkpoint store. Views live until the next change of the table.

@@ -6,6 +6,9 @@ namespace freshet {
 namespace {
 /// Rows read at once: a seek costs some tens of them.
 constexpr size_t kPieceRows = 256;
+/// No more of a group once so much of it is held: a walk over all groups takes some megabytes, however large values
+/// are.
+constexpr size_t kPieceBytes = 32 << 10;
 }  // namespace
 
 StoredScan::StoredScan(CommittedRows* rows, const std::bitset<kKeyGroupCount>& groups) : committed_(rows) {
@@ -20,12 +23,17 @@ Status StoredScan::Read(Piece* piece) {
   piece->rows.clear();
   piece->at = 0;
   if (piece->last) return Status::Ok();
-  FRESHET_RETURN_IF_ERROR(
+  size_t bytes = 0;
+  Status status =
       committed_->ScanSome(piece->group, piece->from, kPieceRows, [&](std::string_view key, std::string_view value) {
+        if (bytes >= kPieceBytes) return Status::Cancelled("enough");
+        bytes += key.size() + value.size();
         piece->rows.emplace_back(key, value);
         return Status::Ok();
-      }));
-  piece->last = piece->rows.size() < kPieceRows;
+      });
+  const bool stopped = status.code() == StatusCode::kCancelled;
+  if (!stopped) FRESHET_RETURN_IF_ERROR(std::move(status));
+  piece->last = !stopped && piece->rows.size() < kPieceRows;
   if (!piece->last) piece->from = piece->rows.back().first + '\0';
   return Status::Ok();
 }

@@ -5,6 +5,7 @@
 #include <limits>
 #include <new>
 #include <string>
+#include <type_traits>
 
 #include "operators/window/distinct_set.h"
 #include "operators/window/reproducible_sum.h"
@@ -102,6 +103,11 @@ struct RowIdentity {
     return time_us != o.time_us ? time_us < o.time_us : ordinal < o.ordinal;
   }
 };
+
+/// What a text takes beside its std::string.
+int64_t TextHeap(const std::string& text) {
+  return text.capacity() > 15 ? static_cast<int64_t>(text.capacity()) + 17 : 0;
+}
 
 // ---- states
 // ----------------------------------------------------------------------------------------------------------
@@ -221,6 +227,7 @@ struct Extreme {
   void Merge(const Extreme& o) {
     if (o.set) Add(o.value);
   }
+  int64_t HeapBytes() const requires std::is_same_v<T, std::string> { return TextHeap(value); }
   void Finish(AggregateResult, ColumnBuilder& out, int64_t*) const { set ? Append(out, value) : out.AppendNull(); }
   void Encode(ByteSink& sink) const {
     sink.PutBool(set);
@@ -249,6 +256,7 @@ struct Edge {
   void Merge(const Edge& o) {
     if (o.set) Add(o.value, o.row);
   }
+  int64_t HeapBytes() const requires std::is_same_v<T, std::string> { return TextHeap(value); }
   void Finish(AggregateResult, ColumnBuilder& out, int64_t*) const { set ? Append(out, value) : out.AppendNull(); }
   void Encode(ByteSink& sink) const {
     sink.PutBool(set);
@@ -300,6 +308,27 @@ void ForEachRow(const AccumulatorInput& in, size_t offset, F&& f) {
 }
 
 template <class State>
+inline constexpr bool kHasHeap = requires(const State& s) {
+  s.HeapBytes();
+};
+
+/// ForEachRow for an Update.
+template <class State, class F>
+void UpdateRows(const AccumulatorInput& in, size_t offset, F&& f) {
+  if constexpr (kHasHeap<State>) {
+    int64_t grown = 0;
+    ForEachRow<State>(in, offset, [&](State& s, int32_t row) {
+      const int64_t before = s.HeapBytes();
+      f(s, row);
+      grown += s.HeapBytes() - before;
+    });
+    if (in.heap_bytes != nullptr) *in.heap_bytes += grown;
+  } else {
+    ForEachRow<State>(in, offset, f);
+  }
+}
+
+template <class State>
 class Typed : public Accumulator {
  public:
   size_t size() const override { return sizeof(State); }
@@ -318,6 +347,13 @@ class Typed : public Accumulator {
   bool Decode(std::byte* state, ByteSource& source) const override {
     return reinterpret_cast<State*>(state)->Decode(source);
   }
+  bool has_heap() const override { return kHasHeap<State>; }
+  int64_t HeapBytes(const std::byte* state) const override {
+    if constexpr (kHasHeap<State>)
+      return reinterpret_cast<const State*>(state)->HeapBytes();
+    else
+      return Accumulator::HeapBytes(state);
+  }
 };
 
 class CountRows final : public Typed<CountState> {
@@ -330,7 +366,7 @@ template <class State, class ReaderType>
 class AddValues final : public Typed<State> {
   void Update(const AccumulatorInput& in, size_t offset) const override {
     const ReaderType read(*in.argument);
-    ForEachRow<State>(in, offset, [&](State& s, int32_t row) { s.Add(read(row)); });
+    UpdateRows<State>(in, offset, [&](State& s, int32_t row) { s.Add(read(row)); });
   }
 };
 
@@ -339,7 +375,7 @@ class AddRows final : public Typed<State> {
   bool order_free() const override { return false; }
   void Update(const AccumulatorInput& in, size_t offset) const override {
     const ReaderType read(*in.argument);
-    ForEachRow<State>(in, offset, [&](State& s, int32_t row) {
+    UpdateRows<State>(in, offset, [&](State& s, int32_t row) {
       s.Add(read(row), RowIdentity{in.batch->time(row).us, in.batch->ordinal(row).value});
     });
   }

@@ -18,6 +18,7 @@ struct AccumulatorInput {
   const Column* argument = nullptr;  ///< absent for count(*)
   const int32_t* rows = nullptr;     ///< the rows that pass the aggregate's filter; null: all
   int32_t count = 0;
+  int64_t* heap_bytes = nullptr;  ///< grows by what the states' own memory does; null: nobody asks
 };
 
 /// What is read off a state at the end: one state serves several aggregates.
@@ -42,6 +43,12 @@ class Accumulator {
   virtual void Finish(AggregateResult result, const std::byte* state, ColumnBuilder& out, int64_t* nulled) const = 0;
   virtual void Encode(const std::byte* state, ByteSink& sink) const = 0;
   virtual bool Decode(std::byte* state, ByteSource& source) const = 0;
+  /// States hold memory beside their own size; of one that was just constructed, none.
+  virtual bool has_heap() const { return false; }
+  virtual int64_t HeapBytes(const std::byte* state) const {
+    (void)state;
+    return 0;
+  }
 };
 
 enum class AccumulatorKind : uint8_t { kCount, kSum, kVariance, kMin, kMax, kFirst, kLast, kDistinct };

@@ -176,7 +176,8 @@ std::optional<AggregatePlan> BindAggregates(const std::vector<std::pair<SpannedT
   return binder.Take();
 }
 
-void AccumulateRows(const AggregatePlan& plan, const Batch& in, std::byte* const* cells, int64_t* nulled) {
+void AccumulateRows(const AggregatePlan& plan, const Batch& in, std::byte* const* cells, int64_t* nulled,
+                    int64_t* heap_bytes) {
   std::vector<Column> arguments;
   arguments.reserve(plan.arguments.size());
   for (const BoundExpr& e : plan.arguments)
@@ -188,6 +189,7 @@ void AccumulateRows(const AggregatePlan& plan, const Batch& in, std::byte* const
     AccumulatorInput input;
     input.cells = cells;
     input.batch = &in;
+    input.heap_bytes = heap_bytes;
     if (state.argument >= 0) input.argument = &arguments[static_cast<size_t>(state.argument)];
     input.count = in.row_count();
     if (state.filter >= 0) {

@@ -45,7 +45,9 @@ std::optional<AggregatePlan> BindAggregates(const std::vector<std::pair<SpannedT
                                             const Schema& input, Diagnostics* diagnostics);
 
 /// Adds the rows of a batch to their cells, one aggregate after the other: `cells[row]`, or null for a row that is in
-/// none. `nulled` counts values of arguments lost to overflow.
-void AccumulateRows(const AggregatePlan& plan, const Batch& in, std::byte* const* cells, int64_t* nulled);
+/// none. `nulled` counts values of arguments lost to overflow, `heap_bytes` what the cells' states took beside the
+/// cells.
+void AccumulateRows(const AggregatePlan& plan, const Batch& in, std::byte* const* cells, int64_t* nulled,
+                    int64_t* heap_bytes = nullptr);
 
 }  // namespace freshet

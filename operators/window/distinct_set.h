@@ -20,6 +20,10 @@ class DistinctSet {
   void Merge(const DistinctSet& other);
   int64_t Count() const;
   bool exact() const { return registers_.empty(); }
+  /// Memory beside the object itself.
+  int64_t HeapBytes() const {
+    return static_cast<int64_t>(slots_.capacity() * sizeof slots_[0] + registers_.capacity());
+  }
 
   void Encode(ByteSink& sink) const;
   bool Decode(ByteSource& source);

@@ -12,7 +12,10 @@ CellPool::CellPool(const AggregatePlan& plan, const SliceAssigner& assigner, con
     : plan_(plan),
       assigner_(assigner),
       revisions_(revisions),
-      stride_((plan.cell_bytes + kCellAlignment - 1) / kCellAlignment * kCellAlignment) {}
+      stride_((plan.cell_bytes + kCellAlignment - 1) / kCellAlignment * kCellAlignment) {
+  for (const AggregatePlan::State& s : plan.states)
+    if (s.accumulator->has_heap()) heap_states_.push_back(&s);
+}
 
 CellPool::~CellPool() {
   for (std::byte* slab : slabs_) {
@@ -44,6 +47,7 @@ SliceCell* CellPool::New() {
 }
 
 void CellPool::Delete(SliceCell* cell) {
+  heap_bytes_ -= HeapOf(cell);
   for (const AggregatePlan::State& s : plan_.states) s.accumulator->Destroy(cell->bytes() + s.offset);
   cell->live = false;
   --live_count_;
@@ -51,19 +55,23 @@ void CellPool::Delete(SliceCell* cell) {
   free_ = cell;
 }
 
-void CellPool::Merge(SliceCell* into, const SliceCell* from) const {
+void CellPool::Merge(SliceCell* into, const SliceCell* from) {
+  heap_bytes_ -= HeapOf(into);
   for (const AggregatePlan::State& s : plan_.states)
     s.accumulator->Merge(into->bytes() + s.offset, from->bytes() + s.offset);
+  heap_bytes_ += HeapOf(into);
 }
 
 void CellPool::EncodeStates(const SliceCell* cell, ByteSink& sink) const {
   for (const AggregatePlan::State& s : plan_.states) s.accumulator->Encode(cell->bytes() + s.offset, sink);
 }
 
-bool CellPool::DecodeStates(SliceCell* cell, ByteSource& source) const {
-  for (const AggregatePlan::State& s : plan_.states)
-    if (!s.accumulator->Decode(cell->bytes() + s.offset, source)) return false;
-  return true;
+bool CellPool::DecodeStates(SliceCell* cell, ByteSource& source) {
+  heap_bytes_ -= HeapOf(cell);
+  bool ok = true;
+  for (const AggregatePlan::State& s : plan_.states) ok = ok && s.accumulator->Decode(cell->bytes() + s.offset, source);
+  heap_bytes_ += HeapOf(cell);
+  return ok;
 }
 
 namespace {

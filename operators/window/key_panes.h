@@ -5,6 +5,7 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/base/bytes.h"
@@ -60,9 +61,13 @@ class CellPool {
   /// With empty states.
   SliceCell* New();
   void Delete(SliceCell* cell);
-  void Merge(SliceCell* into, const SliceCell* from) const;
+  void Merge(SliceCell* into, const SliceCell* from);
+  /// AccumulateRows for cells of the pool.
+  void Accumulate(const Batch& in, std::byte* const* cells, int64_t* nulled) {
+    AccumulateRows(plan_, in, cells, nulled, &heap_bytes_);
+  }
   void EncodeStates(const SliceCell* cell, ByteSink& sink) const;
-  bool DecodeStates(SliceCell* cell, ByteSource& source) const;
+  bool DecodeStates(SliceCell* cell, ByteSource& source);
   const SliceAssigner& assigner() const { return assigner_; }
   const RevisionPlan& revisions() const { return revisions_; }
   /// How many ends of the input the windows of a key have seen, if some keys were not in memory then: a row of the
@@ -71,11 +76,16 @@ class CellPool {
   int64_t EndsSeen(uint32_t hash) const {
     return ends_ == nullptr ? 0 : std::max<int64_t>(ends_->at(KeyGroupOf(hash)), 0);
   }
-  /// Of the cells in use.
-  int64_t stride() const { return static_cast<int64_t>(stride_); }
-  int64_t live_bytes() const { return live_count_ * static_cast<int64_t>(stride_); }
+  /// Of the cells in use, with what their states hold beside them.
+  int64_t live_count() const { return live_count_; }
+  int64_t live_bytes() const { return live_count_ * static_cast<int64_t>(stride_) + heap_bytes_; }
 
  private:
+  int64_t HeapOf(const SliceCell* cell) const {
+    int64_t bytes = 0;
+    for (const AggregatePlan::State* s : heap_states_) bytes += s->accumulator->HeapBytes(cell->bytes() + s->offset);
+    return bytes;
+  }
   static constexpr size_t kCellsPerSlab = 64;
   static constexpr size_t kCellAlignment = 64;
   const AggregatePlan& plan_;
@@ -83,6 +93,8 @@ class CellPool {
   const RevisionPlan revisions_;
   const KeyGroupNumbers* ends_ = nullptr;
   size_t stride_;
+  std::vector<const AggregatePlan::State*> heap_states_;  ///< none: cells are all there is
+  int64_t heap_bytes_ = 0;
   std::vector<std::byte*> slabs_;
   SliceCell* free_ = nullptr;
   int64_t live_count_ = 0;
@@ -172,5 +184,19 @@ struct KeyPanes {
   void Unlink(SliceCell* cell);
   void SettlePending(int64_t moment);
 };
+
+/// TableOptions::loaded_bytes of tables whose values hold cells: about what the cells of an encoded value take, which
+/// is made for that and given back. 0 if it is no such value. `per_cell`: what the value keeps for each.
+template <class Panes>
+int64_t LoadedBytes(CellPool* pool, std::string_view value, uint16_t codec, int64_t per_cell) {
+  const int64_t bytes = pool->live_bytes(), count = pool->live_count();
+  Panes panes;
+  panes.pool = pool;
+  ByteSource source(value);
+  const bool loaded = panes.Decode(source, codec) && panes.Load();
+  const int64_t taken = pool->live_bytes() - bytes + per_cell * (pool->live_count() - count);
+  panes.Free();
+  return loaded ? taken : 0;
+}
 
 }  // namespace freshet

@@ -16,8 +16,10 @@ constexpr size_t kKeysBackMin = 64;
 constexpr int kRowsLookedAt = 16384;
 /// A session is looked at so many times between its last row and its end, if it is not in memory.
 constexpr int64_t kSpansPerGap = 8;
+constexpr uint16_t kCodec = 2;
 /// Of the index, for each moment of one key.
 constexpr int64_t kDueBytes = 112;
+constexpr auto kBytesPerCell = static_cast<int64_t>(sizeof(OrderedPane));
 
 int64_t FloorDiv(int64_t a, int64_t b) { return a / b - (a % b < 0); }
 
@@ -93,7 +95,11 @@ Status OrderedWindow::Open(OpenContext& ctx) {
   counters_ = &ctx.counters();
   row_count_max_ = ctx.batch_row_count_max();
   const char* name = plan_.gap_us > 0 ? "sessions" : "counts";
-  FRESHET_ASSIGN_OR_RETURN(table_, ctx.state().OpenKeyed<OrderedPanes>(name, {2, plan_.window->fingerprint, true}));
+  const auto loaded_bytes = [this](std::string_view value) {
+    return LoadedBytes<OrderedPanes>(&pool_, value, kCodec, kBytesPerCell);
+  };
+  FRESHET_ASSIGN_OR_RETURN(
+      table_, ctx.state().OpenKeyed<OrderedPanes>(name, {kCodec, plan_.window->fingerprint, true, loaded_bytes}));
   SetEvictionHooks();
   Status status;
   table_->ForEach([&](std::string_view key, OrderedPanes& panes) {
@@ -138,7 +144,7 @@ Status OrderedWindow::ProcessBatch(InputIndex, const Batch& in, Emitter& out) {
     if (!panes.open.empty() && MomentOf(panes.open.front()) < panes.next_due)
       Schedule(panes, table_->StoredKey(panes.hash, keys_.key(row)), MomentOf(panes.open.front()));
   }
-  AccumulateRows(plan_.window->aggregates, in, cells_.data(), &counters_->nulled);
+  pool_.Accumulate(in, cells_.data(), &counters_->nulled);
   Complete();
   AccountMemory();
   const auto late = static_cast<int64_t>(late_rows_.size());
@@ -455,8 +461,7 @@ Status OrderedWindow::BringBack() {
 }
 
 void OrderedWindow::AccountMemory() {
-  int64_t bytes = pool_.live_bytes();
-  bytes += bytes / pool_.stride() * static_cast<int64_t>(sizeof(OrderedPane));
+  int64_t bytes = pool_.live_bytes() + pool_.live_count() * kBytesPerCell;
   bytes += static_cast<int64_t>(due_.size()) * kDueBytes;
   table_->set_value_bytes(bytes);
 }

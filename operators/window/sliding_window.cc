@@ -6,8 +6,10 @@
 
 namespace freshet {
 
+static constexpr uint16_t kCodec = 2;
 /// Of the index, for each moment of one key.
 static constexpr int64_t kDueBytes = 112;
+static constexpr auto kBytesPerCell = static_cast<int64_t>(sizeof(TrailingRows::Entry));
 
 // ---- the rows of a key
 // -----------------------------------------------------------------------------------------------
@@ -111,7 +113,11 @@ SlidingWindow::SlidingWindow(std::shared_ptr<const WindowPlan> plan, int64_t siz
 Status SlidingWindow::Open(OpenContext& ctx) {
   counters_ = &ctx.counters();
   FRESHET_ASSIGN_OR_RETURN(closed_through_, ctx.state().OpenNumbers("closed"));
-  FRESHET_ASSIGN_OR_RETURN(table_, ctx.state().OpenKeyed<TrailingRows>("trailing", {2, plan_->fingerprint, true}));
+  const auto loaded_bytes = [this](std::string_view value) {
+    return LoadedBytes<TrailingRows>(&pool_, value, kCodec, kBytesPerCell);
+  };
+  FRESHET_ASSIGN_OR_RETURN(
+      table_, ctx.state().OpenKeyed<TrailingRows>("trailing", {kCodec, plan_->fingerprint, true, loaded_bytes}));
   SetEvictionHooks();
   Status status;
   std::vector<std::string> expired;
@@ -162,8 +168,7 @@ void SlidingWindow::SetEvictionHooks() {
 }
 
 void SlidingWindow::AccountMemory() {
-  int64_t bytes = pool_.live_bytes();
-  bytes += bytes / pool_.stride() * static_cast<int64_t>(sizeof(TrailingRows::Entry));
+  int64_t bytes = pool_.live_bytes() + pool_.live_count() * kBytesPerCell;
   bytes += static_cast<int64_t>(due_.size()) * kDueBytes;
   table_->set_value_bytes(bytes);
 }
@@ -199,7 +204,7 @@ Status SlidingWindow::ProcessBatch(InputIndex, const Batch& in, Emitter& out) {
   FRESHET_RETURN_IF_ERROR(table_->LoadMissing(keys_, count));
   cells_.resize(static_cast<size_t>(count));
   for (std::byte*& cell : cells_) cell = pool_.New()->bytes();
-  AccumulateRows(plan_->aggregates, in, cells_.data(), &counters_->nulled);
+  pool_.Accumulate(in, cells_.data(), &counters_->nulled);
   WindowRows results(*plan_, count);
   for (int32_t row = 0; row < count; ++row) {
     TrailingRows& rows = table_->FindOrCreate(keys_.hash(row), keys_.key(row));

@@ -25,7 +25,11 @@ Status WindowOperator::Open(OpenContext& ctx) {
   counters_ = &ctx.counters();
   row_count_max_ = ctx.batch_row_count_max();
   FRESHET_RETURN_IF_ERROR(OpenStored(ctx.state()));
-  FRESHET_ASSIGN_OR_RETURN(table_, ctx.state().OpenKeyed<KeyPanes>("panes", {kPanesCodec, plan_->fingerprint, true}));
+  const auto loaded_bytes = [this](std::string_view value) {
+    return LoadedBytes<KeyPanes>(&pool_, value, kPanesCodec, 0);
+  };
+  FRESHET_ASSIGN_OR_RETURN(
+      table_, ctx.state().OpenKeyed<KeyPanes>("panes", {kPanesCodec, plan_->fingerprint, true, loaded_bytes}));
   SetEvictionHooks();
   return ReadStored();
 }
@@ -35,7 +39,7 @@ Status WindowOperator::Open(OpenContext& ctx) {
 
 Status WindowOperator::ProcessBatch(InputIndex input, const Batch& in, Emitter& out) {
   FRESHET_RETURN_IF_ERROR(AssignCells(in));
-  AccumulateRows(plan_->aggregates, in, cells_.data(), &counters_->nulled);
+  pool_.Accumulate(in, cells_.data(), &counters_->nulled);
   AccountMemory();
   const auto late = static_cast<int64_t>(late_rows_.size());
   counters_->late += late;

@@ -388,6 +388,82 @@ TEST_CASE("MemoryLimit_RestartsWithOtherLanesAndLimits_EqualTheUndisturbedRun") 
   }
 }
 
+/// Few keys with large values.
+NumbersOptions LargeValues() {
+  NumbersOptions numbers;
+  numbers.rows = 4000;
+  numbers.keys = 100;
+  numbers.step_us = 50000;
+  return numbers;
+}
+
+TEST_CASE("MemoryLimit_RestartWithLargeValues_TakesNoMoreThanItsShare") {
+  for (const auto& [options, table] :
+       {std::pair{"window: {sliding: 1h}\naggregates: {n: count(*), s: sum(v), d: stddev(v)}", "trailing"},
+        {"window: {tumbling: 24h}\naggregates: {n: count(*), d: count(distinct v)}", "panes"},
+        {"window: {hopping: 100s, every: 10s}\naggregates: {n: count(*), s: sum(v)}", "panes"},
+        {"window: {session: 1h}\naggregates: {d: count(distinct v)}", "sessions"},
+        {"window: {count: 60, every: 1}\naggregates: {n: count(*), s: sum(v), d: stddev(v)}", "counts"}}) {
+    CAPTURE(options);
+    const BoundNode node(WindowDescriptor(), std::string(options) + "\nkey: k\n", *NumbersSchema());
+    REQUIRE_MESSAGE(node, node.diagnostics());
+    const WriteGraph write = GraphOf(LargeValues(), node.bound());
+    SimResult unlimited;
+    const auto roomy = NewMemoryStore();
+    const SinkLines expected = RunGraph(write, OptionsOf(roomy.get(), 0, 1, 1, 16, 0), nullptr, &unlimited);
+    const int64_t limit = unlimited.report.memory_peak / 6;
+    for (const int lanes : {1, 3}) {
+      CAPTURE(lanes);
+      const auto store = NewMemoryStore();
+      FlowGraph::Sinks sinks;
+      SimOptions first = OptionsOf(store.get(), 0, 3, 2, 16, 0);
+      first.step_count_max = unlimited.step_count * 4 / 5;
+      SimResult result;
+      (void)RunGraph(write, first, &sinks, &result);
+      REQUIRE(StoredRows(store.get(), table) == 100);
+      SimOptions restarted = OptionsOf(store.get(), limit, 4, lanes, 16, 0);
+      restarted.step_count_max = 0;
+      (void)RunGraph(write, restarted, &sinks, &result);
+      CHECK(result.report.memory_peak > limit / 6);
+      CHECK(result.report.memory_peak <= limit / 2 + 4096 * lanes);  // tables without rows take some, too
+      result = {};
+      const SinkLines got = RunGraph(write, OptionsOf(store.get(), limit, 4, lanes, 16, 0), &sinks, &result);
+      REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+      CHECK(got == expected);
+      CHECK(result.report.memory_dropped_bytes > 0);
+    }
+  }
+}
+
+TEST_CASE("MemoryLimit_LargeDistinctSets_AreCountedAndLeaveMemory") {
+  const BoundNode node(WindowDescriptor(), "window: {tumbling: 24h}\nkey: k\naggregates: {d: count(distinct v)}\n",
+                       *NumbersSchema());
+  const BoundNode small(WindowDescriptor(), "window: {tumbling: 24h}\nkey: k\naggregates: {d: count(*)}\n",
+                        *NumbersSchema());
+  REQUIRE_MESSAGE((node && small), node.diagnostics());
+  NumbersOptions numbers = LargeValues();
+  numbers.rows = 6000;
+  const auto peak_of = [&](const BoundNode& of, int64_t limit, const SinkLines* expected, int crashes) {
+    const WriteGraph write = GraphOf(numbers, of.bound());
+    const auto store = NewMemoryStore();
+    SimResult result;
+    const SinkLines got =
+        RunGraph(write, OptionsOf(store.get(), limit, 5, limit == 0 ? 1 : 2, 16, crashes), nullptr, &result);
+    REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+    if (expected != nullptr) CHECK(got == *expected);
+    return result.report.memory_peak;
+  };
+  const SinkLines expected = RunUnlimited(GraphOf(numbers, node.bound()));
+  const int64_t all = peak_of(node, 0, &expected, 0);
+  CHECK(all - peak_of(small, 0, nullptr, 0) > 100 * 1024);  // sets of some 60 values, in tables of 128 or more
+  for (const int crashes : {0, 2}) {
+    CAPTURE(crashes);
+    const int64_t limited = peak_of(node, all / 5, &expected, crashes);
+    MESSAGE("peak without a limit " << all << ", with one of a fifth " << limited);
+    CHECK(limited < all / 5 * 3 / 2);
+  }
+}
+
 TEST_CASE("MemoryLimit_DeriveByKey_EqualsTheUnlimitedRun") {
   const BoundNode node(DeriveDescriptor(), "key: k\ncolumns: {d: delta(v), r: rate(v), l: \"lag(v, 3)\"}\n",
                        *NumbersSchema());

@@ -193,7 +193,7 @@ void Torture(CheckpointStore* store, uint64_t seed, int steps, SpillStore* spill
         w.CheckKey(key);
         Cell& cell = w.table->FindOrCreate(HashKey(key), key);
         cell.value += 1 + static_cast<int64_t>(rng.Below(1000));
-        cell.text = std::string(rng.Below(60), 'x');
+        cell.text = std::string(rng.Below(rng.Below(40) == 0 ? 60000 : 60), 'x');  // the large ones fill a scan's piece
         w.live[key] = cell.value;
       }
     }
