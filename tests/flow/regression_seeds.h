@@ -19,6 +19,8 @@ inline constexpr RegressionSeed kRegressionSeeds[] = {
     {151, "random pipelines: two gathers of one join waited for each other's lanes under a tiny egress budget"},
     {16, "random pipelines: sources waited for ever for the memory of cells that had ended"},
     {312, "random windows: the same"},
+    {1454,
+     "random pipelines: the disk was full between two pieces that left memory, and the first was not found again"},
     {95, "random windows: lanes of a join whose inputs had been idle stood at different times at a barrier"},
 };
 
