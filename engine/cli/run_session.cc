@@ -234,7 +234,7 @@ std::optional<AlertLinks> RunSession::alert_links() const {
   return pipeline_.settings().alert_links;
 }
 
-Result<std::string> RunSession::ObeyAlertOrder(const AlertOrder& order) {
+Result<AlertOrderOutcome> RunSession::ObeyAlertOrder(const AlertOrder& order) {
   constexpr int kLookCount = 1500;
   constexpr int64_t kLookEveryUs = 10000;
   FRESHET_ASSIGN_OR_RETURN(const AlertCommand command, ParseAlertOrder(order, Env::Posix()->WallMicros()));
@@ -253,7 +253,8 @@ Result<std::string> RunSession::ObeyAlertOrder(const AlertOrder& order) {
   const auto waits = [](const auto& c) { return c->outcome() == Command::Outcome::kWaiting; };
   for (int look = 0; std::any_of(sent.begin(), sent.end(), waits); ++look) {
     if (look == kLookCount)
-      return Status::Unavailable("no checkpoint came to its end in time, so it is not certain that anything changed");
+      return AlertOrderOutcome{false,
+                               "no checkpoint came to its end in time, so it is not certain that anything changed"};
     Env::Posix()->SleepMicros(kLookEveryUs);
   }
   std::optional<std::string> said;
@@ -263,7 +264,7 @@ Result<std::string> RunSession::ObeyAlertOrder(const AlertOrder& order) {
     if (c->outcome() != Command::Outcome::kDurable) continue;
     for (const std::string& answer : c->answers()) said = said.value_or("").empty() ? answer : *said;
   }
-  if (said) return *said;
+  if (said) return AlertOrderOutcome{true, *said};
   if (lost)
     return Status::Unavailable("the run, or the input of an alert, ended before a checkpoint: nothing was changed");
   return Status::NotFound("no alert `" + order.alert + "` in " + name_ +

@@ -52,9 +52,8 @@ class RunSession {
   /// `alert_id`: 0, or the only one. Returns how many there are.
   Result<int64_t> WriteAlerts(uint64_t alert_id, JsonWriter* json) const;
   /// Silences, acknowledges or labels an alert: waits for the checkpoint that makes it durable. kNotFound: no alert of
-  /// this pipeline is meant; kUnavailable: it was not accepted. Else what the alert has to say to it, often nothing.
-  /// Any thread but the session's own.
-  Result<std::string> ObeyAlertOrder(const AlertOrder& order);
+  /// this pipeline is meant; kUnavailable: it was not accepted. Any thread but the session's own.
+  Result<AlertOrderOutcome> ObeyAlertOrder(const AlertOrder& order);
 
   /// What the running pipeline says of links in alerts. Any thread.
   std::optional<AlertLinks> alert_links() const;

@@ -75,10 +75,11 @@ SilenceHooks SilenceHooksOf(const Sessions& sessions) {
     if (count == 0) return Status::NotFound("no alert `" + alert_id + "`, or over for too long");
     return ReadLinkedAlert(json.text());
   };
-  hooks.order = [&sessions](const std::string& directory, const std::string& alert_id, const std::string& until) {
+  hooks.order = [&sessions](const std::string& directory, const std::string& alert_id,
+                            const std::string& until) -> Result<AlertOrderOutcome> {
     RunSession* const session = SessionAt(sessions, directory);
     if (session == nullptr) return Status::NotFound("no alert `" + alert_id + "`");
-    return session->ObeyAlertOrder({"silence", alert_id, until, "", directory}).status();
+    return session->ObeyAlertOrder({"silence", alert_id, until, "", directory});
   };
   return hooks;
 }
@@ -116,18 +117,15 @@ Result<std::unique_ptr<HttpServer>> StartServer(const RunArguments& arguments, c
     json.EndArray().EndObject();
     return json.text();
   };
-  options.alert_order = [&sessions](const AlertOrder& order) -> Result<std::string> {
-    Result<std::string> said =
+  options.alert_order = [&sessions](const AlertOrder& order) {
+    Result<AlertOrderOutcome> said =
         Status::NotFound("no pipeline of this process keeps its state in " + order.state_directory);
     for (const auto& session : sessions) {
       if (!order.state_directory.empty() && !SamePlace(session->state_directory(), order.state_directory)) continue;
       said = session->ObeyAlertOrder(order);
       if (said.ok() || said.status().code() != StatusCode::kNotFound) break;
     }
-    FRESHET_RETURN_IF_ERROR(said.status());
-    JsonWriter json;
-    json.BeginObject().Key("durable").Bool(true).Field("note", *said).EndObject();
-    return json.text();
+    return said;
   };
   options.silence = SilenceHooksOf(sessions);
   return HttpServer::Start(std::move(options));

@@ -3,7 +3,7 @@
 #include <arpa/inet.h>
 #include <httplib.h>
 
-#include <algorithm>
+#include <atomic>
 #include <thread>
 
 #include "engine/base/signed_link.h"
@@ -13,8 +13,37 @@
 namespace freshet {
 namespace {
 
-/// Requests are small and answered at once; two threads keep a slow reader from blocking a health check.
-constexpr size_t kThreadCount = 2;
+/// What reads state or waits for a checkpoint takes its time; links come from outside and have a share of their own.
+constexpr int kSlowMax = 2;
+constexpr int kLinksMax = 1;
+/// Beside those, requests are answered at once: two keep a slow reader from blocking a health check.
+constexpr size_t kThreadCount = kSlowMax + kLinksMax + 2;
+constexpr size_t kBodyBytesMax = 4096;
+
+/// One of `max` things under way, while it lives and if it holds.
+class Turn {
+ public:
+  Turn(std::atomic<int>* count, int max) : count_(count), holds_(count->fetch_add(1) < max) {}
+  ~Turn() { count_->fetch_sub(1); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  bool holds() const { return holds_; }
+
+ private:
+  std::atomic<int>* const count_;
+  const bool holds_;
+};
+
+/// 0, or why a body is not even looked at: the library would read one of any length into memory, or unpack it.
+int BodyRefusal(const httplib::Request& request) {
+  if (request.has_header("Transfer-Encoding") || !request.has_header("Content-Length")) return 411;
+  if (request.has_header("Content-Encoding")) return 415;
+  const std::string length = request.get_header_value("Content-Length");
+  const bool short_enough = !length.empty() && length.size() <= 4 &&
+                            length.find_first_not_of("0123456789") == std::string::npos &&
+                            std::stoul(length) <= kBodyBytesMax;
+  return short_enough ? 0 : 413;
+}
 
 void SetSocketOptions(socket_t socket) {
   // The library's default, SO_REUSEPORT, would let two processes share a port and answer each other's requests.
@@ -81,7 +110,8 @@ class HttpServer::Impl {
     server_.set_keep_alive_timeout(1);
     server_.set_read_timeout(2);
     server_.set_write_timeout(2);
-    server_.set_payload_max_length(4096);
+    server_.set_keep_alive_max_count(1);  // else what is left of a refused body would be the next request
+    server_.set_payload_max_length(kBodyBytesMax);
     AddRoutes();
     if (address_.port == 0 || !server_.bind_to_port(address_.host, address_.port)) {
       if (address_.port != 0 && !options_.fall_back)
@@ -120,32 +150,8 @@ class HttpServer::Impl {
 
   void AddRoutes() {
     server_.set_pre_routing_handler([this](const Request& request, Response& response) {
-      using Outcome = httplib::Server::HandlerResponse;
-      if (options_.silence.signers && request.path.starts_with(std::string(kSilencePath) + "/")) {
-        SetPageHeaders(response);
-        return Outcome::Unhandled;
-      }
-      // Changes need a header that a web page of another origin cannot send without asking first.
-      const bool change = request.method == "POST" &&
-                          ((request.path == kSavepointPath && options_.savepoint) ||
-                           (request.path.starts_with(std::string(kAlertsPath) + "/") && options_.alert_order));
-      if (request.method != "GET" && request.method != "HEAD" && !change) {
-        Refuse(response, 405, "only GET and HEAD");
-        return Outcome::Handled;
-      }
-      if (!options_.token.empty() &&
-          !EqualInConstantTime("Bearer " + options_.token, request.get_header_value("Authorization"))) {
-        response.set_header("WWW-Authenticate", "Bearer");
-        Refuse(response, 401, "send `Authorization: Bearer TOKEN`");
-        return Outcome::Handled;
-      }
-      if (options_.token.empty() && !IsAddressOrLocalhost(request.get_header_value("Host"))) {
-        Refuse(response, 403, "ask by address, or as localhost");
-        return Outcome::Handled;
-      }
-      response.set_header("Cache-Control", "no-store");
-      response.set_header("X-Content-Type-Options", "nosniff");
-      return Outcome::Unhandled;
+      const bool passed = MayPass(request, response);
+      return passed ? httplib::Server::HandlerResponse::Unhandled : httplib::Server::HandlerResponse::Handled;
     });
     server_.Get("/healthz", [](const Request&, Response& r) { Answer(r, 200, "ok\n", "text/plain"); });
     server_.Get("/readyz", [this](const Request&, Response& r) { Ready(r); });
@@ -179,6 +185,43 @@ class HttpServer::Impl {
     });
   }
 
+  /// Before a byte of the body is read. False: it is answered.
+  bool MayPass(const Request& request, Response& response) {
+    const bool post = request.method == "POST";
+    const bool read = request.method == "GET" || request.method == "HEAD";
+    const auto refuse = [&](int status, const char* why) {
+      Refuse(response, status, why);
+      return false;
+    };
+    const bool link = request.path.starts_with(std::string(kSilencePath) + "/") && options_.silence.signers &&
+                      !options_.silence.signers().empty();
+    if (link) {
+      SetPageHeaders(response);
+      if (!read && !post) return refuse(405, "only GET, HEAD and POST");
+    } else {
+      // Changes need a header that a web page of another origin cannot send without asking first.
+      const bool change = post && ((request.path == kSavepointPath && options_.savepoint) ||
+                                   (request.path.starts_with(std::string(kAlertsPath) + "/") && options_.alert_order));
+      if (!read && !change) return refuse(405, "only GET and HEAD");
+      if (!options_.token.empty() &&
+          !EqualInConstantTime("Bearer " + options_.token, request.get_header_value("Authorization"))) {
+        response.set_header("WWW-Authenticate", "Bearer");
+        return refuse(401, "send `Authorization: Bearer TOKEN`");
+      }
+      if (options_.token.empty() && !IsAddressOrLocalhost(request.get_header_value("Host")))
+        return refuse(403, "ask by address, or as localhost");
+      response.set_header("Cache-Control", "no-store");
+      response.set_header("X-Content-Type-Options", "nosniff");
+    }
+    const int refusal = post ? BodyRefusal(request) : 0;
+    return refusal == 0 || refuse(refusal, "send a plain body with its Content-Length, of at most 4096 bytes");
+  }
+
+  static void RefuseBusy(Response& response) {
+    response.set_header("Retry-After", "5");
+    Refuse(response, 503, "others are being answered: ask again in a few seconds");
+  }
+
   /// A page may be shown, and its form sent here; nothing else. Nobody learns the link from where people go next.
   static void SetPageHeaders(Response& response) {
     response.set_header("Cache-Control", "no-store");
@@ -191,6 +234,8 @@ class HttpServer::Impl {
   }
 
   void Silence(const Request& request, Response& response) {
+    const Turn turn(&links_, kLinksMax);
+    if (!turn.holds()) return RefuseBusy(response);
     const auto value = [&](const char* name) { return request.get_param_value(name); };
     SilenceRequest asked;
     asked.post = request.method == "POST";
@@ -205,6 +250,8 @@ class HttpServer::Impl {
   }
 
   void Savepoint(const Request& request, Response& response) {
+    const Turn turn(&slow_, kSlowMax);
+    if (!turn.holds()) return RefuseBusy(response);
     const std::string name = request.get_header_value(kSavepointHeader);
     if (name.empty() || name.find_first_not_of(kSavepointNameLetters) != std::string::npos)
       return Refuse(response, 400, std::string("send a name of letters, digits, - and _ as ") + kSavepointHeader);
@@ -215,6 +262,8 @@ class HttpServer::Impl {
   }
 
   void Alerts(const std::string& alert_id, Response& response) {
+    const Turn turn(&slow_, kSlowMax);
+    if (!turn.holds()) return RefuseBusy(response);
     const Result<std::string> body = options_.alerts(alert_id);
     if (!body.ok() && body.status().code() == StatusCode::kNotFound)
       return Refuse(response, 404, body.status().message());
@@ -223,18 +272,25 @@ class HttpServer::Impl {
   }
 
   void OrderAlert(const char* action, const Request& request, Response& response) {
+    const Turn turn(&slow_, kSlowMax);
+    if (!turn.holds()) return RefuseBusy(response);
     const AlertOrder order = {action, request.get_header_value(kAlertHeader), request.get_header_value(kUntilHeader),
                               request.get_header_value(kLabelHeader), request.get_header_value(kSavepointStateHeader)};
     if (order.alert.empty())
       return Refuse(response, 400, std::string("send an alert_id or the name of a rule as ") + kAlertHeader);
-    const Result<std::string> body = options_.alert_order(order);
-    if (body.ok()) return Answer(response, 200, *body + "\n", "application/json");
-    const StatusCode code = body.status().code();
+    const Result<AlertOrderOutcome> outcome = options_.alert_order(order);
+    if (outcome.ok() && !outcome->certain) return Refuse(response, 504, outcome->note);
+    if (outcome.ok()) {
+      JsonWriter json;
+      json.BeginObject().Key("durable").Bool(true).Field("note", outcome->note).EndObject();
+      return Answer(response, 200, json.text() + "\n", "application/json");
+    }
+    const StatusCode code = outcome.status().code();
     Refuse(response,
            code == StatusCode::kInvalidArgument ? 400
            : code == StatusCode::kNotFound      ? 404
                                                 : 409,
-           body.status().message());
+           outcome.status().message());
   }
 
   /// Ready: every pipeline has started and none has failed.
@@ -250,6 +306,7 @@ class HttpServer::Impl {
   HttpAddress address_;
   httplib::Server server_;
   std::thread thread_;
+  std::atomic<int> slow_{0}, links_{0};  ///< under way
 };
 
 HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

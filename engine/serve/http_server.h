@@ -54,6 +54,10 @@ struct AlertOrder {
 /// token. On loopback a request whose Host is not an address or `localhost` is refused, so that a web page cannot read
 /// it through a name it controls.
 ///
+/// A connection is good for one request. No more than 4 KiB are read of a body, and nothing before its length is known
+/// (411, 413). What reads state or waits for a checkpoint is done for three at a time, one of them a link (else 503),
+/// so that health and metrics are answered meanwhile.
+///
 /// Thread-safety: Start and Stop from one thread; `snapshot` is called from the server's threads, several at once.
 class HttpServer {
  public:
@@ -68,11 +72,11 @@ class HttpServer {
     /// The body of kAlertsPath, JSON, or with an alert_id of kAlertsPath/ID (kNotFound: 404); absent: there is no such
     /// path.
     std::function<Result<std::string>(const std::string& alert_id)> alerts;
-    /// Waits until what was ordered is durable, and says so as JSON. kInvalidArgument: 400, kNotFound: 404, else 409:
-    /// nothing was changed.
-    std::function<Result<std::string>(const AlertOrder&)> alert_order;
-    /// Behind kSilencePath/ALERT_ID/SPAN, GET and POST; without `signers` there is no such path. Whoever holds a link
-    /// comes without a token and by any name of the host: the signature is what lets him in.
+    /// Waits until what was ordered is durable; 504 where that is not certain. kInvalidArgument: 400, kNotFound: 404,
+    /// else 409: nothing was changed.
+    std::function<Result<AlertOrderOutcome>(const AlertOrder&)> alert_order;
+    /// Behind kSilencePath/ALERT_ID/SPAN, GET and POST; while there are no `signers` there is no such path. Whoever
+    /// holds a link comes without a token and by any name of the host: the signature is what lets him in.
     SilenceHooks silence;
   };
   static Result<std::unique_ptr<HttpServer>> Start(Options options);

@@ -77,21 +77,64 @@ SilencePage Ask(const std::string& title, const std::string& about, const LinkSi
                             "is told then."));
 }
 
-SilencePage Obey(const SilenceRequest& request, const SilenceHooks& hooks, const LinkSigner& signer,
-                 const std::string& path, const std::string& about, const Result<LinkedAlert>& alert,
-                 int64_t now_wall_us) {
+/// Who may have made the link; what stands in the newest checkpoint of the first that knows the alert.
+struct Found {
+  std::vector<LinkSigner> signers;
+  Result<LinkedAlert> alert = Status::NotFound("no such alert");  ///< any other error: one cannot be asked
+  bool may_be_new = false;  ///< one can be asked, and its checkpoint may just not have it yet
+};
+
+/// Pipelines that share a secret all fit a link; only one of them has its alert.
+Found Find(std::vector<LinkSigner> good, const SilenceHooks& hooks, const SilenceRequest& request,
+           int64_t now_wall_us) {
+  const std::string& alert_id = request.alert_id;
+  int64_t expires_s = 0;
+  (void)std::from_chars(request.expires.data(), request.expires.data() + request.expires.size(), expires_s);
+  Found found;
+  for (LinkSigner& signer : good) {
+    Result<LinkedAlert> alert = hooks.find(signer.state_directory, alert_id);
+    if (alert.ok()) {
+      found.signers.assign(1, std::move(signer));
+      found.alert = std::move(alert);
+      return found;
+    }
+    if (alert.status().code() != StatusCode::kNotFound)
+      found.alert = std::move(alert);
+    else if (now_wall_us - (expires_s * 1000000 - signer.valid_for.us) < kYoungUs)
+      found.may_be_new = true;
+    found.signers.push_back(std::move(signer));
+  }
+  return found;
+}
+
+/// To each until one has the alert. The first reason that is more than "no such alert" is kept.
+Result<AlertOrderOutcome> Order(const Found& found, const SilenceHooks& hooks, const std::string& alert_id,
+                                const std::string& until) {
+  Result<AlertOrderOutcome> said = Status::NotFound("no such alert");
+  for (const LinkSigner& signer : found.signers) {
+    Result<AlertOrderOutcome> outcome = hooks.order(signer.state_directory, alert_id, until);
+    if (outcome.ok()) return outcome;
+    if (said.status().code() == StatusCode::kNotFound) said = std::move(outcome);
+  }
+  return said;
+}
+
+SilencePage Obey(const SilenceRequest& request, const SilenceHooks& hooks, const Found& found, const std::string& path,
+                 const std::string& about, int64_t now_wall_us) {
   int64_t until_us = 0;
   const std::optional<std::string> until = UntilText(request.until, &until_us);
-  if (!until || !EqualInConstantTime(Confirmation(signer.secret, path, request.until), request.confirmed))
+  if (!until || !EqualInConstantTime(Confirmation(found.signers[0].secret, path, request.until), request.confirmed))
     return Page(400, "Nothing was silenced", Paragraph("Open the link, and press the button on its page."));
   if (until_us <= now_wall_us)
     return Page(410, "Nothing was silenced", Paragraph("This page is too old: open the link again."));
   const std::string till = *until == "resolved" ? "until it is resolved" : "until " + *until;
-  if (alert.ok() && LastsLonger(*alert, *until)) return Page(200, "Silenced already", about);
-  const Status status = hooks.order(signer.state_directory, request.alert_id, *until);
-  if (status.ok()) return Page(200, "Silenced " + till, about + Paragraph("This is durable."));
-  const bool unknown = status.code() == StatusCode::kNotFound;
-  return Page(unknown ? 404 : 503, "Nothing was silenced", about + Paragraph(status.message()));
+  if (found.alert.ok() && LastsLonger(*found.alert, *until)) return Page(200, "Silenced already", about);
+  const Result<AlertOrderOutcome> outcome = Order(found, hooks, request.alert_id, *until);
+  if (outcome.ok() && !outcome->certain)
+    return Page(504, "Not certain: open the link again", about + Paragraph(outcome->note));
+  if (outcome.ok()) return Page(200, "Silenced " + till, about + Paragraph("This is durable."));
+  const bool unknown = outcome.status().code() == StatusCode::kNotFound;
+  return Page(unknown ? 404 : 503, "Nothing was silenced", about + Paragraph(outcome.status().message()));
 }
 
 }  // namespace
@@ -129,27 +172,25 @@ SilencePage AnswerSilence(const SilenceRequest& request, const SilenceHooks& hoo
     return Page(403, "This link is not valid",
                 Paragraph("There are links for 1h, 24h, and until an alert is resolved."));
   const std::string path = SilencePath(request.alert_id, *span);
-  std::optional<LinkSigner> signer;
+  std::vector<LinkSigner> good;
   bool expired = false;
   for (LinkSigner& candidate : hooks.signers()) {
     const LinkVerdict verdict =
         CheckSignedLink(candidate.secret, path, request.expires, request.signature, now_wall_us);
     expired = expired || verdict == LinkVerdict::kExpired;
-    if (verdict == LinkVerdict::kGood && !signer) signer = std::move(candidate);
+    if (verdict == LinkVerdict::kGood) good.push_back(std::move(candidate));
   }
-  if (!signer && expired)
+  if (good.empty() && expired)
     return Page(410, "This link has expired",
                 Paragraph("`freshet alerts silence " + request.alert_id + "` still works."));
-  if (!signer)
+  if (good.empty())
     return Page(403, "This link is not valid",
                 Paragraph("It was changed, or made with another secret than the one in use."));
-  const Result<LinkedAlert> alert = hooks.find(signer->state_directory, request.alert_id);
-  if (!alert.ok() && alert.status().code() != StatusCode::kNotFound)
+  const Found found = Find(std::move(good), hooks, request, now_wall_us);
+  const Result<LinkedAlert>& alert = found.alert;
+  if (!alert.ok() && alert.status().code() != StatusCode::kNotFound && !found.may_be_new)
     return Page(503, "The alert cannot be looked up", Paragraph(alert.status().message()));
-  int64_t expires_s = 0;
-  (void)std::from_chars(request.expires.data(), request.expires.data() + request.expires.size(), expires_s);
-  const bool young = now_wall_us - (expires_s * 1000000 - signer->valid_for.us) < kYoungUs;
-  if (!alert.ok() && !young && !request.post)
+  if (!alert.ok() && !request.post && !found.may_be_new)
     return Page(404, "This alert is not known any more",
                 Paragraph("It has been over for longer than its rule remembers."));
   const std::string about =
@@ -157,14 +198,14 @@ SilencePage AnswerSilence(const SilenceRequest& request, const SilenceHooks& hoo
                  : Paragraph("Alert " + request.alert_id + ", so new that the newest checkpoint does not have it yet.");
   if (alert.ok() && alert->state == "resolved" && span->duration_us == 0)
     return Page(request.post ? 409 : 200, "It is resolved already", about);
-  if (request.post) return Obey(request, hooks, *signer, path, about, alert, now_wall_us);
+  if (request.post) return Obey(request, hooks, found, path, about, now_wall_us);
   const std::string until =
       span->duration_us == 0 ? "resolved" : std::to_string((now_wall_us + span->duration_us) / 1000000);
   int64_t until_us = 0;
   if (alert.ok() && LastsLonger(*alert, *UntilText(until, &until_us))) return Page(200, "Silenced already", about);
   return Ask(span->duration_us == 0 ? "Silence this alert until it is resolved?"
                                     : "Silence this alert for " + std::string(span->words) + "?",
-             about, *signer, path, until);
+             about, found.signers[0], path, until);
 }
 
 }  // namespace freshet

@@ -23,13 +23,22 @@ struct LinkedAlert {
   std::string silenced_until;  ///< RFC 3339, "resolved", "for ever"; empty: it is not silenced
 };
 
+/// What became of an order about an alert.
+struct AlertOrderOutcome {
+  bool certain = true;  ///< a checkpoint holds it; else none came in time, and it may still be obeyed, or not
+  std::string note;     ///< what the alert has to say to it, often nothing
+};
+
 /// What the pages ask and order; all but `order` without side effects. Called from the server's threads.
 struct SilenceHooks {
+  /// Several may share a secret.
   std::function<std::vector<LinkSigner>()> signers;
   /// kNotFound: the newest checkpoint does not know it.
   std::function<Result<LinkedAlert>(const std::string& state_directory, const std::string& alert_id)> find;
-  /// As `freshet alerts silence`: durable when it returns. `until`: RFC 3339, or "resolved".
-  std::function<Status(const std::string& state_directory, const std::string& alert_id, const std::string& until)>
+  /// As `freshet alerts silence`. `until`: RFC 3339, or "resolved". kNotFound: it has no such alert; any other error:
+  /// nothing was changed.
+  std::function<Result<AlertOrderOutcome>(const std::string& state_directory, const std::string& alert_id,
+                                          const std::string& until)>
       order;
 };
 
@@ -51,7 +60,8 @@ struct SilencePage {
 ///   POST : of that form only; silences until that moment. Sent again it changes nothing more, as it is the same
 ///          moment, and a silence that lasts longer is not shortened.
 /// 403: not made by one of the signers, or changed. 410: expired, or a form that is too old. 400: a POST that is none
-/// of our form. 404: no such alert. 409: it is resolved. 503: not accepted. Nothing is silenced then.
+/// of our form. 404: no such alert. 409: it is resolved. 503: not accepted. Nothing is silenced then. 504: no
+/// checkpoint came in time, so nobody knows yet.
 SilencePage AnswerSilence(const SilenceRequest& request, const SilenceHooks& hooks, int64_t now_wall_us);
 
 /// Text for HTML: & < > " ' as entities.

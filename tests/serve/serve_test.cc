@@ -142,12 +142,13 @@ TEST_CASE("HttpServer_AlertOrders_NeedTheirHeaderAndTellWhatBecameOfThem") {
     if (id == "0000000000000000") return Status::NotFound("no such alert");
     return "{\"pipelines\":[],\"asked\":\"" + id + "\"}";
   };
-  options.alert_order = [&orders](const AlertOrder& order) -> Result<std::string> {
+  options.alert_order = [&orders](const AlertOrder& order) -> Result<AlertOrderOutcome> {
     orders.push_back(order);
     if (order.alert == "gone") return Status::NotFound("no such alert");
     if (order.alert == "odd") return Status::InvalidArgument("what?");
     if (order.alert == "late") return Status::Unavailable("the run ended");
-    return std::string("{\"durable\":true}");
+    if (order.alert == "slow") return AlertOrderOutcome{false, "it is not certain"};
+    return AlertOrderOutcome{true, "a note"};
   };
   const auto server = HttpServer::Start(std::move(options));
   REQUIRE(server.ok());
@@ -159,8 +160,8 @@ TEST_CASE("HttpServer_AlertOrders_NeedTheirHeaderAndTellWhatBecameOfThem") {
   CHECK(Contains(HttpGet(address, "/api/v1/alerts/0123456789abcdef"), "\"asked\":\"0123456789abcdef\""));
   CHECK(Contains(HttpGet(address, "/api/v1/alerts/0000000000000000"), " 404 "));
   CHECK(Contains(HttpGet(address, "/api/v1/alerts/0123456789ABCDEF"), " 404 "));
-  CHECK(
-      Contains(post("/api/v1/alerts/label", "X-Freshet-Alert: ab\r\nX-Freshet-Label: noise\r\n"), "\"durable\":true"));
+  CHECK(Contains(post("/api/v1/alerts/label", "X-Freshet-Alert: ab\r\nX-Freshet-Label: noise\r\n"),
+                 "{\"durable\":true,\"note\":\"a note\"}"));
   REQUIRE(orders.size() == 1);
   CHECK(orders[0].action == "label");
   CHECK(orders[0].alert == "ab");
@@ -177,6 +178,9 @@ TEST_CASE("HttpServer_AlertOrders_NeedTheirHeaderAndTellWhatBecameOfThem") {
   const std::string late = post("/api/v1/alerts/ack", "X-Freshet-Alert: late\r\n");
   CHECK(Contains(late, " 409 "));
   CHECK(Contains(late, "the run ended"));
+  const std::string slow = post("/api/v1/alerts/ack", "X-Freshet-Alert: slow\r\n");
+  CHECK(Contains(slow, " 504 "));
+  CHECK(Contains(slow, "it is not certain"));
   const auto without = HttpServer::Start(SomeOptions());
   REQUIRE(without.ok());
   CHECK(Contains(freshet::testing::HttpAsk("POST", (*without)->address().ToString(), "/api/v1/alerts/ack",

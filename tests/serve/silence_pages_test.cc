@@ -3,6 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <future>
+#include <thread>
+
 #include "engine/base/signed_link.h"
 #include "engine/base/units.h"
 #include "engine/serve/http_server.h"
@@ -30,25 +33,31 @@ std::string Between(const std::string& text, const std::string& before, const st
 struct Desk {
   LinkedAlert alert{"pipe", "slow", "edge=eu", "firing", "high", "2023-11-14T21:00:00Z", "late", "@ops", ""};
   bool known = true;
-  Status answer;
+  bool certain = true;
+  std::string other_secret = "another secret of some length";
+  Status answer, other_answer = Status::NotFound("unknown");
   int64_t now_us = kNowUs;
   std::vector<std::string> orders = {};
 
   SilenceHooks Hooks() {
     SilenceHooks hooks;
-    hooks.signers = [] {
-      return std::vector<LinkSigner>{{"/other", "another secret of some length", Duration::Seconds(86400)},
+    hooks.signers = [this] {
+      return std::vector<LinkSigner>{{"/other", other_secret, Duration::Seconds(86400)},
                                      {"/state", kSecret, Duration::Seconds(86400)}};
     };
     hooks.find = [this](const std::string& directory, const std::string& id) -> Result<LinkedAlert> {
-      CHECK(directory == "/state");
+      if (other_secret != kSecret) CHECK(directory == "/state");
+      if (directory == "/other") return other_answer;
       if (!known || id != kId) return Status::NotFound("unknown");
       return alert;
     };
-    hooks.order = [this](const std::string& directory, const std::string& id, const std::string& until) {
+    hooks.order = [this](const std::string& directory, const std::string& id,
+                         const std::string& until) -> Result<AlertOrderOutcome> {
+      if (directory == "/other") return other_answer;
       orders.push_back(directory + " " + id + " " + until);
-      if (answer.ok()) alert.silenced_until = until;
-      return answer;
+      if (!answer.ok()) return answer;
+      if (certain) alert.silenced_until = until;
+      return AlertOrderOutcome{certain, certain ? "" : "no checkpoint came in time"};
     };
     return hooks;
   }
@@ -234,7 +243,7 @@ TEST_CASE("HttpServer_SilenceLink_NeedsNoTokenAndKeepsPagesToItself") {
   CHECK(Contains(HttpAsk("HEAD", address, path, ""), "200 "));
   CHECK(Contains(HttpAsk("GET", address, path + "0", ""), " 403 "));
   CHECK(Contains(HttpAsk("POST", address, path, "Content-Length: 0\r\n"), " 400 "));
-  CHECK(Contains(HttpAsk("PUT", address, path, "Content-Length: 0\r\n"), " 404 "));
+  CHECK(Contains(HttpAsk("PUT", address, path, "Content-Length: 0\r\n"), " 405 "));
   CHECK(desk.orders.empty());
   const SilenceRequest press = Press(link, {200, asked});
   const std::string form = "&until=" + press.until + "&confirmed=" + press.confirmed;
@@ -243,4 +252,122 @@ TEST_CASE("HttpServer_SilenceLink_NeedsNoTokenAndKeepsPagesToItself") {
   CHECK(
       Contains(HttpAsk("POST", address, path + form, "Content-Length: 0\r\n"), "Silenced until 2023-11-14T23:13:20Z"));
   CHECK(desk.orders.size() == 1);
+}
+
+TEST_CASE("SilencePages_SecretOfTwoPipelines_FindsTheOneThatHasTheAlert") {
+  for (const char* other : {"does not know it", "cannot be asked"}) {
+    CAPTURE(other);
+    Desk desk;
+    desk.other_secret = kSecret;
+    if (other[0] == 'c') desk.other_answer = Status::Unavailable("it is over");
+    const SilencePage asked = desk.Answer(Link("1h"));
+    CHECK(Contains(asked.html, "edge=eu"));
+    CHECK(desk.Answer(Press(Link("1h"), asked)).status == 200);
+    REQUIRE(desk.orders.size() == 1);
+    CHECK(desk.orders[0].starts_with("/state "));
+    // So new that no checkpoint has it: each is asked to silence it.
+    Desk fresh;
+    fresh.other_secret = kSecret;
+    fresh.other_answer = desk.other_answer;
+    fresh.known = false;
+    const SilenceRequest young = Link("1h", kNowUs / 1000000 - 60 + 86400);
+    CHECK(fresh.Answer(Press(young, fresh.Answer(young))).status == 200);
+    CHECK(fresh.orders.size() == 1);
+    // An old one that nobody knows: only if all can be asked is it known to be over.
+    CHECK(fresh.Answer(Link("1h")).status == (other[0] == 'c' ? 503 : 404));
+  }
+}
+
+TEST_CASE("SilencePages_NoCheckpointInTime_SayThatItIsNotCertain") {
+  Desk desk;
+  desk.certain = false;
+  const SilenceRequest press = Press(Link("1h"), desk.Answer(Link("1h")));
+  const SilencePage page = desk.Answer(press);
+  CHECK(page.status == 504);
+  CHECK(Contains(page.html, "<h1>Not certain: open the link again</h1>"));
+  CHECK(Contains(page.html, "no checkpoint came in time"));
+  CHECK_FALSE(Contains(page.html, "Nothing was silenced"));
+  desk.certain = true;
+  CHECK(Contains(desk.Answer(press).html, "Silenced until"));  // the same moment, once more
+}
+
+TEST_CASE("HttpServer_BodiesOfNoOrGreatLength_AreNotRead") {
+  Desk desk;
+  HttpServer::Options options;
+  options.address.port = 0;
+  options.token = "token";
+  options.now_wall_us = [&] { return desk.now_us; };
+  options.snapshot = [] { return std::vector<PipelineView>(); };
+  options.alert_order = [](const AlertOrder&) { return AlertOrderOutcome{}; };
+  options.silence = desk.Hooks();
+  bool links = true;
+  options.silence.signers = [&links, signers = options.silence.signers] {
+    return links ? signers() : std::vector<LinkSigner>();
+  };
+  const auto server = HttpServer::Start(std::move(options));
+  REQUIRE(server.ok());
+  const std::string address = (*server)->address().ToString();
+  // A head alone: who waits for the rest of the body does not answer before its time is up, and not with this.
+  const std::string host = "Host: " + address + "\r\n";
+  for (const std::string path :
+       {"/silence/27dc2be818c6cd7e/1h", "/silence/", "/silence/x/../..", "/api/v1/alerts/ack"}) {
+    CAPTURE(path);
+    const std::string head = host + (path[1] == 'a' ? "Authorization: Bearer token\r\n" : "");
+    const auto post = [&](const std::string& more) { return HttpAsk("POST", address, path, head + more); };
+    CHECK(Contains(post("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"), " 411 "));
+    CHECK(Contains(post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"), " 411 "));
+    CHECK(Contains(post(""), " 411 "));
+    CHECK(Contains(post("Content-Length: 5000\r\n"), " 413 "));
+    CHECK(Contains(post("Content-Length: 4097\r\n"), " 413 "));
+    CHECK(Contains(post("Content-Length: 99999999999999999999\r\n"), " 413 "));
+    CHECK(Contains(post("Content-Length: -1\r\n"), " 413 "));
+    CHECK(Contains(post("Content-Length: 40\r\nContent-Encoding: gzip\r\n"), " 415 "));
+    // What is left of a refused body is no request.
+    const std::string smuggled =
+        post("Content-Length: 5000\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer token\r\n");
+    CHECK_FALSE(Contains(smuggled, " 200 "));
+  }
+  for (const char* method : {"PUT", "DELETE", "PATCH", "OPTIONS"})
+    CHECK(
+        Contains(HttpAsk(method, address, "/silence/27dc2be818c6cd7e/1h", "Transfer-Encoding: chunked\r\n"), " 405 "));
+  CHECK(Contains(HttpAsk("GET", address, "/silence/27dc2be818c6cd7e/1h", ""), " 403 "));
+  links = false;
+  CHECK(Contains(HttpAsk("GET", address, "/silence/27dc2be818c6cd7e/1h", ""), " 401 "));
+}
+
+TEST_CASE("HttpServer_WhileALinkWaitsForItsCheckpoint_HealthIsAnswered") {
+  Desk desk;
+  HttpServer::Options options;
+  options.address.port = 0;
+  options.now_wall_us = [&] { return desk.now_us; };
+  options.snapshot = [] { return std::vector<PipelineView>(); };
+  options.silence = desk.Hooks();
+  std::promise<void> entered, goes_on;
+  options.silence.order = [&](const std::string&, const std::string&, const std::string&) {
+    entered.set_value();
+    goes_on.get_future().wait();
+    return AlertOrderOutcome{};
+  };
+  const auto server = HttpServer::Start(std::move(options));
+  REQUIRE(server.ok());
+  const std::string address = (*server)->address().ToString();
+  const SilenceRequest link = Link("1h");
+  const std::string path = "/silence/" + link.alert_id + "/1h?expires=" + link.expires + "&signature=" + link.signature;
+  const SilenceRequest press = Press(link, {200, HttpAsk("GET", address, path, "")});
+  std::string done;
+  std::thread presses([&] {
+    done = HttpAsk("POST", address, path + "&until=" + press.until + "&confirmed=" + press.confirmed,
+                   "Content-Length: 0\r\n");
+  });
+  entered.get_future().wait();
+  for (int n = 0; n < 4; ++n) {
+    const std::string other = HttpAsk("GET", address, path, "");
+    CHECK(Contains(other, " 503 "));
+    CHECK(Contains(other, "Retry-After: "));
+    CHECK(Contains(HttpAsk("GET", address, "/healthz", ""), " 200 "));
+  }
+  goes_on.set_value();
+  presses.join();
+  CHECK(Contains(done, "Silenced until"));
+  CHECK(Contains(HttpAsk("GET", address, path, ""), " 200 "));
 }
