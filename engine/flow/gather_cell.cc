@@ -221,15 +221,8 @@ Progress GatherCell::PumpByTime() {
 Result<Progress> GatherCell::HandleWatermark(EventTime) { return Pump(); }
 Result<Progress> GatherCell::HandleEnd() { return Pump(); }
 
-bool GatherCell::LanesMayDiffer() const {
-  const auto& cells = environment_.plan->cells;
-  return std::any_of(cells.begin(), cells.end(), [&](const CellPlan& cell) {
-    return cell.kind == CellKind::kChain && cell.nodes[0] == plan_.nodes[0] && cell.input_count > 1;
-  });
-}
-
-/// Lanes with several inputs may stand at different times at a barrier: an input that was idle let one of them go on
-/// before it heard of its return, and another one not. Rows that then wait for the slower lanes leave as they are,
+/// Lanes with several live inputs may stand at different times at a barrier: an input that was idle let one of them go
+/// on before it heard of its return, and another one not. Rows that then wait for the slower lanes leave as they are,
 /// since nothing is kept over a barrier; all of them are beyond what has been promised.
 void GatherCell::Release() {
   std::vector<std::pair<Batch, int32_t>> rows;
@@ -245,7 +238,7 @@ void GatherCell::Release() {
 }
 
 Status GatherCell::Snapshot(CellSnapshot* snapshot) {
-  if (LanesMayDiffer()) Release();
+  if (plan_.lanes_may_differ) Release();
   for (const auto& lane : lanes_)
     if (!lane->queue.empty() || !lane->by_sequence.empty()) return Status::Internal("a gather held rows at a barrier");
   if (!plan_.stamps_ordinals) return Status::Ok();

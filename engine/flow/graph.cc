@@ -190,6 +190,7 @@ class Planner {
       cell(gather).input_count = lanes;
       cell(gather).gathered_port = p;
       cell(gather).stamps_ordinals = port.order == OutputOrder::kByTime;
+      cell(gather).lanes_may_differ = inputs.size() > 1 && !bounded;  // only a live input is ever idle
       for (int lane = 0; lane < lanes; ++lane)
         Link({lane_cells[static_cast<size_t>(lane)], 0, p}, gather, lane, port.order == OutputOrder::kInputOrder);
       SetOutlet(n, p, {gather, 0, 0});

@@ -45,11 +45,12 @@ struct CellPlan {
   int lane_count = 1;
   int input_count = 0;
   std::vector<LinkPlan> links;
-  PortIndex gathered_port = 0;   ///< kGather: which port of nodes[0]
-  bool counts_in = true;         ///< rows in are counted here, not in a sorter or merge before it
-  bool counts_out = true;        ///< rows on the main output of the first node are counted here
-  bool stamps_ordinals = false;  ///< rows made by time get their ordinals here
-  bool wants_clock = false;      ///< to be nudged every kClockTickUs
+  PortIndex gathered_port = 0;    ///< kGather: which port of nodes[0]
+  bool counts_in = true;          ///< rows in are counted here, not in a sorter or merge before it
+  bool counts_out = true;         ///< rows on the main output of the first node are counted here
+  bool stamps_ordinals = false;   ///< rows made by time get their ordinals here
+  bool lanes_may_differ = false;  ///< kGather: its lanes in the time at which they stand at a barrier
+  bool wants_clock = false;       ///< to be nudged every kClockTickUs
 };
 
 /// The physical graph: what `freshet plan` shows and what a runtime instantiates.

@@ -99,7 +99,6 @@ class GatherCell final : public Cell {
   Progress PumpInputOrder();
   Progress PumpByTime();
   Lane* SmallestHead();
-  bool LanesMayDiffer() const;  ///< in the time at which they stand at a barrier
   void Release();
   void EmitByTime(std::vector<std::pair<Batch, int32_t>>& rows);
 

@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "engine/base/rng.h"
+#include "engine/flow/graph.h"
 #include "operators/window/window.h"
 #include "tests/operators/test_rows.h"
 #include "tests/support/flow_runs.h"
@@ -462,6 +463,35 @@ TEST_CASE("JoinFlow_SilentInputsReturnToSomeLanesFirst_ACheckpointHoldsNoRows") 
     const SimResult result = RunSimulation(make_spec, options);
     REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
     CHECK(!joined->lines.empty());
+  }
+}
+
+TEST_CASE("JoinFlow_GatherOfBoundedInputs_MayHoldNothingAtABarrier") {
+  const Schema& numbers = *NumbersSchema();
+  const BoundNode join(JoinDescriptor(), "within: 1s\nkey: k\nright_prefix: r_\n", {&numbers, &numbers});
+  REQUIRE_MESSAGE(join, join.diagnostics());
+  for (const bool left : {false, true}) {
+    for (const bool right : {false, true}) {
+      GraphSpec spec;
+      for (const bool live : {left, right}) {
+        PacedOptions options;
+        options.live = live;
+        spec.nodes.push_back(PacedSource("source", options));
+      }
+      NodeSpec node;
+      node.id = node.type = "join";
+      node.inputs = {{0, 0}, {1, 0}};
+      node.kind = OperatorNode{join.bound()};
+      spec.nodes.push_back(std::move(node));
+      spec.nodes.push_back(CollectSink("results", {{2, 0}}, std::make_shared<Collected>()));
+      int gathers = 0;
+      for (const CellPlan& cell : PlanGraph(spec, 3).cells) {
+        if (cell.kind != CellKind::kGather) continue;
+        ++gathers;
+        CHECK(cell.lanes_may_differ == (left || right));
+      }
+      CHECK(gathers == 1);
+    }
   }
 }
 
