@@ -1,19 +1,20 @@
 #include "operators/window/ordered_window.h"
 
 #include <algorithm>
+#include <iterator>
+#include <tuple>
 
 #include "engine/flow/descriptor.h"
 
 namespace freshet {
 namespace {
 
-/// Keys brought back at once for each row of a batch, and rows of the store looked at in one call.
-constexpr size_t kKeysBackPerRow = 4;
-/// No more than this share of the keys of a span come back at once, however few they are: memory may have room for
-/// less.
+/// Keys that a walk notes for each row of a batch, and rows of the store looked at in one call.
+constexpr size_t kKeysFoundPerRow = 4;
+constexpr int kRowsLookedAt = 16384;
+/// No more than this share of the keys found come back at once, however few they are: memory may have room for less.
 constexpr size_t kShareBack = 8;
 constexpr size_t kKeysBackMin = 64;
-constexpr int kRowsLookedAt = 16384;
 /// A session is looked at so many times between its last row and its end, if it is not in memory.
 constexpr int64_t kSpansPerGap = 8;
 constexpr uint16_t kCodec = 2;
@@ -242,7 +243,7 @@ bool OrderedWindow::NextDue(EventTime now) {
   due_.erase(due_.begin());
   for (const DueKey& due : keys) {
     if (due.panes->next_due != moment_) continue;
-    if (back_through_ && back_through_->first == moment_ && *due.key > back_through_->second) {
+    if (next_back_ && next_back_->first == moment_ && *due.key >= next_back_->second) {
       due_[moment_].push_back(due);  // keys in between are not in memory yet
       continue;
     }
@@ -292,7 +293,7 @@ Result<Progress> OrderedWindow::OnWatermark(EventTime now, Emitter& out) {
           break;
         }
         if (std::exchange(looked, true)) break;
-        FRESHET_RETURN_IF_ERROR(WalkStored());
+        FRESHET_RETURN_IF_ERROR(WalkStored(now));
       } else if (!NextDue(now)) {
         break;
       }
@@ -342,11 +343,17 @@ void OrderedWindow::SetEvictionHooks() {
     Schedule(panes, &key, NextMoment(panes, true));
     return true;
   };
-  hooks.on_evict = [this](uint32_t hash, const std::string&, OrderedPanes& panes) {
+  hooks.on_evict = [this](uint32_t hash, const std::string& key, OrderedPanes& panes) {
     const int64_t moment = NextMoment(panes, !ending_);
     // What is due soon would come back at once. A full count window is always due.
-    if (moment < back_before_ || (plan_.count > 0 && !panes.open.empty())) return false;
-    if (moment != KeyPanes::kNone) NoteStored(hash, moment);
+    if (moment < back_before_ ||
+        (next_back_ && std::tie(moment, key) < std::tie(next_back_->first, next_back_->second)) ||
+        (plan_.count > 0 && !panes.open.empty()))
+      return false;
+    if (moment != KeyPanes::kNone) {
+      NoteStored(hash, moment);
+      if (walked_ && FloorDiv(moment, span_us_) == stored_due_.begin()->first) NoteFound(moment, key);
+    }
     panes.Free();
     return true;
   };
@@ -391,27 +398,24 @@ bool OrderedWindow::MustWalk(EventTime now) const {
   const int64_t span = stored_due_.begin()->first;
   if (span * span_us_ >= now.us) return false;
   if (scan_ != nullptr) return true;
-  const bool begun = back_through_ && FloorDiv(back_through_->first, span_us_) == span;
-  if (begun && back_through_->first >= now.us) return false;
+  if (next_back_ && next_back_->first >= now.us) return false;
   if (due_.empty() || due_.begin()->first >= now.us) return true;
   const int64_t next = due_.begin()->first;
   if (FloorDiv(next, span_us_) < span) return false;
-  if (!begun) return true;
+  if (!next_back_) return true;
   // What was brought back of the span goes first.
-  if (next != back_through_->first) return next > back_through_->first;
-  return std::none_of(due_.begin()->second.begin(), due_.begin()->second.end(), [&](const DueKey& due) {
-    return due.panes->next_due == next && *due.key <= back_through_->second;
-  });
+  if (next != next_back_->first) return next > next_back_->first;
+  return std::none_of(due_.begin()->second.begin(), due_.begin()->second.end(),
+                      [&](const DueKey& due) { return due.panes->next_due == next && *due.key < next_back_->second; });
 }
 
-Status OrderedWindow::WalkStored() {
+Status OrderedWindow::WalkStored(EventTime now) {
+  if (walked_) return BringBack(now);
   bool found = true;
   if (scan_ == nullptr) {
     table_->HoldEviction(true);
     scan_ = std::make_unique<StoredScan>(table_->committed_rows(), stored_due_.begin()->second);
-    found_.clear();
-    found_all_ = true;
-    found_count_ = 0;
+    found_through_.reset();
     FRESHET_RETURN_IF_ERROR(scan_->Next(&found));
   }
   for (int left = kRowsLookedAt; found && left > 0; --left) {
@@ -422,42 +426,48 @@ Status OrderedWindow::WalkStored() {
       if (!panes.Load()) return Status::DataLoss("open windows in the checkpoint cannot be read");
       const int64_t moment = NextMoment(panes, !ending_);
       panes.Free();
-      if (moment != KeyPanes::kNone && FloorDiv(moment, span_us_) <= stored_due_.begin()->first) {
-        found_.emplace_back(moment, scan_->key());
-        std::push_heap(found_.begin(), found_.end());
-        ++found_count_;
-        KeepFirst(kKeysBackPerRow * static_cast<size_t>(row_count_max_));
-      } else if (ending_ && moment != KeyPanes::kNone) {
+      if (moment != KeyPanes::kNone && FloorDiv(moment, span_us_) <= stored_due_.begin()->first)
+        NoteFound(moment, scan_->key());
+      else if (ending_ && moment != KeyPanes::kNone)
         NoteStored(HashKey(scan_->key()), moment);  // it was listed for what is not looked at any more
-      }
     }
     FRESHET_RETURN_IF_ERROR(scan_->Next(&found));
   }
-  return found ? Status::Ok() : BringBack();
-}
-
-void OrderedWindow::KeepFirst(size_t count) {
-  for (; found_.size() > count; found_all_ = false) {
-    std::pop_heap(found_.begin(), found_.end());
-    found_.pop_back();
-  }
-}
-
-Status OrderedWindow::BringBack() {
+  if (found) return Status::Ok();
   scan_.reset();
-  KeepFirst(std::max(kKeysBackMin, found_count_ / kShareBack));
-  if (found_all_) {
-    back_through_.reset();
+  walked_ = true;
+  slice_ = std::max(kKeysBackMin, found_.size() / kShareBack);
+  const Status status = BringBack(now);
+  table_->HoldEviction(false);
+  return status;
+}
+
+void OrderedWindow::NoteFound(int64_t moment, std::string_view key) {
+  Place place(moment, key);
+  if (found_through_ && *found_through_ < place) return;
+  found_.insert(std::move(place));
+  if (found_.size() <= kKeysFoundPerRow * static_cast<size_t>(row_count_max_)) return;
+  found_.erase(std::prev(found_.end()));
+  found_through_ = *found_.rbegin();
+}
+
+Status OrderedWindow::BringBack(EventTime now) {
+  std::vector<Place> slice;
+  while (!found_.empty() && slice.size() < slice_ && found_.begin()->first < now.us)
+    slice.push_back(std::move(found_.extract(found_.begin()).value()));
+  walked_ = !found_.empty();
+  if (walked_) {
+    next_back_ = *found_.begin();
+  } else if (found_through_) {
+    next_back_.emplace(found_through_->first, found_through_->second + '\0');
+  } else {
+    next_back_.reset();
     back_before_ = (stored_due_.begin()->first + 1) * span_us_;
     stored_due_.erase(stored_due_.begin());
-  } else {
-    back_through_ = found_.front();
-    back_before_ = back_through_->first + 1;
   }
-  for (const auto& [moment, key] : std::exchange(found_, {}))
-    FRESHET_RETURN_IF_ERROR(table_->LoadMissing(HashKey(key), key));
-  table_->HoldEviction(false);
-  return Status::Ok();
+  std::vector<std::string_view> keys;
+  for (const Place& place : slice) keys.push_back(place.second);
+  return table_->LoadMissing(keys);
 }
 
 void OrderedWindow::AccountMemory() {

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -65,7 +66,9 @@ struct OrderedPanes {
 /// remembered until time has closed it too: rows that are near enough to belong to it are late (`after_end`).
 ///
 /// Keys may leave memory. Which have a session that ends is known by spans of time only (`stored_due_`): when time
-/// reaches one, a walk over the store finds the next thousands of them by (moment, key), and these come back.
+/// reaches one, a walk over the store finds the next thousands of them by (moment, key), and these come back a slice
+/// at a time, when they are due. What leaves meanwhile and belongs among them is noted there, so that no slice needs a
+/// walk of its own.
 class OrderedWindow final : public Operator {
  public:
   explicit OrderedWindow(OrderedWindowPlan plan);
@@ -112,11 +115,11 @@ class OrderedWindow final : public Operator {
   void NoteStored(uint32_t hash, int64_t moment);
   /// Whether keys in the store come before all that can be seen.
   bool MustWalk(EventTime now) const;
-  /// Some rows further; at the end of a walk the keys it found are brought back.
-  Status WalkStored();
-  Status BringBack();
-  /// Of what was found.
-  void KeepFirst(size_t count);
+  /// Some rows further; at the end of a walk, and as long as what it found lasts, keys that are due are brought back.
+  Status WalkStored(EventTime now);
+  Status BringBack(EventTime now);
+  /// A key in the store whose moment is in the first span.
+  void NoteFound(int64_t moment, std::string_view key);
   void AccountMemory();
   void Emit(const DueKey& due, WindowRows& rows, int32_t at);
 
@@ -140,11 +143,12 @@ class OrderedWindow final : public Operator {
   std::map<int64_t, std::bitset<kKeyGroupCount>> stored_due_;  ///< by the span of the moment
   int64_t span_us_ = 1;
   std::unique_ptr<StoredScan> scan_;        ///< over the first span
-  std::vector<Place> found_;                ///< by it: the first ones, as a heap with the last of them in front
-  bool found_all_ = true;                   ///< nothing had to be left out of it
-  size_t found_count_ = 0;                  ///< with what was left out
+  bool walked_ = false;                     ///< `found_` is of the first span, all of it or as far as `found_through_`
+  std::set<Place> found_;                   ///< keys in the store; some may have come back meanwhile, or end later
+  std::optional<Place> found_through_;      ///< what comes later had to be left out, and needs another walk
+  size_t slice_ = 0;                        ///< so many of them come back at once
   int64_t back_before_ = -KeyPanes::kNone;  ///< all keys with earlier moments are in memory
-  std::optional<Place> back_through_;       ///< and those of this moment up to this key
+  std::optional<Place> next_back_;          ///< in the middle of the first span: and those before this one
 };
 
 }  // namespace freshet

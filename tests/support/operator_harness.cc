@@ -79,7 +79,8 @@ namespace {
 /// One table's part of what was committed.
 class HarnessRows final : public CommittedRows {
  public:
-  HarnessRows(const HarnessCheckpoint::Rows* rows, std::string table) : rows_(rows), table_(std::move(table)) {}
+  HarnessRows(const HarnessCheckpoint::Rows* rows, std::string table, int64_t* scanned)
+      : rows_(rows), table_(std::move(table)), scanned_(scanned) {}
 
   Status MultiGet(const std::vector<Ref>& sorted,
                   const std::function<Status(size_t, std::string_view)>& visit) override {
@@ -93,7 +94,7 @@ class HarnessRows final : public CommittedRows {
                   const std::function<Status(std::string_view, std::string_view)>& visit) override {
     for (auto at = rows_->lower_bound({table_, key_group, std::string(from)});
          at != rows_->end() && at->first.table == table_ && at->first.key_group == key_group && count_max > 0;
-         ++at, --count_max)
+         ++at, --count_max, ++*scanned_)
       FRESHET_RETURN_IF_ERROR(visit(at->first.key, at->second.value));
     return Status::Ok();
   }
@@ -101,13 +102,14 @@ class HarnessRows final : public CommittedRows {
  private:
   const HarnessCheckpoint::Rows* const rows_;
   const std::string table_;
+  int64_t* const scanned_;
 };
 
 }  // namespace
 
 struct OperatorHarness::Lane final : OpenContext, StateContext {
-  Lane(int index_, const Options& options_, const HarnessCheckpoint::Rows* committed_)
-      : index(index_), options(options_), committed(committed_) {}
+  Lane(int index_, const Options& options_, const HarnessCheckpoint::Rows* committed_, int64_t* rows_scanned_)
+      : index(index_), options(options_), committed(committed_), rows_scanned(rows_scanned_) {}
 
   StateContext& state() override { return *this; }
   NodeCounters& counters() override { return node_counters; }
@@ -124,7 +126,7 @@ struct OperatorHarness::Lane final : OpenContext, StateContext {
     StateTable& t = *tables.back();
     const bool evicts = options.evict && t.options().evictable;
     if (evicts || dynamic_cast<KeyGroupNumbers*>(&t) != nullptr) {
-      auto rows = std::make_unique<HarnessRows>(committed, t.name());
+      auto rows = std::make_unique<HarnessRows>(committed, t.name(), rows_scanned);
       rows->first_key_group = FirstKeyGroup(index, options.lanes);
       rows->last_key_group = static_cast<uint16_t>(FirstKeyGroup(index + 1, options.lanes) - 1);
       t.AttachCommitted(std::move(rows));
@@ -146,6 +148,7 @@ struct OperatorHarness::Lane final : OpenContext, StateContext {
   const int index;
   const Options& options;
   const HarnessCheckpoint::Rows* const committed;
+  int64_t* const rows_scanned;
   const std::string pipeline = "test";
   const std::string node = "node";
   NodeCounters node_counters;
@@ -183,7 +186,7 @@ class OperatorHarness::LaneEmitter final : public Emitter {
 OperatorHarness::OperatorHarness(const BoundOperator& bound, Options options) : bound_(bound), options_(options) {
   if (options_.evict && options_.restore != nullptr) committed_ = options_.restore->rows;
   for (int i = 0; i < options_.lanes; ++i) {
-    lanes_.push_back(std::make_unique<Lane>(i, options_, &committed_));
+    lanes_.push_back(std::make_unique<Lane>(i, options_, &committed_, &rows_scanned_));
     Lane& lane = *lanes_.back();
     lane.outputs.resize(bound.outputs.size());
     if (i == 0 && options_.restore != nullptr) {

@@ -92,6 +92,7 @@ class OperatorHarness {
   int64_t state_keys() const;
   int64_t state_bytes() const;  ///< as the tables account for it
   int64_t evicted_bytes() const { return evicted_bytes_; }
+  int64_t rows_scanned() const { return rows_scanned_; }  ///< of what is committed, by walks and sweeps
   /// Most rows seen in one emitted batch, and most batches emitted by one watermark call.
   int32_t batch_rows_max() const { return batch_rows_max_; }
   int emits_per_call_max() const { return emits_per_call_max_; }
@@ -109,6 +110,7 @@ class OperatorHarness {
   const BoundOperator& bound_;
   const Options options_;
   HarnessCheckpoint::Rows committed_;  ///< with `evict`; before the lanes, whose tables read it
+  int64_t rows_scanned_ = 0;
   uint64_t drains_ = 0;
   std::vector<std::unique_ptr<Lane>> lanes_;
   int64_t evicted_bytes_ = 0;
