@@ -100,7 +100,9 @@ Result<std::vector<StateVerdict>> CheckState(const GraphSpec& spec, CheckpointSt
   const GraphPlan plan = PlanGraph(spec, 1);
   TableDirectory tables;
   tables.Load(*manifest);
+  MemoryBudget memory;  // no limit
   CellEnvironment environment;
+  environment.memory = &memory;
   environment.env = env;
   environment.spec = &spec;
   environment.plan = &plan;

@@ -42,7 +42,9 @@ std::vector<NodeFit> CheckStateFit(const GraphSpec& spec, const Manifest& manife
   TableDirectory tables;
   tables.Load(manifest);
   WithoutTables peek(store, manifest);
+  MemoryBudget memory;  // no limit
   CellEnvironment environment;
+  environment.memory = &memory;
   environment.env = env;
   environment.spec = &spec;
   environment.plan = &plan;
