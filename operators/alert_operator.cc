@@ -159,13 +159,15 @@ class AlertOperator final : public Operator {
       command.Answer("");
     }
     std::vector<std::string> touched;
-    unread_ = order->alert_id == 0 ? Status::Ok() : Obey(*order, &touched);
+    bool too_late = false;
+    unread_ = order->alert_id == 0 ? Status::Ok() : Obey(*order, &touched, &too_late);
     if (order->alert_id == 0) touched.assign(held_.begin(), held_.end());
     if (unread_.ok()) unread_ = cells_->LoadMissing({touched.begin(), touched.end()});
     if (!unread_.ok()) return;
     const bool label = order->verb == AlertCommand::Verb::kLabel;
     if (order->alert_id != 0 && !touched.empty())
-      command.Answer(label && !plan_->learns()
+      command.Answer(too_late ? AlertCommand::kTooLate
+                     : label && !plan_->learns()
                          ? "`" + plan_->rule +
                                "` has no `threshold` that could move and no `value`, and its rows no `p_value`, "
                                "`alarm_score` or `score`: the label is kept and shown"
@@ -225,13 +227,17 @@ class AlertOperator final : public Operator {
 
   /// Which keys the order was for. Cells are tried as copies: those in the store are copies anyway, and those in memory
   /// may belong to a checkpoint that is being written.
-  Status Obey(const AlertCommand& order, std::vector<std::string>* touched) {
+  Status Obey(const AlertCommand& order, std::vector<std::string>* touched, bool* too_late) {
     FRESHET_RETURN_IF_ERROR(ForEachStored(cells_, [&](std::string_view key, const AlertCell& cell) {
       AlertCell tried = cell;
       if (order.Obey(&tried)) touched->emplace_back(key);
     }));
     FRESHET_RETURN_IF_ERROR(cells_->LoadMissing({touched->begin(), touched->end()}));
-    for (const std::string& key : *touched) order.Obey(&cells_->FindOrCreate(HashKey(key), key));
+    for (const std::string& key : *touched) {
+      AlertCell& cell = cells_->FindOrCreate(HashKey(key), key);
+      *too_late = order.TooLate(cell);
+      order.Obey(&cell);
+    }
     return Status::Ok();
   }
 
@@ -387,7 +393,7 @@ class AlertOperator final : public Operator {
   /// The same on every replay: it expires by the time of the alert, not by that of the replay.
   std::string SilenceLink(const std::string& alert_id, const AlertLinkSpan& span, int64_t told_us) const {
     return SignedLink(plan_->links->secret, plan_->links->url, SilencePath(alert_id, span),
-                      (told_us + plan_->links->valid_for.us) / 1000000);
+                      LinkExpirySeconds(told_us, plan_->links->valid_for));
   }
 
   static const char* SeverityWord(const Episode& episode) {

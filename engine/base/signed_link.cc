@@ -45,6 +45,12 @@ std::string SilencePath(const std::string& alert_id, const AlertLinkSpan& span) 
   return "/silence/" + alert_id + "/" + span.name;
 }
 
+int64_t LinkExpirySeconds(int64_t told_us, Duration valid_for) {
+  int64_t expires_us = 0;
+  if (__builtin_add_overflow(told_us, valid_for.us, &expires_us)) expires_us = INT64_MAX;
+  return expires_us / 1000000;
+}
+
 LinkVerdict CheckSignedLink(std::string_view secret, std::string_view path, std::string_view expires,
                             std::string_view signature, int64_t now_us) {
   const std::string right = HmacSha256(secret, SignedText(path, expires));

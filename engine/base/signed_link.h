@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "engine/base/time.h"
+
 namespace freshet {
 
 /// HMAC-SHA-256 (RFC 2104, FIPS 180-4; by libcrypto) of `text`, as 64 lower-case hexadecimal digits.
@@ -17,6 +19,9 @@ bool EqualInConstantTime(std::string_view a, std::string_view b);
 /// link works by whatever name the server is reached.
 std::string SignedLink(std::string_view secret, const std::string& base_url, const std::string& path,
                        int64_t expires_s);
+
+/// Of a link told at `told_us`; as late as there is where the sum is later than that.
+int64_t LinkExpirySeconds(int64_t told_us, Duration valid_for);
 
 enum class LinkVerdict : uint8_t { kGood, kForged, kExpired };
 /// What the query of a link says of it, by the clock `now_us` (Unix time). `expires` must be written as SignedLink

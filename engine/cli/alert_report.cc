@@ -19,6 +19,8 @@ namespace {
 
 /// Alerts that one answer holds, the latest: some megabytes.
 constexpr size_t kAlertsMax = 10000;
+/// Rows read between two looks at whether to go on.
+constexpr size_t kSliceRows = 1024;
 
 /// An episode as it is told, on or over.
 struct AlertLine {
@@ -28,7 +30,7 @@ struct AlertLine {
   bool told = false;
   int64_t ended_us = INT64_MIN;
   PastAlert alert;  ///< what both kinds have in common
-  const AlertCell* cell = nullptr;
+  std::shared_ptr<const AlertCell> cell;
 };
 
 void WriteTime(const char* name, int64_t us, JsonWriter* json) {
@@ -93,15 +95,22 @@ void WriteLine(const AlertLine& line, JsonWriter* json) {
   json->Field("noise", int64_t{line.cell->feedback.noise_count()});
   json->Key("surprise_floor").Double(line.cell->SurpriseFloor());
   json->Field("sparkline", line.cell->recent.Sparkline());
+  WriteTime("silenced_until_time", line.cell->silenced_until_us, json);
   json->EndObject();
 }
 
-void AddLines(const std::string& rule, const AlertCell& cell, std::vector<AlertLine>* lines) {
+/// `alert_id`: 0, or the only one. Returns how many there were.
+size_t AddLines(const std::string& rule, const std::shared_ptr<const AlertCell>& shared, uint64_t alert_id,
+                std::vector<AlertLine>* lines) {
+  const AlertCell& cell = *shared;
+  const size_t before = lines->size();
+  const auto wanted = [&](uint64_t id) { return alert_id == 0 || id == alert_id; };
   const auto add = [&](const char* state, bool told, int64_t ended_us, PastAlert alert) {
-    lines->push_back({rule, cell.key_text, state, told, ended_us, std::move(alert), &cell});
+    lines->push_back({rule, cell.key_text, state, told, ended_us, std::move(alert), shared});
   };
-  for (const PastAlert& p : cell.past) add("resolved", p.told, p.ended_us, p);
-  if (cell.episode.phase() == Episode::Phase::kIdle) return;
+  for (const PastAlert& p : cell.past)
+    if (wanted(p.id)) add("resolved", p.told, p.ended_us, p);
+  if (cell.episode.phase() == Episode::Phase::kIdle || !wanted(cell.id)) return lines->size() - before;
   PastAlert now;
   now.id = cell.id;
   now.started_us = cell.episode.started_us();
@@ -115,18 +124,39 @@ void AddLines(const std::string& rule, const AlertCell& cell, std::vector<AlertL
   now.brief = cell.brief;
   const bool firing = cell.episode.phase() == Episode::Phase::kFiring;
   add(firing ? "firing" : "pending", firing && cell.told, INT64_MIN, std::move(now));
+  return lines->size() - before;
 }
 
-template <class Cell>
-Status ScanCells(CheckpointStore& store, const Manifest::Table& table, std::vector<std::unique_ptr<Cell>>* cells) {
-  return store.Scan(table.id, 0, kKeyGroupCount - 1, [&](uint16_t, std::string_view, std::string_view value) {
-    auto cell = std::make_unique<Cell>();
-    ByteSource source(value);
-    if (!cell->Decode(source, table.codec))
-      return Status::DataLoss("table `" + table.name + "` of `" + table.node_id + "` cannot be read");
-    cells->push_back(std::move(cell));
-    return Status::Ok();
+/// Keeps the latest kAlertsMax, latest first.
+void KeepLatest(std::vector<AlertLine>* lines) {
+  std::sort(lines->begin(), lines->end(), [](const AlertLine& a, const AlertLine& b) {
+    return std::tuple(a.alert.started_us, a.rule, a.alert.id) > std::tuple(b.alert.started_us, b.rule, b.alert.id);
   });
+  if (lines->size() > kAlertsMax) lines->resize(kAlertsMax);
+}
+
+Status Unreadable(const Manifest::Table& table) {
+  return Status::DataLoss("table `" + table.name + "` of `" + table.node_id + "` cannot be read");
+}
+
+/// All rows of a table, in slices: beside commits, and given up between two.
+Status VisitRows(const AlertPlace& place, CheckpointStore& store, const Manifest::Table& table,
+                 const std::function<Status(std::string_view value)>& visit) {
+  for (uint16_t group = 0; group < kKeyGroupCount; ++group) {
+    std::string from, last;
+    size_t count = kSliceRows;
+    while (count == kSliceRows) {
+      if (place.given_up && place.given_up()) return Status::Cancelled("the run is ending: ask again");
+      count = 0;
+      FRESHET_RETURN_IF_ERROR(
+          store.ScanSome(table.id, group, from, kSliceRows, [&](std::string_view key, std::string_view value) {
+            if (++count == kSliceRows) last = key;
+            return visit(value);
+          }));
+      from = last + '\0';
+    }
+  }
+  return Status::Ok();
 }
 
 /// Until when whole rules are silenced, by rule. Only alerts have this table.
@@ -145,18 +175,21 @@ Status ReadRules(CheckpointStore& store, const std::vector<Manifest::Table>& tab
   return Status::Ok();
 }
 
-Status WriteBudgets(CheckpointStore& store, const std::vector<Manifest::Table>& tables, JsonWriter* json) {
+Status WriteBudgets(const AlertPlace& place, CheckpointStore& store, const std::vector<Manifest::Table>& tables,
+                    JsonWriter* json) {
   json->Key("budgets").BeginArray();
   for (const Manifest::Table& table : tables) {
     if (table.name != "budget") continue;
-    std::vector<std::unique_ptr<BudgetCell>> cells;
-    FRESHET_RETURN_IF_ERROR(ScanCells(store, table, &cells));
-    for (const auto& cell : cells) {
-      json->BeginObject().Field("node", table.node_id).Field("notices", cell->options.count);
-      json->Field("period_us", cell->options.period_us).Field("told", cell->budget.passed_count());
-      json->Field("held_back", cell->budget.held_back_count());
-      json->Key("notices_per_period").Double(cell->budget.Rate(cell->options)).EndObject();
-    }
+    FRESHET_RETURN_IF_ERROR(VisitRows(place, store, table, [&](std::string_view value) {
+      BudgetCell cell;
+      ByteSource source(value);
+      if (!cell.Decode(source, table.codec)) return Unreadable(table);
+      json->BeginObject().Field("node", table.node_id).Field("notices", cell.options.count);
+      json->Field("period_us", cell.options.period_us).Field("told", cell.budget.passed_count());
+      json->Field("held_back", cell.budget.held_back_count());
+      json->Key("notices_per_period").Double(cell.budget.Rate(cell.options)).EndObject();
+      return Status::Ok();
+    }));
   }
   json->EndArray();
   return Status::Ok();
@@ -168,20 +201,21 @@ Result<int64_t> WritePipelineAlerts(const AlertPlace& place, CheckpointStore& st
                                     const std::vector<Manifest::Table>& tables, uint64_t alert_id, JsonWriter* json) {
   std::map<std::string, int64_t> silenced;
   FRESHET_RETURN_IF_ERROR(ReadRules(store, tables, &silenced));
-  std::vector<std::unique_ptr<AlertCell>> cells;
   std::vector<AlertLine> lines;
+  size_t count = 0;
   for (const Manifest::Table& table : tables) {
     if (table.name != "episodes" || silenced.count(table.node_id) == 0) continue;
-    const size_t before = cells.size();
-    FRESHET_RETURN_IF_ERROR(ScanCells(store, table, &cells));
-    for (size_t i = before; i < cells.size(); ++i) AddLines(table.node_id, *cells[i], &lines);
+    FRESHET_RETURN_IF_ERROR(VisitRows(place, store, table, [&](std::string_view value) {
+      const auto cell = std::make_shared<AlertCell>();
+      ByteSource source(value);
+      if (!cell->Decode(source, table.codec)) return Unreadable(table);
+      count += AddLines(table.node_id, cell, alert_id, &lines);
+      if (lines.size() >= 2 * kAlertsMax) KeepLatest(&lines);
+      return Status::Ok();
+    }));
   }
-  if (alert_id != 0) std::erase_if(lines, [&](const AlertLine& line) { return line.alert.id != alert_id; });
-  std::sort(lines.begin(), lines.end(), [](const AlertLine& a, const AlertLine& b) {
-    return std::tuple(a.alert.started_us, a.rule, a.alert.id) > std::tuple(b.alert.started_us, b.rule, b.alert.id);
-  });
-  const size_t left_out = lines.size() - std::min(lines.size(), kAlertsMax);
-  lines.resize(lines.size() - left_out);
+  KeepLatest(&lines);
+  const size_t left_out = count - lines.size();
   json->BeginObject().Field("name", place.pipeline).Field("state_directory", place.state_directory);
   json->Key("running").Bool(place.running).Key("finished").Bool(place.finished);
   json->Field("checkpoint", static_cast<int64_t>(place.epoch.number));
@@ -194,7 +228,7 @@ Result<int64_t> WritePipelineAlerts(const AlertPlace& place, CheckpointStore& st
     json->EndObject();
   }
   json->EndArray();
-  FRESHET_RETURN_IF_ERROR(WriteBudgets(store, tables, json));
+  FRESHET_RETURN_IF_ERROR(WriteBudgets(place, store, tables, json));
   json->Field("alerts_left_out", static_cast<int64_t>(left_out)).Key("alerts").BeginArray();
   for (const AlertLine& line : lines) WriteLine(line, json);
   json->EndArray().EndObject();
@@ -216,6 +250,7 @@ Result<LinkedAlert> ReadLinkedAlert(const std::string& pipeline_alerts) {
   linked.message = alert["message"].text();
   linked.owner = alert["owner"].text();
   linked.silenced_until = alert["silenced_until"].text();
+  linked.silenced_until_time = alert["silenced_until_time"].text();
   return linked;
 }
 
@@ -236,7 +271,7 @@ Result<int64_t> NumberOf(CheckpointStore& store, const Manifest& manifest, const
 
 /// Cells of one alert that the command means, as it leaves them.
 Status ObeyInCells(CheckpointStore& store, const Manifest& manifest, const Manifest::Table& table,
-                   const AlertCommand& command, EpochRows* rows) {
+                   const AlertCommand& command, EpochRows* rows, bool* too_late) {
   struct Touched {
     uint16_t key_group;
     std::string key;
@@ -247,9 +282,11 @@ Status ObeyInCells(CheckpointStore& store, const Manifest& manifest, const Manif
       store.Scan(table.id, 0, kKeyGroupCount - 1, [&](uint16_t group, std::string_view key, std::string_view value) {
         AlertCell cell;
         ByteSource source(value);
-        if (!cell.Decode(source, table.codec))
-          return Status::DataLoss("table `" + table.name + "` of `" + table.node_id + "` cannot be read");
-        if (command.alert_id == 0 ? cell.held() : command.Obey(&cell))
+        if (!cell.Decode(source, table.codec)) return Unreadable(table);
+        const bool meant = command.alert_id == 0 ? cell.held() : command.Obey(&cell);
+        if (meant && command.TooLate(cell))
+          *too_late = true;
+        else if (meant)
           touched.push_back({group, std::string(key), std::move(cell)});
         return Status::Ok();
       }));
@@ -265,7 +302,7 @@ Status ObeyInCells(CheckpointStore& store, const Manifest& manifest, const Manif
 
 }  // namespace
 
-Status ObeyInState(CheckpointStore& store, const AlertOrder& order, int64_t now_wall_us) {
+Result<std::string> ObeyInState(CheckpointStore& store, const AlertOrder& order, int64_t now_wall_us) {
   FRESHET_ASSIGN_OR_RETURN(const AlertCommand command, ParseAlertOrder(order, now_wall_us));
   FRESHET_ASSIGN_OR_RETURN(const std::optional<Manifest> manifest, store.Load());
   if (!manifest) return Status::NotFound("there is no checkpoint yet");
@@ -273,12 +310,13 @@ Status ObeyInState(CheckpointStore& store, const AlertOrder& order, int64_t now_
   for (const Manifest::Table& table : manifest->tables)
     if (table.name == "silenced") silenced[table.node_id] = table.id;
   EpochRows rows;
+  bool too_late = false;
   for (const Manifest::Table& table : manifest->tables) {
     if (table.name != "episodes" || silenced.count(table.node_id) == 0) continue;
     if (command.alert_id == 0 && table.node_id != order.alert) continue;
     if (table.codec != AlertCell::kCodec)
       return Status::Unavailable("another version of Freshet wrote this state: start the pipeline first");
-    FRESHET_RETURN_IF_ERROR(ObeyInCells(store, *manifest, table, command, &rows));
+    FRESHET_RETURN_IF_ERROR(ObeyInCells(store, *manifest, table, command, &rows, &too_late));
     if (command.alert_id != 0) continue;
     ByteSink sink;
     sink.PutI64(command.until_us);
@@ -289,6 +327,7 @@ Status ObeyInState(CheckpointStore& store, const AlertOrder& order, int64_t now_
         rows.Put(silenced[table.node_id], g, "", sink.bytes());
     }
   }
+  if (too_late) return std::string(AlertCommand::kTooLate);
   FRESHET_ASSIGN_OR_RETURN(const bool left_after, RowsLeftAfter(store, *manifest));
   // To acknowledge changes nothing that is told.
   if (left_after && (rows.empty() || command.verb != AlertCommand::Verb::kAcknowledge))
@@ -297,7 +336,8 @@ Status ObeyInState(CheckpointStore& store, const AlertOrder& order, int64_t now_
   if (rows.empty())
     return Status::NotFound("no alert `" + order.alert + "` in " + manifest->pipeline_name +
                             "; see `freshet alerts list`");
-  return CommitBetweenRuns(store, *manifest, std::move(rows), now_wall_us);
+  FRESHET_RETURN_IF_ERROR(CommitBetweenRuns(store, *manifest, std::move(rows), now_wall_us));
+  return std::string();
 }
 
 Result<AlertCommand> ParseAlertOrder(const AlertOrder& order, int64_t now_us) {

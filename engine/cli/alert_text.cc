@@ -119,7 +119,10 @@ Result<std::string> RenderAlert(const JsonValue& answer, const std::string& aler
       line("owner", alert["owner"].text());
       line("acknowledged", alert["acknowledged_at"].text());
       const std::string& silenced = alert["silenced_until"].text();
-      line("silenced", silenced.empty() ? "" : silenced == "resolved" ? "until it is resolved" : "until " + silenced);
+      const std::string& time = alert["silenced_until_time"].text();
+      line("silenced", silenced.empty()         ? ""
+                       : silenced != "resolved" ? "until " + silenced
+                                                : "until it is resolved" + (time.empty() ? "" : ", and until " + time));
       line("label", alert["label"].text());
       if (alert["surprise_floor"].number() > 0)
         line("surprise", "of this key must be " + NumberText(alert["surprise_floor"].number()) + " or more");

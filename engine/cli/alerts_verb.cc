@@ -105,9 +105,12 @@ Status Send(const AlertOrder& order, const std::string& where) {
   FRESHET_ASSIGN_OR_RETURN(const AlertsPlace place, FindPlace(where));
   if (!place.engine) {
     FRESHET_ASSIGN_OR_RETURN(const auto store, OpenRocksDbStore(Env::Posix(), place.state.directory, false));
-    FRESHET_RETURN_IF_ERROR(ObeyInState(*store, order, Env::Posix()->WallMicros()));
-    std::printf("done, and durable in %s; nothing runs on it, the next start goes by it\n",
-                place.state.directory.c_str());
+    FRESHET_ASSIGN_OR_RETURN(const std::string note, ObeyInState(*store, order, Env::Posix()->WallMicros()));
+    if (note.empty())
+      std::printf("done, and durable in %s; nothing runs on it, the next start goes by it\n",
+                  place.state.directory.c_str());
+    else
+      std::printf("%s\n", note.c_str());
     return Status::Ok();
   }
   HttpRequest request;
@@ -122,7 +125,10 @@ Status Send(const AlertOrder& order, const std::string& where) {
   const Result<JsonValue> body = JsonValue::Parse(answer.body);
   if (answer.status == 200) {
     const std::string note = body.ok() ? (*body)["note"].text() : "";
-    std::printf("done, and durable%s%s\n", note.empty() ? "" : "; ", note.c_str());
+    if (note == AlertCommand::kTooLate)
+      std::printf("%s\n", note.c_str());
+    else
+      std::printf("done, and durable%s%s\n", note.empty() ? "" : "; ", note.c_str());
     return Status::Ok();
   }
   const std::string why = body.ok() ? (*body)["error"].text() : "the engine answers " + std::to_string(answer.status);
@@ -179,10 +185,13 @@ Verb AddAlertsVerb(CLI::App& program) {
   label->add_option("LABEL", a->label, "useful or noise")->required()->check(CLI::IsMember({"useful", "noise"}));
   for (CLI::App* sub : {list, show, silence, ack, label}) where(sub);
   app->footer(
-      "\nA silenced alert that still fires when the silence is over is told then. What is said goes to the engine that "
-      "runs and\nis done once a checkpoint holds it. Where nothing runs on the state it is done in the state, and the "
-      "next "
-      "start goes\nby it.");
+      "\nAn alert that begins while its key is silenced is told when the silence is over, if it still fires then; that "
+      "one "
+      "is over\nthat was told before is told all the same. `--until resolved` holds beside a time that was said; "
+      "`--end` "
+      "ends both. What\nis said goes to the engine that runs and is done once a checkpoint holds it. Where nothing "
+      "runs "
+      "on the state it is done\nin the state, and the next start goes by it.");
   return {app, [a, list, show, silence, ack] {
             if (list->parsed() || show->parsed()) return Explain(Look(*a));
             return Explain(Order(silence->parsed() ? "silence" : ack->parsed() ? "ack" : "label", *a));

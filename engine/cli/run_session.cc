@@ -123,8 +123,8 @@ bool RunSession::GoOnReloaded() {
   {
     const std::lock_guard lock(mutex_);
     last_report_ = report;
-    runtime_.reset();
   }
+  DropRuntime();
   for (const std::string& warning : report.warnings) Log(LogLevel::kWarning, warning, {{"pipeline", name_}});
   if (!report.status.ok() || report.finished || stop_requested_) {
     Log(LogLevel::kWarning, "not reloaded: the run ended first", {{"pipeline", name_}});
@@ -156,16 +156,27 @@ bool RunSession::GoOnReloaded() {
 }
 
 void RunSession::SetOver(JobReport report) {
-  const std::lock_guard lock(mutex_);
-  ended_us_ = Env::Posix()->SteadyMicros();
-  phase_ = !report.status.ok()                            ? PipelinePhase::kFailed
-           : report.finished || already_finished_wall_us_ ? PipelinePhase::kFinished
-                                                          : PipelinePhase::kStopped;
-  final_report_ = std::move(report);
-  over_ = true;
-  // The state is free for the next process from here on.
-  runtime_.reset();
+  {
+    const std::lock_guard lock(mutex_);
+    ended_us_ = Env::Posix()->SteadyMicros();
+    phase_ = !report.status.ok()                            ? PipelinePhase::kFailed
+             : report.finished || already_finished_wall_us_ ? PipelinePhase::kFinished
+                                                            : PipelinePhase::kStopped;
+    final_report_ = std::move(report);
+    over_ = true;
+  }
+  DropRuntime();
   open_sources_.clear();
+}
+
+void RunSession::DropRuntime() {
+  ending_ = true;
+  {
+    const std::lock_guard readers(reading_);
+    const std::lock_guard lock(mutex_);
+    runtime_.reset();
+  }
+  ending_ = false;
 }
 
 void RunSession::RequestStop() {
@@ -212,21 +223,25 @@ Status RunSession::MakeSavepoint(const std::string& name, bool checkpoint_first)
 }
 
 Result<int64_t> RunSession::WriteAlerts(uint64_t alert_id, JsonWriter* json) const {
-  const std::lock_guard lock(mutex_);
-  // A run that is over has closed its state, which can be read directly then.
-  if (!runtime_ || final_report_) return 0;
+  const Status nothing_runs = Status::Unavailable("nothing runs on the state of " + name_ +
+                                                  " at this moment; `freshet alerts list` reads it all the same");
+  if (ending_) return nothing_runs;
+  const std::shared_lock reading(reading_);
+  std::unique_lock lock(mutex_);
+  if (!runtime_ || final_report_) return nothing_runs;
   CheckpointStore* store = nullptr;
-  const auto tables = runtime_->job().ReadCommitted(&store);
-  if (!tables.ok()) return 0;
+  FRESHET_ASSIGN_OR_RETURN(const std::vector<Manifest::Table> tables, runtime_->job().ReadCommitted(&store));
   const JobReport report = runtime_->Report();
   AlertPlace place = {name_, options_.state_directory};
+  place.given_up = [this] { return ending_.load(); };
   place.running = !runtime_->job().already_finished();
   place.finished = !place.running;
   place.epoch = report.committed;
   place.committed_wall_us = report.checkpoint_last_wall_us != 0 ? report.checkpoint_last_wall_us
                                                                 : runtime_->job().restored_manifest().committed_wall_us;
   place.now_wall_us = Env::Posix()->WallMicros();
-  return WritePipelineAlerts(place, *store, *tables, alert_id, json);
+  lock.unlock();
+  return WritePipelineAlerts(place, *store, tables, alert_id, json);
 }
 
 std::optional<AlertLinks> RunSession::alert_links() const {

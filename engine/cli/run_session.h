@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 #include <vector>
 
@@ -48,8 +49,9 @@ class RunSession {
   /// own.
   Status MakeSavepoint(const std::string& name, bool checkpoint_first);
 
-  /// The session's part of /api/v1/alerts, from the newest checkpoint; nothing if it keeps no state. Any thread.
-  /// `alert_id`: 0, or the only one. Returns how many there are.
+  /// The session's part of /api/v1/alerts, from the newest checkpoint. Any thread; keeps nobody from anything but the
+  /// end of the run, which it then gives way to. `alert_id`: 0, or the only one. Returns how many there are.
+  /// kUnavailable: nothing runs, nothing is written; the state can be read directly then.
   Result<int64_t> WriteAlerts(uint64_t alert_id, JsonWriter* json) const;
   /// Silences, acknowledges or labels an alert: waits for the checkpoint that makes it durable. kNotFound: no alert of
   /// this pipeline is meant; kUnavailable: it was not accepted. Any thread but the session's own.
@@ -85,6 +87,8 @@ class RunSession {
   /// The old graph has stopped for a reload. True if the run is over all the same.
   bool GoOnReloaded();
   void SetOver(JobReport report);
+  /// The state is free for whoever opens it next when this returns.
+  void DropRuntime();
 
   Pipeline pipeline_;
   const std::string name_;
@@ -95,7 +99,10 @@ class RunSession {
   std::optional<Pipeline> next_;
   std::atomic<int64_t> reload_count_{0};
   std::atomic<int64_t> reload_refused_count_{0};
-  mutable std::mutex mutex_;  // guards runtime_ against View during Finish, edges_, phase_ and started_wall_us_
+  /// Held shared while the state is read beside the run, exclusively to end the run; before mutex_.
+  mutable std::shared_mutex reading_;
+  std::atomic<bool> ending_{false};  ///< readers give way
+  mutable std::mutex mutex_;         // guards runtime_ against View during Finish, edges_, phase_ and started_wall_us_
   std::unique_ptr<TbbRuntime> runtime_;
   std::optional<JobReport> final_report_;
   JobReport last_report_;  ///< shown while there is no runtime

@@ -110,8 +110,11 @@ Result<std::unique_ptr<HttpServer>> StartServer(const RunArguments& arguments, c
     json.BeginObject().Field("version", FRESHET_VERSION).Key("pipelines").BeginArray();
     int64_t count = 0;
     for (const auto& session : sessions) {
-      FRESHET_ASSIGN_OR_RETURN(const int64_t more, session->WriteAlerts(*id, &json));
-      count += more;
+      const Result<int64_t> more = session->WriteAlerts(*id, &json);
+      if (more.ok())
+        count += *more;
+      else if (more.status().code() != StatusCode::kUnavailable && more.status().code() != StatusCode::kUnsupported)
+        return more.status();
     }
     if (count == 0 && !alert.empty()) return Status::NotFound("no alert `" + alert + "`, or over for too long");
     json.EndArray().EndObject();

@@ -244,6 +244,7 @@ class HttpServer::Impl {
     asked.expires = value("expires");
     asked.signature = value("signature");
     asked.until = value("until");
+    asked.asked = value("asked");
     asked.confirmed = value("confirmed");
     SilencePage page = AnswerSilence(asked, options_.silence, options_.now_wall_us());
     Answer(response, page.status, std::move(page.html), "text/html; charset=utf-8");

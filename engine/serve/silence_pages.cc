@@ -12,6 +12,7 @@ namespace {
 
 /// Alerts leave before the checkpoint that holds them; one so young may not be in it yet.
 constexpr int64_t kYoungUs = 300'000'000;
+constexpr size_t kUsedFormsMax = 4096;
 
 SilencePage Page(int status, const std::string& title, const std::string& body) {
   return {status,
@@ -39,13 +40,15 @@ std::string Table(const std::string& alert_id, const LinkedAlert& alert) {
   row("since", alert.started_at);
   row("message", alert.message);
   row("owner", alert.owner);
-  row("silenced until", alert.silenced_until);
+  const bool both = alert.silenced_until == "resolved" && !alert.silenced_until_time.empty();
+  row("silenced until", alert.silenced_until + (both ? ", and " + alert.silenced_until_time : ""));
   return "<table>\n" + rows + "</table>\n";
 }
 
 /// What the form sends back, so that nobody makes up a moment of his own.
-std::string Confirmation(const std::string& secret, const std::string& path, const std::string& until) {
-  return HmacSha256(secret, "freshet silence 1\n" + path + "\n" + until);
+std::string Confirmation(const std::string& secret, const std::string& path, const std::string& until,
+                         const std::string& asked) {
+  return HmacSha256(secret, "freshet silence 2\n" + path + "\n" + until + "\n" + asked);
 }
 
 /// "resolved" as it is, Unix seconds as RFC 3339.
@@ -60,21 +63,26 @@ std::optional<std::string> UntilText(const std::string& until, int64_t* until_us
   return FormatTime({*until_us});
 }
 
-/// The present silence is as long as `until` (RFC 3339 sorts by time). One that ends with the episode is not compared.
+/// The present silence is as long as `until` (RFC 3339 sorts by time). Of one that ends with the episode, the time
+/// beside it counts.
 bool LastsLonger(const LinkedAlert& alert, const std::string& until) {
   if (alert.silenced_until == "for ever" || alert.silenced_until == until) return true;
-  return until != "resolved" && !alert.silenced_until.empty() && alert.silenced_until != "resolved" &&
-         alert.silenced_until >= until;
+  const std::string& time = alert.silenced_until == "resolved" ? alert.silenced_until_time : alert.silenced_until;
+  return until != "resolved" && time >= until;
 }
 
 SilencePage Ask(const std::string& title, const std::string& about, const LinkSigner& signer, const std::string& path,
-                const std::string& until) {
+                const std::string& until, int64_t now_wall_us) {
+  const std::string asked = std::to_string(now_wall_us);
   return Page(200, title,
               about + "<form method=\"post\"><input type=\"hidden\" name=\"until\" value=\"" + HtmlText(until) +
-                  "\"><input type=\"hidden\" name=\"confirmed\" value=\"" + Confirmation(signer.secret, path, until) +
+                  "\"><input type=\"hidden\" name=\"asked\" value=\"" + asked +
+                  "\"><input type=\"hidden\" name=\"confirmed\" value=\"" +
+                  Confirmation(signer.secret, path, until, asked) +
                   "\"><button type=\"submit\">Silence</button></form>\n" +
-                  Paragraph("Nothing is changed until the button is pressed. What still fires when the silence is over "
-                            "is told then."));
+                  Paragraph("Nothing is changed until the button is pressed. That this alert is over is told all the "
+                            "same. One of the same key that begins while it is silenced is told when that is over, if "
+                            "it still fires then."));
 }
 
 /// Who may have made the link; what stands in the newest checkpoint of the first that knows the alert.
@@ -123,15 +131,22 @@ SilencePage Obey(const SilenceRequest& request, const SilenceHooks& hooks, const
                  const std::string& about, int64_t now_wall_us) {
   int64_t until_us = 0;
   const std::optional<std::string> until = UntilText(request.until, &until_us);
-  if (!until || !EqualInConstantTime(Confirmation(found.signers[0].secret, path, request.until), request.confirmed))
+  if (!until || !EqualInConstantTime(Confirmation(found.signers[0].secret, path, request.until, request.asked),
+                                     request.confirmed))
     return Page(400, "Nothing was silenced", Paragraph("Open the link, and press the button on its page."));
   if (until_us <= now_wall_us)
     return Page(410, "Nothing was silenced", Paragraph("This page is too old: open the link again."));
   const std::string till = *until == "resolved" ? "until it is resolved" : "until " + *until;
   if (found.alert.ok() && LastsLonger(*found.alert, *until)) return Page(200, "Silenced already", about);
+  if (hooks.used->Contains(request.confirmed))
+    return Page(409, "Nothing was silenced",
+                about + Paragraph("This page was used before, and its silence was ended since: open the link again."));
   const Result<AlertOrderOutcome> outcome = Order(found, hooks, request.alert_id, *until);
   if (outcome.ok() && !outcome->certain)
     return Page(504, "Not certain: open the link again", about + Paragraph(outcome->note));
+  if (outcome.ok() && !outcome->note.empty())
+    return Page(409, "Nothing was silenced", about + Paragraph("The alert says: " + outcome->note + "."));
+  if (outcome.ok()) hooks.used->Add(request.confirmed);
   if (outcome.ok()) return Page(200, "Silenced " + till, about + Paragraph("This is durable."));
   const bool unknown = outcome.status().code() == StatusCode::kNotFound;
   return Page(unknown ? 404 : 503, "Nothing was silenced", about + Paragraph(outcome.status().message()));
@@ -163,6 +178,17 @@ std::string HtmlText(std::string_view text) {
     }
   }
   return out;
+}
+
+bool UsedForms::Contains(const std::string& confirmed) const {
+  const std::lock_guard lock(mutex_);
+  return std::find(forms_.begin(), forms_.end(), confirmed) != forms_.end();
+}
+
+void UsedForms::Add(const std::string& confirmed) {
+  const std::lock_guard lock(mutex_);
+  forms_.push_back(confirmed);
+  if (forms_.size() > kUsedFormsMax) forms_.pop_front();
 }
 
 SilencePage AnswerSilence(const SilenceRequest& request, const SilenceHooks& hooks, int64_t now_wall_us) {
@@ -205,7 +231,7 @@ SilencePage AnswerSilence(const SilenceRequest& request, const SilenceHooks& hoo
   if (alert.ok() && LastsLonger(*alert, *UntilText(until, &until_us))) return Page(200, "Silenced already", about);
   return Ask(span->duration_us == 0 ? "Silence this alert until it is resolved?"
                                     : "Silence this alert for " + std::string(span->words) + "?",
-             about, found.signers[0], path, until);
+             about, found.signers[0], path, until, now_wall_us);
 }
 
 }  // namespace freshet

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -20,7 +23,19 @@ struct LinkSigner {
 /// The alert of a link, as the newest checkpoint knows it.
 struct LinkedAlert {
   std::string pipeline, rule, key, state, severity, started_at, message, owner;
-  std::string silenced_until;  ///< RFC 3339, "resolved", "for ever"; empty: it is not silenced
+  std::string silenced_until;       ///< RFC 3339, "resolved", "for ever"; empty: it is not silenced
+  std::string silenced_until_time;  ///< beside "resolved": the time that holds afterwards
+};
+
+/// Forms that were obeyed, the latest few thousand of this process. Thread-safe.
+class UsedForms {
+ public:
+  bool Contains(const std::string& confirmed) const;
+  void Add(const std::string& confirmed);
+
+ private:
+  mutable std::mutex mutex_;
+  std::deque<std::string> forms_;  ///< oldest first
 };
 
 /// What became of an order about an alert.
@@ -40,13 +55,14 @@ struct SilenceHooks {
   std::function<Result<AlertOrderOutcome>(const std::string& state_directory, const std::string& alert_id,
                                           const std::string& until)>
       order;
+  std::shared_ptr<UsedForms> used = std::make_shared<UsedForms>();
 };
 
 struct SilenceRequest {
   bool post = false;
-  std::string alert_id, span;      ///< of the path
-  std::string expires, signature;  ///< of the query
-  std::string until, confirmed;    ///< of the form, POST only
+  std::string alert_id, span;           ///< of the path
+  std::string expires, signature;       ///< of the query
+  std::string until, asked, confirmed;  ///< of the form, POST only
 };
 
 struct SilencePage {
@@ -56,12 +72,13 @@ struct SilencePage {
 
 /// The page behind a link of an alert. Whoever holds the link may silence the alert's key for the link's span.
 ///   GET  : asks. Changes nothing, so that a program that looks at links, such as the preview of a chat, silences
-///          nothing. The form it shows says until when, signed.
-///   POST : of that form only; silences until that moment. Sent again it changes nothing more, as it is the same
-///          moment, and a silence that lasts longer is not shortened.
+///          nothing. The form it shows says until when, and when it was asked for, signed.
+///   POST : of that form only; silences until that moment. Sent again it changes nothing more: it is the same moment,
+///          and where that silence was ended meanwhile, the form is used up (as long as the process remembers it). A
+///          silence that lasts longer is not shortened.
 /// 403: not made by one of the signers, or changed. 410: expired, or a form that is too old. 400: a POST that is none
-/// of our form. 404: no such alert. 409: it is resolved. 503: not accepted. Nothing is silenced then. 504: no
-/// checkpoint came in time, so nobody knows yet.
+/// of our form. 404: no such alert. 409: it is resolved, or the form was used before. 503: not accepted. Nothing is
+/// silenced then. 504: no checkpoint came in time, so nobody knows yet.
 SilencePage AnswerSilence(const SilenceRequest& request, const SilenceHooks& hooks, int64_t now_wall_us);
 
 /// Text for HTML: & < > " ' as entities.

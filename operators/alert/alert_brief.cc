@@ -32,8 +32,23 @@ void AddPart(const std::string& part, std::string* text) {
   if (!part.empty()) *text += (text->empty() ? "" : "; ") + part;
 }
 
+/// Nothing that came with a row begins a line of its own: control characters (C0, DEL, and in UTF-8 C1, NEL among them,
+/// and the line and paragraph separators) become spaces.
+std::string OneLine(std::string_view value) {
+  std::string out;
+  for (size_t i = 0; i < value.size(); ++i) {
+    const auto at = [&](size_t n) { return i + n < value.size() ? static_cast<unsigned char>(value[i + n]) : 0; };
+    const bool c1 = at(0) == 0xc2 && at(1) >= 0x80 && at(1) <= 0x9f;
+    const bool separator = at(0) == 0xe2 && at(1) == 0x80 && (at(2) == 0xa8 || at(2) == 0xa9);
+    const bool control = at(0) < 0x20 || at(0) == 0x7f || c1 || separator;
+    out += control ? ' ' : value[i];
+    i += c1 ? 1 : separator ? 2 : 0;
+  }
+  return out;
+}
+
 void AddLine(const char* name, const std::string& value, std::string* text) {
-  if (!value.empty()) *text += "\n" + std::string(name) + ": " + value;
+  if (!value.empty()) *text += "\n" + std::string(name) + ": " + OneLine(value);
 }
 
 std::string Upper(std::string word) {
@@ -134,7 +149,7 @@ std::string WholeAlertText(const AlertTextFacts& facts, const AlertBrief& brief)
   std::string_view headline = facts.message;
   const std::string tail = ": " + brief.why;
   if (facts.ours && !brief.why.empty() && headline.ends_with(tail)) headline.remove_suffix(tail.size());
-  std::string text = (facts.firing ? Upper(facts.severity) : "RESOLVED") + ": " + std::string(headline);
+  std::string text = (facts.firing ? Upper(facts.severity) : "RESOLVED") + ": " + OneLine(headline);
   AddLine("Figures", brief.figures, &text);
   AddLine("Since", facts.firing ? since : since + ", until " + FormatTime({facts.ended_us}), &text);
   if (!facts.firing) {

@@ -79,7 +79,8 @@ struct AlertTextFacts {
   std::string link, sparkline, runbook;
   std::vector<std::pair<std::string, std::string>> silence_links;  ///< ("1h", URL)
 };
-/// All ten points of an alert for people, a line each; operators/README.md says which line has which.
+/// All ten points of an alert for people, a line each, whatever its row says (control characters become spaces);
+/// operators/README.md says which line has which.
 std::string WholeAlertText(const AlertTextFacts& facts, const AlertBrief& brief);
 
 }  // namespace freshet

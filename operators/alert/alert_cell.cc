@@ -52,6 +52,7 @@ bool DecodePast(ByteSource& source, uint16_t codec, PastAlert* p) {
 }  // namespace
 
 int64_t AlertCell::QuietUntil(int64_t at_us, const AlertRules& rules, int64_t rule_silenced_until_us) const {
+  if (silence_ends_with_episode) return INT64_MAX;
   return std::max({rules.maintenance.QuietUntil(at_us), silenced_until_us, rule_silenced_until_us, at_us});
 }
 
@@ -158,7 +159,6 @@ void AlertCell::BoundFloor(const AlertInput& row, const AlertRules& rules) {
 void AlertCell::EndSilence(bool another_started) {
   if (!silence_ends_with_episode || (episode.phase() != Episode::Phase::kIdle && !another_started)) return;
   silence_ends_with_episode = false;
-  silenced_until_us = INT64_MIN;
 }
 
 bool AlertCell::Forgettable(int64_t now_us, const AlertRules& rules) const {
@@ -231,6 +231,7 @@ bool AlertCell::Decode(ByteSource& source, uint16_t codec) {
   if (codec < 5 || !good) return good;
   good = brief.Decode(source);
   silence_ends_with_episode = source.GetBool();
+  if (codec < 6 && silence_ends_with_episode) silenced_until_us = INT64_MIN;  // it was put in the place of the time
   return good && source.ok();
 }
 

@@ -59,7 +59,7 @@ struct AlertInput {
 ///
 /// REQUIRES: as Episode: rows in time order, OnTime before OnRow, and again while Deadline says so.
 struct AlertCell {
-  static constexpr uint16_t kCodec = 5;
+  static constexpr uint16_t kCodec = 6;
   /// A row less likely than one in 30 million counts whatever was labelled.
   static constexpr double kSurpriseEnough = 7.5;
   static constexpr size_t kPastCountMax = 8;  ///< per key; the oldest are forgotten first
@@ -70,7 +70,7 @@ struct AlertCell {
   bool told = false;          ///< its firing row has left
   int64_t held_until_us = 0;  ///< firing and not told: when to look again
   int64_t silenced_until_us = INT64_MIN;
-  bool silence_ends_with_episode = false;  ///< then until INT64_MAX
+  bool silence_ends_with_episode = false;  ///< silent while it is on, whatever that time is, which holds afterwards
   AlertLabel label = AlertLabel::kNone;    ///< of the episode
   int64_t acknowledged_us = 0;             ///< of the episode, wall clock; 0: not
   double surprise = 0;                     ///< of the episode's most surprising row so far; 0: not known
@@ -105,7 +105,8 @@ struct AlertCell {
   int64_t MemoryBytes() const;
   void Encode(ByteSink& sink) const;
   /// Codec 1 had the episode, the message and the row that started it; 2 no surprise and no sparkline; 3 nothing of the
-  /// rows that met the condition; 4 no brief and no silence that ends with an episode.
+  /// rows that met the condition; 4 no brief and no silence that ends with an episode; such a silence of 5 had no time
+  /// beside it.
   bool Decode(ByteSource& source, uint16_t codec);
 
  private:

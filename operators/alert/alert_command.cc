@@ -60,10 +60,12 @@ bool AlertCommand::Obey(AlertCell* cell) const {
   if (past == nullptr && (cell->id != alert_id || cell->episode.phase() == Episode::Phase::kIdle)) return false;
   switch (verb) {
     case Verb::kSilence:
-      // "Until it is resolved" is over already where it is; the key's next alert is another.
-      if (until_us == kUntilResolved && past != nullptr) break;
-      cell->silence_ends_with_episode = until_us == kUntilResolved;
-      cell->silenced_until_us = until_us;
+      if (TooLate(*cell)) break;
+      if (until_us == INT64_MIN) cell->silence_ends_with_episode = false;
+      if (until_us == kUntilResolved)
+        cell->silence_ends_with_episode = true;
+      else
+        cell->silenced_until_us = until_us;
       break;
     case Verb::kAcknowledge:
       (past != nullptr ? past->acknowledged_us : cell->acknowledged_us) = now_us;
@@ -77,6 +79,11 @@ bool AlertCommand::Obey(AlertCell* cell) const {
     }
   }
   return true;
+}
+
+bool AlertCommand::TooLate(const AlertCell& cell) const {
+  return verb == Verb::kSilence && until_us == kUntilResolved &&
+         (cell.id != alert_id || cell.episode.phase() == Episode::Phase::kIdle);
 }
 
 }  // namespace freshet

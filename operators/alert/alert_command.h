@@ -14,9 +14,10 @@ struct AlertCommand {
   enum class Verb : uint8_t { kSilence = 1, kAcknowledge = 2, kLabel = 3 };
   static constexpr int64_t kUntilResolved = INT64_MAX;
   Verb verb = Verb::kSilence;
-  uint64_t alert_id = 0;         ///< 0: the whole rule (silences only)
-  int64_t until_us = INT64_MIN;  ///< kSilence, event time; INT64_MIN ends a silence, kUntilResolved: while it is on
-  int64_t now_us = 0;            ///< kAcknowledge: wall clock
+  uint64_t alert_id = 0;  ///< 0: the whole rule (silences only)
+  /// kSilence, event time. kUntilResolved: while it is on, beside the time that was said. INT64_MIN ends both.
+  int64_t until_us = INT64_MIN;
+  int64_t now_us = 0;                    ///< kAcknowledge: wall clock
   AlertLabel label = AlertLabel::kNone;  ///< kLabel
 
   std::string Encode() const;
@@ -24,6 +25,9 @@ struct AlertCommand {
   /// If the cell knows this alert: does what is ordered and returns true. A silence holds for the key. A label that the
   /// alert has already changes nothing; another one is learned as well, it does not undo the first.
   bool Obey(AlertCell* cell) const;
+  /// Of a cell that knows this alert: to obey changes nothing, as what is to be silenced while it is on is over.
+  bool TooLate(const AlertCell& cell) const;
+  static constexpr const char* kTooLate = "it is resolved already, so nothing is silenced";
 };
 
 /// "27dc2be818c6cd7e" as a number; nullopt for anything else.

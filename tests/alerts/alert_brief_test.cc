@@ -301,9 +301,87 @@ TEST_CASE("Alert_SilencedUntilResolved_EndsWithItsEpisode") {
   // Of one that is over there is nothing to silence.
   Command again("node", Order(AlertCommand::Verb::kSilence, id, AlertCommand::kUntilResolved));
   harness->Obey(again);
+  CHECK(again.answers() == std::vector<std::string>{AlertCommand::kTooLate});
   harness->Feed(MakeRows(kSchema, {Row(11, "a", 30.0)}));
   harness->End();
   CHECK(Told2(*harness).back() == "11 a firing");
+}
+
+TEST_CASE("AlertCell_SilencedUntilResolvedWithinADay_TheDayStays") {
+  constexpr int64_t kDayUs = 86'400'000'000;
+  for (const bool day_first : {true, false}) {
+    CAPTURE(day_first);
+    AlertCell cell;
+    bool started = false;
+    const auto row = [&](int64_t time, bool on) {
+      AlertInput input;
+      input.episode.time_us = time;
+      input.episode.condition = on;
+      return cell.OnRow(input, {}, INT64_MIN, &started);
+    };
+    CHECK(row(1, true));
+    cell.id = 9;
+    AlertCommand order;
+    order.alert_id = 9;
+    for (const bool day : {day_first, !day_first}) {
+      order.until_us = day ? kDayUs : AlertCommand::kUntilResolved;
+      REQUIRE(order.Obey(&cell));
+    }
+    CHECK(cell.silence_ends_with_episode);
+    ByteSink sink;
+    cell.Encode(sink);
+    const std::string bytes = sink.Take();
+    ByteSource source(bytes);
+    REQUIRE(cell.Decode(source, AlertCell::kCodec));
+    CHECK(row(2, false));  // that it is over is told
+    CHECK_FALSE(cell.silence_ends_with_episode);
+    CHECK(cell.silenced_until_us == kDayUs);
+    CHECK_FALSE(row(3, true));  // the next one is not
+    CHECK(cell.held_until_us == kDayUs);
+    cell.id = order.alert_id = 10;
+    order.until_us = AlertCommand::kUntilResolved;
+    REQUIRE(order.Obey(&cell));
+    order.until_us = INT64_MIN;
+    REQUIRE(order.Obey(&cell));
+    CHECK_FALSE(cell.silence_ends_with_episode);
+    CHECK(cell.silenced_until_us == INT64_MIN);
+  }
+}
+
+TEST_CASE("AlertCell_Codec5SilencedUntilResolved_IsNotSilencedForEverAfterwards") {
+  AlertCell cell;
+  cell.silenced_until_us = INT64_MAX;
+  cell.silence_ends_with_episode = true;
+  ByteSink sink;
+  cell.Encode(sink);
+  const std::string bytes = sink.Take();
+  for (const uint16_t codec : {uint16_t{5}, AlertCell::kCodec}) {
+    AlertCell read;
+    ByteSource source(bytes);
+    REQUIRE(read.Decode(source, codec));
+    CHECK(read.silence_ends_with_episode);
+    CHECK(read.silenced_until_us == (codec == 5 ? INT64_MIN : INT64_MAX));
+  }
+}
+
+TEST_CASE("WholeAlertText_TextsWithLinesOfTheirOwn_StayOnTheirLines") {
+  const std::string forged =
+      "k\nSilence: 1h https://evil.example\r\x0b\x7f\xc2\x85\xe2\x80\xa8\xe2\x80\xa9"
+      "Owner: @them \xc3\xa4–";
+  AlertBrief brief{forged, forged, 12, forged, forged, forged, forged, forged};
+  AlertTextFacts facts;
+  facts.alert_id = "27dc2be818c6cd7e";
+  facts.message = forged;
+  facts.severity = "high";
+  facts.link = facts.sparkline = facts.runbook = forged;
+  const std::string text = WholeAlertText(facts, brief);
+  const std::string plain = "k Silence: 1h https://evil.example      Owner: @them \xc3\xa4–";
+  CHECK_MESSAGE(text.starts_with("HIGH: " + plain + "\nFigures: " + plain + "\n"), text);
+  size_t lines = 0;
+  for (size_t at = text.find("\nSilence: "); at != std::string::npos; at = text.find("\nSilence: ", at + 1)) ++lines;
+  CHECK(lines == 1);
+  for (const char* part : {"\r", "\x0b", "\x7f", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"})
+    CHECK_FALSE(Contains(text, part));
 }
 
 TEST_CASE("AlertCell_PendingSilencedUntilResolved_NobodyHearsAndTheSilenceEnds") {

@@ -25,6 +25,11 @@ TEST_CASE("EqualInConstantTime_Texts_AreComparedWhole") {
   CHECK_FALSE(EqualInConstantTime("abc", std::string_view("abc\0", 4)));
 }
 
+TEST_CASE("LinkExpirySeconds_BeyondTheEndOfTime_IsItsEnd") {
+  CHECK(LinkExpirySeconds(1'700'000'000'999'999, Duration::Seconds(60)) == 1'700'000'060);
+  CHECK(LinkExpirySeconds(INT64_MAX - 5, Duration::Seconds(60)) == INT64_MAX / 1'000'000);
+}
+
 TEST_CASE("SignedLink_Changed_IsForgedOrExpired") {
   const std::string secret = "0123456789abcdef";
   const std::string path = SilencePath("27dc2be818c6cd7e", kAlertLinkSpans[1]);

@@ -95,6 +95,7 @@ struct Place {
   /// Sends the form of a page, as a browser does that came by the proxy's name.
   std::string Press(const std::string& link, const std::string& page) const {
     const std::string body = "until=" + Between(page, "name=\"until\" value=\"", "\"") +
+                             "&asked=" + Between(page, "name=\"asked\" value=\"", "\"") +
                              "&confirmed=" + Between(page, "name=\"confirmed\" value=\"", "\"");
     return HttpAsk("POST", address, link,
                    "Host: alerts.example.org\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: " +
@@ -163,6 +164,46 @@ TEST_CASE("AlertLinks_PreviewedThenPressed_SilenceIsDurableAndNotExtended") {
   place.shop.Append("in.ndjson", Row(20, "b", 1) + Row(21, "c", 1));
   REQUIRE(Eventually([&] { return place.Silenced(second) == "null"; }));
   CHECK(Contains(HttpGet(place.address, while_on), "It is resolved already"));
+}
+
+TEST_CASE("AlertLinks_SecretOfTwoPipelines_EachFindsItsAlertAndSaysWhenNothingRuns") {
+  Place place;
+  place.shop.Append("in.ndjson", Row(1, "a", 12) + Row(2, "c", 1));
+  std::string text = kPipeline;
+  const auto replace = [&](const std::string& from, const std::string& to) {
+    text.replace(text.find(from), from.size(), to);
+  };
+  replace("name: watch", "name: done");
+  replace("follow: true", "follow: false");
+  replace("path: out.ndjson", "path: done.ndjson");
+  // Both orders: the one that is over comes first, then last.
+  const std::string done = place.shop.Write("done.yaml", text);
+  for (const bool done_first : {true, false}) {
+    CAPTURE(done_first);
+    const std::string state = done_first ? "first" : "last";
+    Program program(place.shop, {"run", done_first ? done : place.file, done_first ? place.file : done, "--fresh",
+                                 "--state", place.shop.Path(state), "--http", "127.0.0.1:0"});
+    REQUIRE_MESSAGE(Eventually([&] {
+                      place.address = place.shop.Read(state + "/watch/http.addr");
+                      if (!place.address.empty()) place.address.pop_back();
+                      return Contains(HttpGet(place.address, "/api/v1/pipeline"), "\"phase\":\"finished\"");
+                    }),
+                    program.err());
+    REQUIRE(Eventually([&] { return Contains(place.shop.Read("out.ndjson"), "\"k\":\"a\""); }));
+    const std::string link = place.Link("silence_1h", "\"k\":\"a\"");
+    const std::string id = link.substr(9, 16);
+    REQUIRE(Eventually([&] { return Contains(place.Shown(id), "\"alert_id\":\"" + id); }));
+    const std::string page = HttpGet(place.address, link);
+    CHECK_MESSAGE(Contains(page, "Silence this alert for 1h?"), page);
+    CHECK(Contains(place.Press(link, page), "Silenced until"));
+    const std::string finished = place.shop.Read("done.ndjson");
+    const std::string over =
+        HttpGet(place.address, Between(finished, "\"silence_1h\":\"https://alerts.example.org", "\""));
+    CHECK_MESSAGE(Contains(over, " 503 "), over);
+    CHECK_MESSAGE(Contains(over, "nothing runs on the state of done"), over);
+    program.Signal(SIGKILL);
+    program.Wait();
+  }
 }
 
 TEST_CASE("AlertLinks_NoSecret_PlanSaysThatThereAreNone") {

@@ -289,7 +289,7 @@ TEST_CASE("ObeyInState_AlertsLeftAfterTheCheckpoint_RefusesWhatCouldKeepThemFrom
     order.alert = whom;
     order.label = label;
     order.until = "2030-01-01T00:00:00Z";
-    return freshet::cli::ObeyInState(**store, order, 99);
+    return freshet::cli::ObeyInState(**store, order, 99).status();
   };
   // Of an epoch behind the newest one, then of one that has not come again since a crash.
   for (const uint64_t epoch : {uint64_t{6}, freshet::Outbox::kUnclaimed}) {
@@ -313,6 +313,72 @@ TEST_CASE("ObeyInState_AlertsLeftAfterTheCheckpoint_RefusesWhatCouldKeepThemFrom
   CHECK(say("silence", "high", "").ok());
   CHECK(say("ack", freshet::AlertIdText(8), "").code() == freshet::StatusCode::kNotFound);
   CHECK((**(*store)->Load()).epoch.number == 8);
+}
+
+TEST_CASE("WritePipelineAlerts_ManyKeys_KeepsTheLatestAndGivesWay") {
+  constexpr int kKeys = 21500;
+  const auto store = freshet::NewMemoryStore();
+  freshet::Manifest manifest;
+  manifest.epoch = {1};
+  manifest.pipeline_name = "p";
+  manifest.tables = {{"high", "episodes", 1, freshet::AlertCell::kCodec, ""}, {"high", "silenced", 2, 1, ""}};
+  freshet::EpochRows rows;
+  for (int n = 0; n < kKeys; ++n) {
+    freshet::AlertCell cell;
+    cell.id = static_cast<uint64_t>(n) + 1;
+    freshet::EpisodeInput row;
+    row.time_us = 1'000'000 * (1 + int64_t{n} * 7919 % kKeys);
+    row.condition = true;
+    bool started = false;
+    (void)cell.episode.OnRow(row, {}, &started);
+    freshet::ByteSink bytes;
+    cell.Encode(bytes);
+    rows.Put(1, static_cast<uint16_t>(n % 3), "key" + std::to_string(n), bytes.bytes());
+  }
+  REQUIRE(store->Commit(manifest, std::move(rows)).ok());
+  freshet::cli::AlertPlace place = {"p", "/state"};
+  const auto write = [&](uint64_t id) {
+    freshet::JsonWriter json;
+    const auto count = freshet::cli::WritePipelineAlerts(place, *store, manifest.tables, id, &json);
+    return std::pair(count.ok() ? *count : int64_t{-1}, json.text());
+  };
+  const auto [count, all] = write(0);
+  CHECK(count == 10000);
+  CHECK(Contains(all, "\"alerts_left_out\":11500"));
+  CHECK(Contains(all, "\"started_at\":\"1970-01-01T05:58:20Z\""));        // the latest, 21,500 s
+  CHECK(Contains(all, "\"started_at\":\"1970-01-01T03:11:41Z\""));        // the 10,000th, 11,501 s
+  CHECK_FALSE(Contains(all, "\"started_at\":\"1970-01-01T03:11:40Z\""));  // the one before
+  const auto [one, alone] = write(kKeys);
+  CHECK(one == 1);
+  CHECK(Contains(alone, "\"alert_id\":\"" + freshet::AlertIdText(kKeys) + "\""));
+  CHECK(Contains(alone, "\"alerts_left_out\":0"));
+  CHECK(write(kKeys + 1).first == 0);
+  // The end of the run does not wait for who looks.
+  int looks = 0;
+  place.given_up = [&] { return ++looks == 5; };
+  freshet::JsonWriter json;
+  CHECK(freshet::cli::WritePipelineAlerts(place, *store, manifest.tables, 0, &json).status().code() ==
+        freshet::StatusCode::kCancelled);
+  CHECK(json.text().empty());
+}
+
+TEST_CASE("ObeyInState_UntilResolvedOfWhatIsResolved_SaysSoAndChangesNothing") {
+  const auto store = freshet::NewMemoryStore();
+  freshet::AlertCell cell;
+  cell.past.push_back({.id = 5, .message = "over"});
+  freshet::ByteSink bytes;
+  cell.Encode(bytes);
+  freshet::Manifest manifest;
+  manifest.epoch = {5};
+  manifest.pipeline_name = "p";
+  manifest.tables = {{"high", "episodes", 1, freshet::AlertCell::kCodec, ""}, {"high", "silenced", 2, 1, ""}};
+  freshet::EpochRows rows;
+  rows.Put(1, 3, "key", bytes.bytes());
+  REQUIRE(store->Commit(manifest, std::move(rows)).ok());
+  const auto said = freshet::cli::ObeyInState(*store, {"silence", freshet::AlertIdText(5), "resolved", "", ""}, 99);
+  REQUIRE_MESSAGE(said.ok(), said.status().ToString());
+  CHECK(*said == freshet::AlertCommand::kTooLate);
+  CHECK((**store->Load()).epoch.number == 5);
 }
 
 TEST_CASE("Alerts_BudgetOfAnAlert_IsThatOfANotifyBehindIt") {

@@ -31,16 +31,20 @@ std::string Between(const std::string& text, const std::string& before, const st
 
 /// Two pipelines, one of which made the link; the alert as it is known, and what was ordered.
 struct Desk {
-  LinkedAlert alert{"pipe", "slow", "edge=eu", "firing", "high", "2023-11-14T21:00:00Z", "late", "@ops", ""};
+  LinkedAlert alert{"pipe", "slow", "edge=eu", "firing", "high", "2023-11-14T21:00:00Z", "late", "@ops", "", ""};
   bool known = true;
   bool certain = true;
   std::string other_secret = "another secret of some length";
+  Status unknown = Status::NotFound("unknown");
   Status answer, other_answer = Status::NotFound("unknown");
   int64_t now_us = kNowUs;
   std::vector<std::string> orders = {};
+  std::string note;
+  std::shared_ptr<UsedForms> used = std::make_shared<UsedForms>();
 
   SilenceHooks Hooks() {
     SilenceHooks hooks;
+    hooks.used = used;
     hooks.signers = [this] {
       return std::vector<LinkSigner>{{"/other", other_secret, Duration::Seconds(86400)},
                                      {"/state", kSecret, Duration::Seconds(86400)}};
@@ -48,7 +52,7 @@ struct Desk {
     hooks.find = [this](const std::string& directory, const std::string& id) -> Result<LinkedAlert> {
       if (other_secret != kSecret) CHECK(directory == "/state");
       if (directory == "/other") return other_answer;
-      if (!known || id != kId) return Status::NotFound("unknown");
+      if (!known || id != kId) return unknown;
       return alert;
     };
     hooks.order = [this](const std::string& directory, const std::string& id,
@@ -57,7 +61,7 @@ struct Desk {
       orders.push_back(directory + " " + id + " " + until);
       if (!answer.ok()) return answer;
       if (certain) alert.silenced_until = until;
-      return AlertOrderOutcome{certain, certain ? "" : "no checkpoint came in time"};
+      return AlertOrderOutcome{certain, certain ? note : "no checkpoint came in time"};
     };
     return hooks;
   }
@@ -82,6 +86,7 @@ SilenceRequest Link(const char* span, int64_t expires_s = kNowUs / 1000000 + 828
 SilenceRequest Press(SilenceRequest request, const SilencePage& page) {
   request.post = true;
   request.until = Between(page.html, "name=\"until\" value=\"", "\"");
+  request.asked = Between(page.html, "name=\"asked\" value=\"", "\"");
   request.confirmed = Between(page.html, "name=\"confirmed\" value=\"", "\"");
   return request;
 }
@@ -171,6 +176,9 @@ TEST_CASE("SilencePages_FormChangedOrMissing_SilencesNothing") {
   CHECK(post(good.until, good.signature) == 400);
   const SilenceRequest day = Press(Link("24h"), desk.Answer(Link("24h")));
   CHECK(post(day.until, day.confirmed) == 400);  // another link's form
+  SilenceRequest later = good;
+  later.asked += "0";
+  CHECK(desk.Answer(later).status == 400);
   CHECK(desk.orders.empty());
   desk.now_us += 3'700'000'000;  // the hour that was asked for is over
   CHECK(desk.Answer(good).status == 410);
@@ -205,12 +213,52 @@ TEST_CASE("SilencePages_UnknownResolvedOrRefused_SaySo") {
   longer.alert.silenced_until = FormatTime({kNowUs + 86'400'000'000});
   CHECK(longer.Answer(Press(Link("1h"), hour)).status == 200);
   CHECK(longer.orders.empty());  // not shortened
+  longer.alert.silenced_until_time = longer.alert.silenced_until;
+  longer.alert.silenced_until = "resolved";  // the day holds beside it
+  CHECK(longer.Answer(Press(Link("1h"), hour)).status == 200);
+  CHECK(Contains(longer.Answer(Link("1h")).html, "resolved, and 2023-11-15T22:13:20Z"));
+  CHECK(longer.orders.empty());
+
+  Desk late;  // resolved after the newest checkpoint
+  late.note = "it is resolved already";
+  const SilencePage told = late.Answer(Press(Link("resolved"), late.Answer(Link("resolved"))));
+  CHECK(told.status == 409);
+  CHECK(Contains(told.html, late.note));
+
+  Desk away;
+  away.known = false;
+  away.unknown = Status::Unavailable("nothing runs on the state of pipe");
+  const SilencePage unread = away.Answer(Link("1h"));
+  CHECK(unread.status == 503);
+  CHECK(Contains(unread.html, "nothing runs on the state of pipe"));
+  CHECK_FALSE(Contains(unread.html, "longer than its rule remembers"));
+}
+
+TEST_CASE("SilencePages_FormSentAgainAfterItsSilenceWasEnded_IsUsedUp") {
+  for (const char* span : {"1h", "resolved"}) {
+    CAPTURE(span);
+    Desk desk;
+    const SilenceRequest press = Press(Link(span), desk.Answer(Link(span)));
+    desk.answer = Status::Unavailable("not now");
+    CHECK(desk.Answer(press).status == 503);
+    desk.answer = Status::Ok();
+    CHECK(desk.Answer(press).status == 200);  // what was refused is not used up
+    CHECK(desk.orders.size() == 2);
+    desk.alert.silenced_until.clear();  // `freshet alerts silence --end`
+    desk.now_us += 1;
+    const SilencePage again = desk.Answer(press);
+    CHECK(again.status == 409);
+    CHECK(Contains(again.html, "open the link again"));
+    CHECK(desk.orders.size() == 2);
+    CHECK(desk.Answer(Press(Link(span), desk.Answer(Link(span)))).status == 200);
+    CHECK(desk.orders.size() == 3);
+  }
 }
 
 TEST_CASE("SilencePages_NamesWithMarkup_AreText") {
   Desk desk;
   const std::string evil = "<script>alert('1')</script>\"&amp;";
-  desk.alert = {evil, evil, "k=" + evil, "firing", "high", "", evil, evil, ""};
+  desk.alert = {evil, evil, "k=" + evil, "firing", "high", "", evil, evil, "", ""};
   const std::string html = desk.Answer(Link("1h")).html;
   CHECK_FALSE(Contains(html, "<script"));
   CHECK(Contains(html, "k=&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;&amp;amp;"));
@@ -246,7 +294,7 @@ TEST_CASE("HttpServer_SilenceLink_NeedsNoTokenAndKeepsPagesToItself") {
   CHECK(Contains(HttpAsk("PUT", address, path, "Content-Length: 0\r\n"), " 405 "));
   CHECK(desk.orders.empty());
   const SilenceRequest press = Press(link, {200, asked});
-  const std::string form = "&until=" + press.until + "&confirmed=" + press.confirmed;
+  const std::string form = "&until=" + press.until + "&asked=" + press.asked + "&confirmed=" + press.confirmed;
   CHECK(Contains(HttpAsk("GET", address, path + form, ""), "200 "));
   CHECK(desk.orders.empty());
   CHECK(
@@ -356,7 +404,8 @@ TEST_CASE("HttpServer_WhileALinkWaitsForItsCheckpoint_HealthIsAnswered") {
   const SilenceRequest press = Press(link, {200, HttpAsk("GET", address, path, "")});
   std::string done;
   std::thread presses([&] {
-    done = HttpAsk("POST", address, path + "&until=" + press.until + "&confirmed=" + press.confirmed,
+    done = HttpAsk("POST", address,
+                   path + "&until=" + press.until + "&asked=" + press.asked + "&confirmed=" + press.confirmed,
                    "Content-Length: 0\r\n");
   });
   entered.get_future().wait();
