@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "engine/batch/column_builder.h"
+#include "engine/state/table_layout.h"
 #include "engine/state/table_scan.h"
 #include "operators/alert/alert_rows.h"
 #include "operators/alert/inhibition.h"
@@ -19,7 +20,7 @@ struct InhibitPlan {
   std::vector<AlertColumns> at;  ///< per input
   std::vector<KeyCodec> equal;   ///< per input
   SchemaRef output;              ///< of the first input
-  std::string fingerprint;
+  RowLayout layout;              ///< of "labels"
 };
 
 struct LabelsCell {
@@ -36,7 +37,11 @@ class Inhibit final : public Operator {
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
     row_count_max_ = ctx.batch_row_count_max();
-    FRESHET_ASSIGN_OR_RETURN(cells_, ctx.state().OpenKeyed<LabelsCell>("labels", {1, plan_->fingerprint, true}));
+    const auto stored = TakeStoredRows(ctx.state(), "labels", plan_->layout);
+    FRESHET_ASSIGN_OR_RETURN(cells_,
+                             ctx.state().OpenKeyed<LabelsCell>("labels", {1, plan_->layout.Fingerprint(), true}));
+    FRESHET_RETURN_IF_ERROR(RewriteKeptRows(
+        stored, cells_, [](LabelsCell& cell, const RowChange& change) { return cell.inhibition.ChangeRows(change); }));
     return ForEachStored(cells_,
                          [&](std::string_view key, LabelsCell& cell) { Schedule(std::string(key), cell.inhibition); });
   }
@@ -149,7 +154,7 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   plan->output = std::make_shared<const Schema>(*bind.inputs[0]);
   std::string names;
   for (const int k : keys[0]) names += (names.empty() ? "" : ", ") + bind.inputs[0]->field(k).name;
-  plan->fingerprint = "row: " + plan->output->ToString() + "; equal: " + names;
+  plan->layout = {"row: ", {plan->output}, "; equal: " + names};
 
   BoundOperator bound;
   bound.outputs = {{"", plan->output, OutputOrder::kByTime, keys[0]}};

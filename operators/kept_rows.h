@@ -10,6 +10,7 @@
 #include "engine/batch/batch.h"
 #include "engine/batch/batch_codec.h"
 #include "engine/batch/column_builder.h"
+#include "engine/state/table_layout.h"
 
 namespace freshet {
 
@@ -18,6 +19,27 @@ inline std::string KeptRowBytes(const Batch& in, int32_t row) {
   ByteSink sink;
   EncodeBatch(in.Slice(row, 1), sink);
   return sink.Take();
+}
+
+/// Makes the bytes of a kept row anew; false if they are none.
+using RowChange = std::function<bool(std::string*)>;
+
+/// If rows that the table keeps are to be read by `stored` (TakeStoredRows): makes all of them anew. `change_rows`
+/// calls its second argument for each row of a value.
+template <class V, class F>
+Status RewriteKeptRows(const std::vector<StoredColumns>& stored, KeyedTable<V>* table, F&& change_rows) {
+  if (stored.empty()) return Status::Ok();
+  const RowChange change = [&](std::string* bytes) {
+    auto now = stored[0].Rewrite(*bytes);
+    if (now) *bytes = std::move(*now);
+    return now.has_value();
+  };
+  bool good = true;
+  table->ForEach([&](std::string_view key, V& value) {
+    good = change_rows(value, change) && good;
+    table->MarkDirty(HashKey(key), key);
+  });
+  return good ? Status::Ok() : Status::DataLoss("a row of an alert that was kept cannot be read");
 }
 
 /// When a kept row leaves, and its bytes.

@@ -6,6 +6,7 @@
 
 #include "engine/base/units.h"
 #include "engine/batch/column_builder.h"
+#include "engine/state/table_layout.h"
 #include "engine/state/table_scan.h"
 #include "operators/alert/alert_rows.h"
 #include "operators/alert/notice_budget.h"
@@ -26,7 +27,7 @@ struct NotifyPlan {
   std::optional<NoticeBudgetOptions> budget;
   SchemaRef input;
   SchemaRef output;
-  std::string fingerprint;
+  RowLayout layout;  ///< of "groups"
 };
 
 struct GroupCell {
@@ -47,7 +48,11 @@ class Notify final : public Operator {
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
     row_count_max_ = ctx.batch_row_count_max();
-    FRESHET_ASSIGN_OR_RETURN(groups_, ctx.state().OpenKeyed<GroupCell>("groups", {1, plan_->fingerprint, true}));
+    const auto stored = TakeStoredRows(ctx.state(), "groups", plan_->layout);
+    FRESHET_ASSIGN_OR_RETURN(groups_,
+                             ctx.state().OpenKeyed<GroupCell>("groups", {1, plan_->layout.Fingerprint(), true}));
+    FRESHET_RETURN_IF_ERROR(RewriteKeptRows(
+        stored, groups_, [](GroupCell& cell, const RowChange& change) { return cell.group.ChangeRows(change); }));
     FRESHET_ASSIGN_OR_RETURN(budget_, ctx.state().OpenKeyed<BudgetCell>("budget", {1, "budget"}));
     FRESHET_ASSIGN_OR_RETURN(held_back_, ctx.state().OpenKeyed<HeldBackCell>("held_back", {1, "alert_id", true}));
     return ForEachStored(groups_,
@@ -245,7 +250,7 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
     plan->output = std::make_shared<const Schema>(input->With({{FreeName(*input, "alerts"), TypeId::kInt64}}));
   std::string names;
   for (const int c : *key) names += (names.empty() ? "" : ", ") + input->field(c).name;
-  plan->fingerprint = "row: " + input->ToString() + "; group by: " + names;
+  plan->layout = {"row: ", {plan->input}, "; group by: " + names};
 
   BoundOperator bound;
   bound.outputs = {{"", plan->output, OutputOrder::kByTime, {}},

@@ -9,7 +9,7 @@
 namespace freshet {
 
 /// Writes the rows of a dense batch with their times, watermarks and ordinals (FORMAT.md, "rows"). The schema is not
-/// written: the reader must have the same one (state fingerprints see to that).
+/// written: the reader must have the same one; state fingerprints tell it (engine/state/table_layout.h).
 void EncodeBatch(const Batch& batch, ByteSink& sink);
 /// False if the bytes are not such rows.
 bool DecodeBatch(ByteSource& source, const SchemaRef& schema, Batch* batch);

@@ -9,10 +9,11 @@ namespace freshet {
 void TableDirectory::Load(const Manifest& manifest) {
   const std::lock_guard lock(mutex_);
   tables_ = manifest.tables;
-  for (const Manifest::Table& t : tables_) restored_codecs_[t.id] = t.codec;
+  restored_ = manifest.tables;
 }
 
-Result<TableId> TableDirectory::Resolve(const std::string& node_id, const StateTable& table, uint16_t* stored) {
+Result<TableId> TableDirectory::Resolve(const std::string& node_id, const StateTable& table, uint16_t* stored,
+                                        bool takes_layout) {
   const std::lock_guard lock(mutex_);
   TableId next = 1;
   for (Manifest::Table& t : tables_) {
@@ -22,19 +23,29 @@ Result<TableId> TableDirectory::Resolve(const std::string& node_id, const StateT
       return Status::Unsupported("its state was written by a newer version of Freshet (codec " +
                                  std::to_string(t.codec) + " of table `" + t.name +
                                  "`); use that version, or start over with --fresh");
-    if (t.fingerprint != table.options().fingerprint)
+    if (t.fingerprint != table.options().fingerprint && !takes_layout)
       return Status::InvalidArgument(
           "its options changed in a way that does not fit the state kept for it (table `" + t.name +
           "`: " + t.fingerprint + " in the checkpoint, " + table.options().fingerprint +
           " now); undo the change, rename the id to start it empty, or start over with --fresh");
     t.codec = table.options().codec;
-    const auto restored = restored_codecs_.find(t.id);  // every lane asks
-    *stored = restored == restored_codecs_.end() ? 0 : restored->second;
+    t.fingerprint = table.options().fingerprint;
+    *stored = 0;
+    for (const Manifest::Table& r : restored_)  // every lane asks
+      if (r.id == t.id) *stored = r.codec;
     return t.id;
   }
   *stored = 0;
   tables_.push_back({node_id, table.name(), next, table.options().codec, table.options().fingerprint});
   return next;
+}
+
+std::optional<std::string> TableDirectory::StoredFingerprint(const std::string& node_id,
+                                                             const std::string& table) const {
+  const std::lock_guard lock(mutex_);
+  for (const Manifest::Table& r : restored_)
+    if (r.node_id == node_id && r.name == table) return r.fingerprint;
+  return std::nullopt;
 }
 
 std::vector<Manifest::Table> TableDirectory::tables() const {

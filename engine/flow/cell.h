@@ -61,14 +61,18 @@ class TableDirectory {
  public:
   void Load(const Manifest& manifest);
   /// The number of a table; fails when its codec or fingerprint does not fit what is in the checkpoint. `*stored` is
-  /// the codec of its rows there, 0 if it has none; from now on it has the table's own.
-  Result<TableId> Resolve(const std::string& node_id, const StateTable& table, uint16_t* stored);
+  /// the codec of its rows there, 0 if it has none; from now on it has the table's own. `takes_layout`: rows of another
+  /// fingerprint are read.
+  Result<TableId> Resolve(const std::string& node_id, const StateTable& table, uint16_t* stored,
+                          bool takes_layout = false);
+  /// Of the table's rows in the checkpoint; none if it has none there.
+  std::optional<std::string> StoredFingerprint(const std::string& node_id, const std::string& table) const;
   std::vector<Manifest::Table> tables() const;
 
  private:
   mutable std::mutex mutex_;
   std::vector<Manifest::Table> tables_;
-  std::map<TableId, uint16_t> restored_codecs_;
+  std::vector<Manifest::Table> restored_;
 };
 
 /// What all cells of a job share. Outlives them.

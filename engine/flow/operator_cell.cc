@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <deque>
+#include <set>
 
 #include "engine/base/log.h"
 #include "engine/flow/planted_bugs.h"
+#include "engine/state/table_layout.h"
 #include "engine/state/table_numbers.h"
 #include "engine/state/tiered_rows.h"
 
@@ -49,7 +51,7 @@ constexpr int64_t kSpillPieceBytes = 1 << 20;
 }  // namespace
 
 /// The tables of one element and what was committed for it.
-class OperatorCell::State final : public StateContext {
+class OperatorCell::State final : public StateContext, public TableLayouts {
  public:
   State(const CellEnvironment& environment, const CellPlan& plan, std::string node_id)
       : environment_(environment),
@@ -64,6 +66,10 @@ class OperatorCell::State final : public StateContext {
     return Status::Ok();
   }
   std::string_view extra() const override { return extra_; }
+  std::optional<std::string> StoredFingerprint(const std::string& table) const override {
+    return environment_.tables->StoredFingerprint(node_id_, table);
+  }
+  void TakeStored(const std::string& table) override { taken_.insert(table); }
 
   /// Seals what has changed; `rows` get it now and in calls of DrainSome.
   Status BeginDrain(Epoch epoch, EpochRows* rows) {
@@ -175,7 +181,8 @@ class OperatorCell::State final : public StateContext {
  protected:
   Status Adopt(std::unique_ptr<StateTable> table) override {
     uint16_t codec = 0;
-    FRESHET_ASSIGN_OR_RETURN(const TableId id, environment_.tables->Resolve(node_id_, *table, &codec));
+    const bool taken = taken_.count(table->name()) > 0;
+    FRESHET_ASSIGN_OR_RETURN(const TableId id, environment_.tables->Resolve(node_id_, *table, &codec, taken));
     StateTable* raw = table.get();
     tables_.push_back(std::move(table));
     ids_.push_back(id);
@@ -193,7 +200,8 @@ class OperatorCell::State final : public StateContext {
       raw->AttachCommitted(std::move(rows));
     }
     if (codec == 0 || environment_.store == nullptr || environment_.restored.number == 0) return Status::Ok();
-    const bool may_stay = evictable && codec == raw->options().codec;  // rows of another codec are written anew
+    // Rows of another codec or layout are written anew.
+    const bool may_stay = evictable && codec == raw->options().codec && !taken;
     const auto& loaded_bytes = raw->options().loaded_bytes;
     int64_t loading = 0;  // values as bytes, and what the operator is going to make of them
     const Status status =
@@ -256,6 +264,7 @@ class OperatorCell::State final : public StateContext {
   const std::string node_id_;
   const int64_t restore_share_;
   std::string extra_;
+  std::set<std::string> taken_;                       // tables of which rows of another layout are read
   uint64_t drain_ = 0;                                // calls of BeginDrain
   std::deque<std::pair<uint64_t, uint64_t>> drains_;  // (epoch, drain) not committed yet
   std::vector<std::unique_ptr<StateTable>> tables_;

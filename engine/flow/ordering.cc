@@ -9,6 +9,7 @@
 #include "engine/batch/batch_codec.h"
 #include "engine/batch/column_builder.h"
 #include "engine/flow/operator_cell.h"
+#include "engine/state/table_layout.h"
 
 namespace freshet {
 namespace {
@@ -42,17 +43,20 @@ std::string ChunkKey(uint64_t number) {
 class Hold {
  public:
   Status Open(StateContext& state, const std::vector<SchemaRef>& schemas) {
-    std::string fingerprint;
-    for (const SchemaRef& s : schemas) fingerprint += (fingerprint.empty() ? "" : "; ") + s->ToString();
-    FRESHET_ASSIGN_OR_RETURN(table_, state.OpenKeyed<HeldBatch>("held", {1, fingerprint}));
+    const RowLayout layout = {"", schemas, ""};
+    const std::vector<StoredColumns> stored = TakeStoredRows(state, "held", layout);
+    FRESHET_ASSIGN_OR_RETURN(table_, state.OpenKeyed<HeldBatch>("held", {1, layout.Fingerprint()}));
     Status status;
     table_->ForEach([&](std::string_view key, HeldBatch& held) {
       uint64_t number = 0;
       for (char c : key) number = number << 8 | static_cast<uint8_t>(c);
       ByteSource source(held.bytes);
-      if (held.input >= schemas.size() || !DecodeBatch(source, schemas[held.input], &held.batch))
+      const size_t input = held.input;
+      if (input >= schemas.size() || !(stored.empty() ? DecodeBatch(source, schemas[input], &held.batch)
+                                                      : stored[input].Decode(source, &held.batch)))
         status = Status::DataLoss("rows waiting in the checkpoint cannot be read");
       held.bytes.clear();
+      if (!stored.empty()) table_->MarkDirty(HashKey(key), key);
       order_[number] = &held;
       next_ = std::max(next_, number + 1);
     });

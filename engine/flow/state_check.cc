@@ -136,7 +136,8 @@ Result<std::vector<StateVerdict>> CheckState(const GraphSpec& spec, CheckpointSt
     } else {
       for (const Manifest::Table& before : TablesOfNode(*manifest, id))
         for (const Manifest::Table& table : now)
-          if (table.id == before.id && table.codec != before.codec) verdict.kind = StateVerdict::Kind::kMigrated;
+          if (table.id == before.id && (table.codec != before.codec || table.fingerprint != before.fingerprint))
+            verdict.kind = StateVerdict::Kind::kMigrated;
     }
     known.erase(id);
     verdicts.push_back(std::move(verdict));

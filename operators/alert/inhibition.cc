@@ -70,6 +70,13 @@ bool DecodeEvents(ByteSource& source, std::vector<Inhibition::Event>* events) {
 
 }  // namespace
 
+bool Inhibition::ChangeRows(const std::function<bool(std::string*)>& change) {
+  bool good = true;
+  for (auto* events : {&waiting_, &held_})
+    for (Event& e : *events) good = (e.row_bytes.empty() || change(&e.row_bytes)) && good;
+  return good;
+}
+
 int64_t Inhibition::memory_bytes() const {
   size_t bytes = (waiting_.capacity() + held_.capacity()) * sizeof(Event);
   for (const auto* events : {&waiting_, &held_})

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <set>
 #include <string>
 #include <utility>
@@ -40,6 +41,8 @@ class Inhibition {
   int64_t NextTime() const;
   bool empty() const { return waiting_.empty() && inhibitors_.empty() && held_.empty(); }
 
+  /// Calls `change` for the bytes of each row it keeps; false if a call says so.
+  bool ChangeRows(const std::function<bool(std::string*)>& change);
   /// Beside the object itself.
   int64_t memory_bytes() const;
 

@@ -151,6 +151,18 @@ bool NoticeGroup::empty(int64_t now_us, const NoticeGroupOptions& options) const
          (!left_once_ || now_us >= After(last_left_us_, options.interval_us));
 }
 
+bool NoticeGroup::ChangeRows(const std::function<bool(std::string*)>& change) {
+  bool good = true;
+  const auto change_one = [&](NoticeMember& m) { good = (m.row_bytes.empty() || change(&m.row_bytes)) && good; };
+  const auto change_all = [&](Notice& notice) {
+    change_one(notice.lead);
+    for (NoticeMember& m : notice.members) change_one(m);
+  };
+  change_all(waiting_);
+  for (Notice& notice : left_) change_all(notice);
+  return good;
+}
+
 int64_t NoticeGroup::memory_bytes() const {
   const auto of_member = [](const NoticeMember& m) {
     return sizeof(NoticeMember) + m.id.capacity() + m.message.capacity() + m.row_bytes.capacity();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -63,6 +64,8 @@ class NoticeGroup {
   /// Nothing waits, fires or is remembered.
   bool empty(int64_t now_us, const NoticeGroupOptions& options) const;
 
+  /// Calls `change` for the bytes of each row it keeps; false if a call says so.
+  bool ChangeRows(const std::function<bool(std::string*)>& change);
   /// Beside the object itself.
   int64_t memory_bytes() const;
   void Encode(ByteSink& sink) const;

@@ -70,6 +70,23 @@ inline std::vector<TestAlert> RandomAlerts(Rng& rng, const char* prefix, int64_t
   return alerts;
 }
 
+/// What alerts have had since: other columns, between and behind those of before; and rows of it.
+inline const Schema kGrownAlertSchema = [] {
+  std::vector<Field> fields = kAlertSchema.fields();
+  fields.insert(fields.begin() + 3, {"team", TypeId::kString});
+  fields.push_back({"alert_text", TypeId::kString});
+  return Schema(fields);
+}();
+
+inline std::vector<TestRow> GrownAlertRows(const std::vector<TestAlert>& alerts) {
+  std::vector<TestRow> rows = AlertRows(alerts);
+  for (TestRow& row : rows) {
+    row.cells.insert(row.cells.begin() + 3, "team");
+    row.cells.push_back("text");
+  }
+  return rows;
+}
+
 /// "TIME ID STATE" of what came out, all lanes.
 inline std::vector<std::string> Leaving(const OperatorHarness& harness, int lanes = 1) {
   std::vector<std::string> lines;
@@ -77,7 +94,7 @@ inline std::vector<std::string> Leaving(const OperatorHarness& harness, int lane
     for (const Batch& b : harness.output(lane, 0))
       for (int32_t r = 0; r < b.row_count(); ++r)
         lines.push_back(std::to_string(b.time(r).us) + " " + std::string(b.column(0).StringAt(r)) + " " +
-                        std::string(b.column(3).StringAt(r)));
+                        std::string(b.column(*b.schema()->Find("state")).StringAt(r)));
   return lines;
 }
 

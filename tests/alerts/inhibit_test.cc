@@ -74,6 +74,37 @@ TEST_CASE("Inhibit_Rows_KeepTheirColumnsAndGetTheMomentTheyWereHeldTo") {
   CHECK(b.row_watermark(0).us == 50);
 }
 
+TEST_CASE("Inhibit_StateOfAlertsWithFewerColumns_GoesOn") {
+  const BoundNode was(InhibitDescriptor(), kEqual, std::vector<const Schema*>{&kAlertSchema, &kAlertSchema});
+  const BoundNode now(InhibitDescriptor(), kEqual, std::vector<const Schema*>{&kGrownAlertSchema, &kAlertSchema});
+  REQUIRE(was);
+  REQUIRE(now);
+  for (const bool evict : {false, true}) {
+    CAPTURE(evict);
+    HarnessCheckpoint checkpoint;
+    OperatorHarness::Options options;
+    options.evict = evict;
+    {
+      OperatorHarness harness(was.bound(), options);
+      harness.Feed(MakeRows(kAlertSchema, AlertRows({{"t", "a", 10}, {"u", "b", 30}})), 0);
+      harness.Feed(MakeRows(kAlertSchema, AlertRows({{"i", "a", 10, 50}})), 1);
+      harness.Watermark({20});
+      CHECK(Leaving(harness).empty());
+      harness.Snapshot(&checkpoint);
+    }
+    options.restore = &checkpoint;
+    options.lanes = 2;
+    OperatorHarness harness(now.bound(), options);
+    harness.End();
+    REQUIRE_MESSAGE(harness.status().ok(), harness.status().ToString());
+    auto lines = Leaving(harness, 2);
+    std::sort(lines.begin(), lines.end());
+    CHECK(lines == std::vector<std::string>{"30 u firing", "50 t firing"});
+    for (int lane = 0; lane < 2; ++lane)
+      for (const Batch& b : harness.output(lane, 0)) CHECK((b.column(3).IsNull(0) && b.column(11).IsNull(0)));
+  }
+}
+
 TEST_CASE("Inhibit_Mistakes_AreReported") {
   const Schema other({{"service", TypeId::kInt64}});
   const auto fault = [&](const std::string& yaml, const std::vector<const Schema*>& inputs, const char* code) {

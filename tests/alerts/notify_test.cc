@@ -166,6 +166,50 @@ TEST_CASE("Notify_Budget_HeldBackAlertsHaveNoEndEither") {
         Lines{"1 one firing", "5 one resolved"});
 }
 
+TEST_CASE("Notify_StateOfAlertsWithFewerColumns_GoesOn") {
+  const std::string options = "group_by: [service]\ngroup_wait: 50us\n";
+  const BoundNode was(NotifyDescriptor(), options, kAlertSchema);
+  const BoundNode now(NotifyDescriptor(), options, kGrownAlertSchema);
+  REQUIRE(was);
+  REQUIRE(now);
+  for (const bool evict : {false, true}) {
+    CAPTURE(evict);
+    HarnessCheckpoint checkpoint;
+    OperatorHarness::Options harness_options;
+    harness_options.evict = evict;
+    {
+      OperatorHarness harness(was.bound(), harness_options);
+      harness.Feed(MakeRows(kAlertSchema, AlertRows({{"one", "a", 10, INT64_MAX, 3, 1.5}})));
+      harness.Watermark({100});
+      harness.Feed(MakeRows(kAlertSchema, AlertRows({{"two", "b", 110}})));
+      harness.Watermark({111});
+      CHECK(Leaving(harness) == Lines{"60 one firing"});
+      harness.Snapshot(&checkpoint);
+    }
+    harness_options.restore = &checkpoint;
+    {
+      const HarnessCheckpoint before = checkpoint;
+      OperatorHarness::Options from_before = harness_options;
+      from_before.restore = &before;
+      OperatorHarness harness(now.bound(), from_before);
+      REQUIRE_MESSAGE(harness.status().ok(), harness.status().ToString());
+      harness.Snapshot(&checkpoint);
+    }
+    OperatorHarness harness(now.bound(), harness_options);
+    const auto rows = GrownAlertRows({{"one", "a", 10, 200, 3, 1.5}});
+    harness.Feed(MakeRows(std::make_shared<const Schema>(kGrownAlertSchema), rows, 1, 1));
+    harness.End();
+    REQUIRE_MESSAGE(harness.status().ok(), harness.status().ToString());
+    REQUIRE(Leaving(harness) == Lines{"160 two firing", "200 one resolved"});
+    for (const Batch& b : harness.output(0, 0))
+      for (int32_t r = 0; r < b.row_count(); ++r) {
+        CHECK(b.column(2).StringAt(r) == (b.column(0).StringAt(r) == "one" ? "a" : "b"));
+        CHECK(b.column(3).IsNull(r));
+        CHECK(b.column(11).IsNull(r));
+      }
+  }
+}
+
 TEST_CASE("Notify_Mistakes_AreReported") {
   const Schema other({{"x", TypeId::kInt64}});
   const auto fault = [&](const std::string& yaml, const Schema& schema, const char* code) {

@@ -442,6 +442,60 @@ tests:
   CHECK_MESSAGE(tests.code == 0, (tests.out + tests.err));
 }
 
+TEST_CASE("Alerts_GivenMoreColumns_StateOfWhatReadsThemGoesOn") {
+  const Workshop shop;
+  std::string rows;
+  for (int i = 0; i < 10; ++i) rows += Row(i, i % 2 == 0 ? "a" : "b", i > 4 && i < 9 ? 20.0 : 1.0);
+  shop.Write("in.ndjson", rows);
+  const auto pipeline = [](const std::string& option) {
+    return R"(name: watch
+sources:
+  in:
+    type: file
+    path: in.ndjson
+    format: ndjson
+    schema: {at: timestamp, k: string, v: float64}
+    time: {field: at, ordered: true}
+operators:
+  high:
+    type: alert
+    inputs: [in]
+    when: v > 10
+    key: [k]
+    budget: 5/day
+)" + option +
+           R"(  calm:
+    type: inhibit
+    inputs: [high, other]
+    equal: [k]
+  other:
+    type: alert
+    inputs: [in]
+    when: v > 100
+    key: [k]
+  told: {type: notify, inputs: [calm], group_by: [k], group_wait: 1s, group_interval: 1s}
+sinks:
+  out: {type: file, path: out.ndjson, format: ndjson, inputs: [told]}
+)";
+  };
+  const auto run = [&](const std::string& text) {
+    return RunProgram(shop, {"run", shop.Write("p.yaml", text), "--http", "off", "--state", shop.Path("state")});
+  };
+  const Finished first = run(pipeline(""));
+  REQUIRE_MESSAGE(first.code == 0, first.err);
+  const std::string grown = pipeline("    dedupe_key: \"{k}\"\n");
+  const Finished fit = RunProgram(shop, {"validate", shop.Write("p.yaml", grown), "--against", shop.Path("state")});
+  CHECK_MESSAGE(fit.code == 0, (fit.out + fit.err));
+  CHECK_MESSAGE(Contains(fit.out, "migrated"), fit.out);
+  for (int i = 10; i < 20; ++i) rows += Row(i, i % 2 == 0 ? "a" : "b", 1.0);
+  shop.Write("in.ndjson", rows);
+  const Finished second = run(grown);
+  REQUIRE_MESSAGE(second.code == 0, second.err);
+  const std::string out = shop.Read("out.ndjson");
+  CHECK_MESSAGE(Count(out, "\"state\":\"firing\"") == 2, out);
+  CHECK_MESSAGE(Count(out, "\"state\":\"resolved\"") == 2, out);
+}
+
 TEST_CASE("Validate_TwoFilesWithOneRule_AreRefusedTogetherAndGoodAlone") {
   const Workshop shop;
   const std::string a = shop.Write("a.yaml", kPipeline), b = shop.Write("b.yaml", kPipeline);

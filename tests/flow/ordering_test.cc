@@ -57,11 +57,11 @@ std::vector<TimedRow> RandomRows(Rng& rng, size_t count, int64_t lateness_us, in
   return rows;
 }
 
-BoundOperator SorterNode(bool judges_moments = false) {
+BoundOperator SorterNode(bool judges_moments = false, const SchemaRef& schema = IdSchema()) {
   BoundOperator bound;
-  const SchemaRef late = LateSchema(*IdSchema());
-  bound.outputs = {{"", IdSchema(), OutputOrder::kInputOrder, {}}, {"late", late, OutputOrder::kInputOrder, {}}};
-  bound.instantiate = [=] { return NewEventTimeSorter(IdSchema(), late, judges_moments); };
+  const SchemaRef late = LateSchema(*schema);
+  bound.outputs = {{"", schema, OutputOrder::kInputOrder, {}}, {"late", late, OutputOrder::kInputOrder, {}}};
+  bound.instantiate = [=] { return NewEventTimeSorter(schema, late, judges_moments); };
   return bound;
 }
 
@@ -209,6 +209,45 @@ TEST_CASE("Sorter_RowsBehindTheReleasedTimeAtACheckpoint_AreKept") {
         released == EventTime::Max() ? std::vector<int64_t>{4, 3, 5} : std::vector<int64_t>{4, 3, 2, 5};
     CHECK(Ids(harness.output(0, 0)) == expected);
   }
+}
+
+TEST_CASE("Sorter_HeldRowsOfOtherColumns_AreReadByName") {
+  using Fields = std::vector<Field>;
+  HarnessCheckpoint before;
+  {
+    const BoundOperator bound = SorterNode();
+    OperatorHarness harness(bound, {});
+    harness.Feed(MakeBatch({{30, INT64_MIN, 1}, {10, INT64_MIN, 2}, {20, INT64_MIN, 3}}, 0, 3));
+    harness.Watermark({15});
+    harness.Snapshot(&before);
+  }
+  const auto open = [](const Fields& fields, const HarnessCheckpoint& from, HarnessCheckpoint* to) {
+    const BoundOperator bound = SorterNode(false, std::make_shared<const Schema>(fields));
+    OperatorHarness::Options options;
+    options.restore = &from;
+    OperatorHarness harness(bound, options);
+    if (to != nullptr) harness.Snapshot(to);
+    harness.End();
+    std::string out = harness.status().ok() ? "" : harness.status().ToString();
+    for (const Batch& b : harness.output(0, 0))
+      for (const std::string& text : RowTexts(b)) out += text.substr(text.find(' ')) + ";";
+    return out;
+  };
+  const std::string as_it_was = open({{"id", TypeId::kInt64}}, before, nullptr);
+  CHECK(as_it_was.find("3") < as_it_was.find("1"));
+  // New columns around the old one, then the old one alone again.
+  HarnessCheckpoint grown = before;
+  const std::string wider =
+      open({{"a", TypeId::kString}, {"id", TypeId::kInt64}, {"z", TypeId::kBool}}, before, &grown);
+  CHECK_MESSAGE(std::count(wider.begin(), wider.end(), 'n') == 4, wider);
+  HarnessCheckpoint shrunk = grown;
+  CHECK(open({{"id", TypeId::kInt64}}, grown, &shrunk) == as_it_was);
+  CHECK(open({{"id", TypeId::kInt64}}, shrunk, nullptr) == as_it_was);
+  // The name was needed for something else.
+  const std::string moved = open({{"id", TypeId::kString}, {"row_id", TypeId::kInt64}}, before, nullptr);
+  CHECK_MESSAGE(std::count(moved.begin(), moved.end(), 'n') == 2, moved);
+  // Values of another type cannot be read.
+  CHECK(open({{"id", TypeId::kString}}, before, nullptr).find("was written for `id: int64`") != std::string::npos);
 }
 
 /// Drives a merge by hand: an interleaving from a seed, each input's watermark never ahead of what it still has.

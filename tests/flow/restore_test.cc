@@ -46,6 +46,27 @@ TEST_CASE("TableDirectory_RowsInAnOlderCodec_EveryLaneIsTold") {
   CHECK(directory.Resolve("node", older, &stored).status().code() == StatusCode::kUnsupported);
 }
 
+TEST_CASE("TableDirectory_RowsInAnotherLayout_AreForWhoTakesThem") {
+  Manifest manifest;
+  manifest.tables = {{"node", "kept", 7, 1, "as before"}};
+  TableDirectory directory;
+  directory.Load(manifest);
+  const KeyedTable<Number> kept("kept", TableOptions{1, "as now", false});
+  uint16_t stored = 99;
+  CHECK(directory.Resolve("node", kept, &stored).status().code() == StatusCode::kInvalidArgument);
+  CHECK(directory.tables()[0].fingerprint == "as before");
+  for (int lane = 0; lane < 3; ++lane) {
+    CAPTURE(lane);
+    CHECK(directory.StoredFingerprint("node", "kept") == "as before");
+    const Result<TableId> id = directory.Resolve("node", kept, &stored, true);
+    REQUIRE(id.ok());
+    CHECK(*id == 7);
+    CHECK(stored == 1);
+  }
+  CHECK(directory.tables()[0].fingerprint == "as now");
+  CHECK_FALSE(directory.StoredFingerprint("node", "fresh").has_value());
+}
+
 using testing::Collected;
 using testing::NumbersOptions;
 

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <set>
 
 #include "engine/flow/divide_rows.h"
 #include "engine/plan/yaml_reader.h"
+#include "engine/state/table_layout.h"
 #include "engine/state/table_numbers.h"
 
 namespace freshet::testing {
@@ -107,7 +109,7 @@ class HarnessRows final : public CommittedRows {
 
 }  // namespace
 
-struct OperatorHarness::Lane final : OpenContext, StateContext {
+struct OperatorHarness::Lane final : OpenContext, StateContext, TableLayouts {
   Lane(int index_, const Options& options_, const HarnessCheckpoint::Rows* committed_, int64_t* rows_scanned_)
       : index(index_), options(options_), committed(committed_), rows_scanned(rows_scanned_) {}
 
@@ -121,6 +123,13 @@ struct OperatorHarness::Lane final : OpenContext, StateContext {
     return options.restore != nullptr ? std::string_view(options.restore->extra) : std::string_view();
   }
 
+  std::optional<std::string> StoredFingerprint(const std::string& table) const override {
+    if (options.restore == nullptr) return std::nullopt;
+    const auto at = options.restore->fingerprints.find(table);
+    return at == options.restore->fingerprints.end() ? std::nullopt : std::optional(at->second);
+  }
+  void TakeStored(const std::string& table) override { taken.insert(table); }
+
   Status Adopt(std::unique_ptr<StateTable> table) override {
     tables.push_back(std::move(table));
     StateTable& t = *tables.back();
@@ -133,11 +142,12 @@ struct OperatorHarness::Lane final : OpenContext, StateContext {
     }
     if (options.restore == nullptr) return Status::Ok();
     const auto fingerprint = options.restore->fingerprints.find(t.name());
-    if (fingerprint != options.restore->fingerprints.end() && fingerprint->second != t.options().fingerprint)
+    if (fingerprint != options.restore->fingerprints.end() && fingerprint->second != t.options().fingerprint &&
+        taken.count(t.name()) == 0)
       return Status::InvalidArgument("the state was written for `" + fingerprint->second + "`");
     for (const auto& [id, row] : options.restore->rows) {
       if (id.table != t.name() || LaneOfKeyGroup(id.key_group, options.lanes) != index) continue;
-      if (evicts && row.codec == t.options().codec)
+      if (evicts && row.codec == t.options().codec && taken.count(t.name()) == 0)
         t.LeaveInStore();
       else
         FRESHET_RETURN_IF_ERROR(t.RestoreEntry(id.key_group, id.key, row.value, row.codec));
@@ -152,6 +162,7 @@ struct OperatorHarness::Lane final : OpenContext, StateContext {
   const std::string pipeline = "test";
   const std::string node = "node";
   NodeCounters node_counters;
+  std::set<std::string> taken;   // tables of which rows of another layout are read
   std::unique_ptr<Operator> op;  // before the tables, so that these go first, as in a cell
   std::vector<std::unique_ptr<StateTable>> tables;
   std::vector<std::vector<Batch>> outputs;
