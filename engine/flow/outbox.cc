@@ -6,6 +6,7 @@ namespace freshet {
 namespace {
 
 constexpr uint8_t kCodec = 1;
+constexpr uint8_t kKnownCodec = 2;  // 1: without the epoch of an unclaimed one
 // What stands behind a sink's name in a key. Frozen.
 constexpr uint8_t kEagerWaiting = 1;
 constexpr uint8_t kCommitWaiting = 2;
@@ -35,20 +36,23 @@ std::string BigEndian(uint64_t v) {
 
 Status Unreadable() { return Status::DataLoss("a row of the outbox cannot be read: start over with --fresh"); }
 
-Status CheckCodec(ByteSource& source) {
-  const uint8_t codec = source.GetU8();
-  if (codec > kCodec)
+Status CheckCodec(ByteSource& source, uint8_t newest = kCodec, uint8_t* codec = nullptr) {
+  const uint8_t found = source.GetU8();
+  if (found > newest)
     return Status::Unsupported("the outbox was written by a newer Freshet: run that one, or start over with --fresh");
-  return codec == kCodec && source.ok() ? Status::Ok() : Unreadable();
+  if (codec != nullptr) *codec = found;
+  return found >= kCodec && source.ok() ? Status::Ok() : Unreadable();
 }
 
 Result<Outbox::Known> DecodeKnown(std::string_view bytes) {
   ByteSource source(bytes);
-  FRESHET_RETURN_IF_ERROR(CheckCodec(source));
+  uint8_t codec = 0;
+  FRESHET_RETURN_IF_ERROR(CheckCodec(source, kKnownCodec, &codec));
   Outbox::Known known;
   known.epoch = source.GetU64();
   known.fate = static_cast<Outbox::Fate>(source.GetU8());
   known.written_wall_us = source.GetI64();
+  if (codec > 1) known.unclaimed_at = source.GetU64();
   if (!source.ok()) return Unreadable();
   return known;
 }
@@ -76,10 +80,11 @@ void Outbox::EraseWaiting(const Waiting& waiting, Changes* changes) const {
 
 void Outbox::PutKnown(const std::string& id, const Known& known, Changes* changes) const {
   ByteSink sink;
-  sink.PutU8(kCodec);
+  sink.PutU8(kKnownCodec);
   sink.PutU64(known.epoch);
   sink.PutU8(static_cast<uint8_t>(known.fate));
   sink.PutI64(known.written_wall_us);
+  sink.PutU64(known.unclaimed_at);
   changes->push_back({KeyOf(prefix_, kKnown, id), sink.Take()});
 }
 

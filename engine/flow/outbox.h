@@ -25,6 +25,9 @@ class Outbox {
     uint64_t epoch = kUnclaimed;  ///< the row that made it counts from this epoch on
     Fate fate = Fate::kWaiting;
     int64_t written_wall_us = 0;
+    /// Unclaimed: the newest epoch when it was first found so. A run that has committed a later one has been through
+    /// the rows that could come again. kUnclaimed: not known (codec 1).
+    uint64_t unclaimed_at = kUnclaimed;
   };
   struct Totals {
     int64_t sent = 0;     ///< rows

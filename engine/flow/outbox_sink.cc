@@ -100,9 +100,11 @@ Status OutboxSink::Recover(Epoch restored) {
       if (now.epoch > restored.number) {
         // Its row may come again at any time from here on: it must be known then, however long the outage was.
         now.epoch = Outbox::kUnclaimed;
+        if (known.epoch != Outbox::kUnclaimed || known.unclaimed_at == Outbox::kUnclaimed)
+          now.unclaimed_at = restored.number;
         now.written_wall_us = context_.env->WallMicros();
       }
-      if (now.epoch != known.epoch) outbox_->PutKnown(id, now, &changes);
+      if (now.epoch != known.epoch || now.unclaimed_at != known.unclaimed_at) outbox_->PutKnown(id, now, &changes);
       const bool claimed = now.epoch != Outbox::kUnclaimed;
       if (claimed && now.fate == Outbox::Fate::kWaiting) ++rows_.held;
       if (!claimed && now.fate == Outbox::Fate::kRefused) ++refused_unclaimed;

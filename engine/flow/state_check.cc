@@ -157,6 +157,11 @@ std::vector<Manifest::Table> TablesOfNode(const Manifest& manifest, const std::s
 
 namespace {
 
+/// An eager row may come again still: no run has committed an epoch since it was found that none claims it.
+bool MayComeAgain(const Outbox::Known& row, Epoch newest) {
+  return row.epoch != Outbox::kUnclaimed || row.unclaimed_at >= newest.number;
+}
+
 /// `body(outbox, id, known)` for each eager row that no checkpoint knows: of a later epoch, or of none since a crash.
 template <class Body>
 Status ForEachRowAhead(CheckpointStore& store, const Manifest& manifest, Body&& body) {
@@ -182,9 +187,13 @@ Status ForEachRowAhead(CheckpointStore& store, const Manifest& manifest, Body&& 
 /// sink does that opens.
 Status UnclaimEagerRows(CheckpointStore& store, const Manifest& manifest, int64_t now_wall_us) {
   Outbox::Changes changes;
+  // The epoch that is committed now is that of no run.
+  const uint64_t next = manifest.epoch.number + 1;
   FRESHET_RETURN_IF_ERROR(
       ForEachRowAhead(store, manifest, [&](const Outbox& outbox, const std::string& id, const Outbox::Known& row) {
-        if (row.epoch != Outbox::kUnclaimed) outbox.PutKnown(id, {Outbox::kUnclaimed, row.fate, now_wall_us}, &changes);
+        if (!MayComeAgain(row, manifest.epoch)) return;
+        const int64_t since_us = row.epoch != Outbox::kUnclaimed ? now_wall_us : row.written_wall_us;
+        outbox.PutKnown(id, {Outbox::kUnclaimed, row.fate, since_us, next}, &changes);
       }));
   return changes.empty() ? Status::Ok() : store.outbox()->Write(changes, true);
 }
@@ -194,7 +203,9 @@ Status UnclaimEagerRows(CheckpointStore& store, const Manifest& manifest, int64_
 Result<bool> RowsLeftAfter(CheckpointStore& store, const Manifest& manifest) {
   bool any = false;
   FRESHET_RETURN_IF_ERROR(
-      ForEachRowAhead(store, manifest, [&](const Outbox&, const std::string&, const Outbox::Known&) { any = true; }));
+      ForEachRowAhead(store, manifest, [&](const Outbox&, const std::string&, const Outbox::Known& row) {
+        any = any || MayComeAgain(row, manifest.epoch);
+      }));
   return any;
 }
 

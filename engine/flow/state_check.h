@@ -30,7 +30,8 @@ Result<std::vector<StateVerdict>> CheckState(const GraphSpec& spec, CheckpointSt
 /// The tables and rows that a store holds for a node, the node's helpers (sorter, merge) included.
 std::vector<Manifest::Table> TablesOfNode(const Manifest& manifest, const std::string& node_id);
 /// Whether eager rows have left, or wait to, that the checkpoint does not know: the run was killed behind it, and they
-/// have not come again. What changes now which rows come could keep some of them from coming: an alert that was told,
+/// have not come again, nor has a run since had the time to commit without them (rows of a source that cannot go back
+/// never come again). What changes now which rows come could keep some of them from coming: an alert that was told,
 /// but whose end never would be.
 Result<bool> RowsLeftAfter(CheckpointStore& store, const Manifest& manifest);
 /// What people change between two runs: commits `rows` as an epoch of its own, and nothing else of the state changes.
