@@ -121,7 +121,8 @@ std::vector<OptionSpec> Options() {
   option(
       "budget", OptionKind::kString,
       "How many of its alerts are told, of all keys together: `N/hour`, `N/day` or `N/week`. They go to what matters "
-      "most, and critical ones are always told: the step `ID.budget`, a `notify` without groups, stands behind it.");
+      "most, and critical ones are always told: the step `ID.budget`, a `notify` without groups, stands behind it. "
+      "What it inhibits is inhibited all the same.");
   option("peak", OptionKind::kExpr,
          "A number whose largest magnitude in the episode is its peak; default: `value`, else the input's `score`.");
   option(

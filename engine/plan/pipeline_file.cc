@@ -26,8 +26,9 @@ struct StepBehind {
   const char* type;
   const char* option;  ///< of the step, too
   const char* step;
+  const char* heeder;  ///< nodes of this type heed by their inputs behind the first what is there, told or not
 };
-constexpr StepBehind kStepsBehind[] = {{"alert", "budget", "notify"}};
+constexpr StepBehind kStepsBehind[] = {{"alert", "budget", "notify", "inhibit"}};
 
 const char* NounOf(NodeKind kind) { return kSections[static_cast<size_t>(kind)].noun; }
 
@@ -328,14 +329,17 @@ class FileReader {
     }
   }
 
-  /// The step is called ID.OPTION. Whoever reads the main output of ID, tests too, reads what the step lets pass.
+  /// The step is called ID.OPTION. Whoever reads the main output of ID, tests too, reads what the step lets pass; but a
+  /// heeder reads ID.
   void AddStepsBehind() {
     std::vector<NodeEntry> steps;
+    std::vector<const char*> heeders;
     for (const NodeEntry& node : file_->nodes)
       for (const StepBehind& behind : kStepsBehind) {
         const ConfigValue::Entry* const option = node.config.FindEntry(behind.option);
         if (node.descriptor == nullptr || node.descriptor->type != behind.type || option == nullptr) continue;
         NodeEntry& step = steps.emplace_back();
+        heeders.push_back(behind.heeder);
         step.id = {node.id.value + "." + behind.option, option->key.span, {}};
         step.descriptor = options_.registry->Find(step.kind, behind.step);
         step.config.kind = ConfigValue::Kind::kMap;
@@ -344,13 +348,17 @@ class FileReader {
         step.options = AllOptions(*step.descriptor);
         step.inputs = {{node.id, node.id.value, ""}};
       }
-    for (NodeEntry& step : steps) {
+    for (size_t s = 0; s < steps.size(); ++s) {
+      NodeEntry& step = steps[s];
       const std::string& of = step.inputs[0].node;
       const auto lead = [&](std::string* node, const std::string& output) {
         if (*node == of && output.empty()) *node = step.id.value;
       };
-      for (NodeEntry& reader : file_->nodes)
-        for (InputRef& input : reader.inputs) lead(&input.node, input.output);
+      for (NodeEntry& reader : file_->nodes) {
+        const bool heeds = reader.descriptor != nullptr && reader.descriptor->type == heeders[s];
+        for (size_t i = 0; i < reader.inputs.size(); ++i)
+          if (!heeds || i == 0) lead(&reader.inputs[i].node, reader.inputs[i].output);
+      }
       for (PipelineTest& test : file_->tests)
         for (TestExpectation& expectation : test.expect) lead(&expectation.node, expectation.output);
       file_->nodes.push_back(std::move(step));

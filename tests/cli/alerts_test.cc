@@ -456,6 +456,42 @@ tests:
   CHECK_MESSAGE(tests.code == 0, (tests.out + tests.err));
 }
 
+TEST_CASE("Alerts_BeyondTheBudgetOfAnInhibitor_InhibitAllTheSame") {
+  const Workshop shop;
+  std::string rows;
+  for (int i = 0; i < 20; ++i) rows += Row(i, i % 2 == 0 ? "a" : "b", i < 5 || i > 16 ? 1.0 : i < 12 ? 20.0 : 12.0);
+  shop.Write("in.ndjson", rows);
+  const std::string file = shop.Write("p.yaml", R"(name: watch
+sources:
+  in:
+    type: file
+    path: in.ndjson
+    format: ndjson
+    schema: {at: timestamp, k: string, v: float64}
+    time: {field: at, ordered: true}
+operators:
+  down:
+    type: alert
+    inputs: [in]
+    when: v > 10
+    key: [k]
+    budget: 1/day
+  slow:
+    type: alert
+    inputs: [in]
+    when: v > 15
+    key: [k]
+  pages: {type: inhibit, inputs: [slow, down], equal: [k]}
+sinks:
+  out: {type: file, path: out.ndjson, format: ndjson, inputs: [pages]}
+  outages: {type: file, path: outages.ndjson, format: ndjson, inputs: [down]}
+)");
+  const Finished done = RunProgram(shop, {"run", file, "--http", "off", "--state", shop.Path("state")});
+  REQUIRE_MESSAGE(done.code == 0, done.err);
+  CHECK(Count(shop.Read("outages.ndjson"), "\"state\":\"firing\"") == 1);
+  CHECK_MESSAGE(shop.Read("out.ndjson").empty(), shop.Read("out.ndjson"));
+}
+
 TEST_CASE("Alerts_GivenMoreColumns_StateOfWhatReadsThemGoesOn") {
   const Workshop shop;
   std::string rows;
