@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <deque>
 #include <optional>
+#include <set>
 
+#include "engine/base/signed_link.h"
 #include "engine/base/units.h"
 #include "engine/batch/column_builder.h"
 #include "engine/state/table_layout.h"
@@ -27,7 +29,8 @@ struct NotifyPlan {
   std::optional<NoticeBudgetOptions> budget;
   SchemaRef input;
   SchemaRef output;
-  RowLayout layout;  ///< of "groups"
+  std::vector<bool> only_firing;  ///< per input column: it tells of the alert as it fired
+  RowLayout layout;               ///< of "groups"
 };
 
 struct GroupCell {
@@ -186,6 +189,8 @@ class Notify final : public Operator {
       ColumnBuilder& column = columns[static_cast<size_t>(c)];
       if (!p.notice) {
         column.AppendFrom(row.column(c), 0);
+      } else if (!p.firing && plan_->only_firing[static_cast<size_t>(c)]) {
+        column.AppendNull();
       } else if (c == at.state) {
         column.AppendString(p.firing ? "firing" : "resolved");
       } else if (c == at.severity) {
@@ -250,6 +255,9 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
     plan->output = std::make_shared<const Schema>(input->With({{FreeName(*input, "alerts"), TypeId::kInt64}}));
   std::string names;
   for (const int c : *key) names += (names.empty() ? "" : ", ") + input->field(c).name;
+  std::set<std::string> only_firing = {"alert_text", "severity_reason"};
+  for (const AlertLinkSpan& span : kAlertLinkSpans) only_firing.insert(span.column);
+  for (const Field& field : input->fields()) plan->only_firing.push_back(only_firing.count(field.name) > 0);
   plan->layout = {"row: ", {plan->input}, "; group by: " + names};
 
   BoundOperator bound;

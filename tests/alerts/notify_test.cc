@@ -97,6 +97,27 @@ TEST_CASE("Notify_Notice_TellsTheWorstAndTheFirst") {
   CHECK(b.column(9).StringAt(3) == "2 alerts: m first; m worst");
 }
 
+TEST_CASE("Notify_GroupThatIsOver_SaysNothingOfTheMomentItBegan") {
+  std::vector<Field> fields = kAlertSchema.fields();
+  for (const char* name : {"confidence", "severity_reason", "alert_text", "silence_1h", "silence_until_resolved"})
+    fields.push_back({name, TypeId::kString});
+  const Schema schema(fields);
+  std::vector<TestRow> rows = AlertRows({{"one", "a", 10, 90, 3, 1.5}});
+  for (TestRow& row : rows) row.cells.insert(row.cells.end(), {"c", "why", "text", "link", "link"});
+  const BoundNode node(NotifyDescriptor(), "group_by: [service]\ngroup_wait: 20us\n", schema);
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  OperatorHarness harness(node.bound(), {});
+  harness.Feed(MakeRows(std::make_shared<const Schema>(schema), rows, 0, rows.size()));
+  harness.End();
+  REQUIRE(Leaving(harness) == Lines{"30 one firing", "90 one resolved"});
+  for (const Batch& b : harness.output(0, 0))
+    for (int32_t r = 0; r < b.row_count(); ++r) {
+      const bool firing = b.column(3).StringAt(r) == "firing";
+      CHECK(b.column(10).StringAt(r) == "c");
+      for (int c = 11; c < 15; ++c) CHECK(b.column(c).IsValid(r) == firing);
+    }
+}
+
 TEST_CASE("NoticeBudget_RandomNotices_EqualAllOfThemCompared") {
   int64_t passed_all = 0;
   for (uint64_t seed = 1; seed <= 300; ++seed) {
