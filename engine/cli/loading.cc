@@ -16,15 +16,6 @@ std::string Counted(int count, const char* what) {
   return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
 }
 
-void PrintProblems(const Diagnostics& diagnostics) {
-  if (diagnostics.error_count() + diagnostics.warning_count() == 0) return;
-  std::string text = diagnostics.Render(ErrorsInColor());
-  if (diagnostics.error_count() > 0) text += Counted(diagnostics.error_count(), "error");
-  if (diagnostics.error_count() > 0 && diagnostics.warning_count() > 0) text += ", ";
-  if (diagnostics.warning_count() > 0) text += Counted(diagnostics.warning_count(), "warning");
-  std::fprintf(stderr, "%s\n", text.c_str());
-}
-
 /// A file that cannot be read is the environment's fault, not the pipeline's.
 Status CheckReadable(const std::string& file) {
   const Result<FileInfo> info = Env::Posix()->Stat(file);
@@ -35,22 +26,6 @@ Status CheckReadable(const std::string& file) {
   }
   if (info->is_directory) return Status::NotFound("`" + file + "` is a directory; give the path of a pipeline file");
   return Status::Ok();
-}
-
-/// An alert is known by the names of its pipeline and its rule. Did two rules share both, receivers would take the end
-/// of one's alert for that of the other's.
-void CheckRules(const std::vector<Pipeline>& pipelines, Diagnostics* diagnostics) {
-  std::map<std::pair<std::string, std::string>, std::string> files;
-  for (const Pipeline& p : pipelines)
-    for (const NodeEntry& node : p.file->nodes) {
-      if (node.descriptor->type != "alert") continue;
-      const auto [first, fresh] = files.try_emplace({p.name(), node.id.value}, p.file->path);
-      if (fresh) continue;
-      diagnostics->Error("FR2120", node.id.span,
-                         "the pipeline `" + p.name() + "` of " + first->second + " has a rule `" + node.id.value +
-                             "`, too: their alerts would have the same ids",
-                         "give one of the two pipelines another `name`");
-    }
 }
 
 }  // namespace
@@ -68,6 +43,29 @@ const Registry& AllNodeTypes() {
 bool StandardOutputIsTerminal() { return isatty(STDOUT_FILENO) == 1; }
 bool StandardErrorIsTerminal() { return isatty(STDERR_FILENO) == 1; }
 bool ErrorsInColor() { return StandardErrorIsTerminal() && Env::Posix()->Variable("NO_COLOR").value_or("").empty(); }
+
+void PrintProblems(const Diagnostics& diagnostics) {
+  if (diagnostics.error_count() + diagnostics.warning_count() == 0) return;
+  std::string text = diagnostics.Render(ErrorsInColor());
+  if (diagnostics.error_count() > 0) text += Counted(diagnostics.error_count(), "error");
+  if (diagnostics.error_count() > 0 && diagnostics.warning_count() > 0) text += ", ";
+  if (diagnostics.warning_count() > 0) text += Counted(diagnostics.warning_count(), "warning");
+  std::fprintf(stderr, "%s\n", text.c_str());
+}
+
+void CheckRules(const std::vector<const Pipeline*>& pipelines, Diagnostics* diagnostics) {
+  std::map<std::pair<std::string, std::string>, std::string> files;
+  for (const Pipeline* p : pipelines)
+    for (const NodeEntry& node : p->file->nodes) {
+      if (node.descriptor->type != "alert") continue;
+      const auto [first, fresh] = files.try_emplace({p->name(), node.id.value}, p->file->path);
+      if (fresh) continue;
+      diagnostics->Error("FR2120", node.id.span,
+                         "the pipeline `" + p->name() + "` of " + first->second + " has a rule `" + node.id.value +
+                             "`, too: their alerts would have the same ids",
+                         "give one of the two pipelines another `name`");
+    }
+}
 
 std::vector<Pipeline> LoadOrExplain(const LoadRequest& request, int* exit_code) {
   *exit_code = kExitOk;
@@ -95,7 +93,9 @@ std::vector<Pipeline> LoadOrExplain(const LoadRequest& request, int* exit_code) 
     all.Append(diagnostics);
   }
   if (request.together && *exit_code == kExitOk) {
-    CheckRules(pipelines, &all);
+    std::vector<const Pipeline*> together;
+    for (const Pipeline& pipeline : pipelines) together.push_back(&pipeline);
+    CheckRules(together, &all);
     if (all.has_errors()) *exit_code = kExitWrong;
   }
   PrintProblems(all);

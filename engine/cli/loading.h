@@ -25,6 +25,13 @@ struct LoadRequest {
 /// the reason why the result is empty: nothing of several files starts when one of them is wrong.
 std::vector<Pipeline> LoadOrExplain(const LoadRequest& request, int* exit_code);
 
+/// On standard error, as LoadOrExplain does.
+void PrintProblems(const Diagnostics& diagnostics);
+
+/// An error for each rule of two pipelines that would give its alerts the ids of the other one's: these are made of the
+/// names of pipeline and rule.
+void CheckRules(const std::vector<const Pipeline*>& pipelines, Diagnostics* diagnostics);
+
 bool StandardOutputIsTerminal();
 bool StandardErrorIsTerminal();
 /// Colour on standard error: a terminal, and NO_COLOR is not set.

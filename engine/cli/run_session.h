@@ -69,6 +69,8 @@ class RunSession {
   const std::string& name() const { return name_; }
   const std::string& file() const { return pipeline_.file->path; }
   const Pipeline& pipeline() const { return pipeline_; }
+  /// The one that it is being reloaded with, or else its own.
+  const Pipeline& newest_pipeline() const { return next_ ? *next_ : pipeline_; }
   const std::string& state_directory() const { return options_.state_directory; }
   /// The state said that there is nothing left to do; then when that was.
   std::optional<int64_t> already_finished_wall_us() const { return already_finished_wall_us_; }

@@ -217,6 +217,7 @@ class RunLoop {
     int exit_code = kExitOk;
     std::vector<Pipeline> loaded = LoadOrExplain(load, &exit_code);
     const std::string& name = session.name();
+    if (exit_code == kExitOk && loaded.size() == 1) exit_code = CheckBesideOthers(session, loaded[0]);
     if (exit_code != kExitOk || loaded.size() != 1) {
       session.RefuseReload();
       Log(LogLevel::kError, "not reloaded: the edited file is wrong, the pipeline goes on as it was",
@@ -233,6 +234,18 @@ class RunLoop {
       Log(LogLevel::kInfo, "reloading: " + DescribeReload(plan), {{"pipeline", name}});
     else
       Log(LogLevel::kInfo, "nothing to reload: the file says what it said", {{"pipeline", name}});
+  }
+
+  /// What LoadOrExplain says of files that start together.
+  int CheckBesideOthers(const RunSession& session, const Pipeline& next) const {
+    std::vector<const Pipeline*> together;
+    for (const auto& other : sessions_)
+      if (other.get() != &session && !other->over()) together.push_back(&other->newest_pipeline());
+    together.push_back(&next);
+    Diagnostics problems;
+    CheckRules(together, &problems);
+    PrintProblems(problems);
+    return problems.has_errors() ? kExitWrong : kExitOk;
   }
 
   void Observe() {

@@ -157,6 +157,35 @@ TEST_CASE("Reload_RenamedPipeline_IsRefused") {
   CHECK_MESSAGE(Contains(run.program().err(), "keep the name"), run.program().err());
 }
 
+TEST_CASE("Reload_RuleOfAnotherRunningPipeline_IsRefused") {
+  const Workshop shop;
+  shop.Write("in.ndjson", SampleRows(0, 100));
+  const auto write = [&](const std::string& name, const std::string& rule) {
+    return shop.Write(name + ".yaml",
+                      "name: watch\nsettings:\n  checkpoint: {path: " + name +
+                          "_state}\nsources:\n  in:\n    type: file\n    path: in.ndjson\n    format: ndjson\n"
+                          "    follow: true\n    schema: {at: timestamp, k: string, v: int64}\n"
+                          "    time: {field: at, lateness: 1s}\noperators:\n  " +
+                          rule + ": {type: alert, inputs: [in], when: v > 5, key: [k]}\nsinks:\n  out_" + name +
+                          ": {type: blackhole, inputs: [" + rule + "]}\n");
+  };
+  const std::string a = write("a", "high"), b = write("b", "low");
+  Program program(shop, {"run", a, b, "--http", "127.0.0.1:0"});
+  const auto told = [&](const std::string& text) {
+    return Eventually([&] { return !program.running() || Contains(program.err(), text); });
+  };
+  REQUIRE_MESSAGE(Eventually([&] { return !program.running() || !shop.Read("b_state/http.addr").empty(); }),
+                  program.err());
+  REQUIRE_MESSAGE(program.running(), program.err());
+  write("b", "high");
+  program.Signal(SIGHUP);
+  REQUIRE_MESSAGE(told("not reloaded: the edited file is wrong"), program.err());
+  CHECK_MESSAGE(Contains(program.err(), "has a rule `high`, too"), program.err());
+  CHECK(program.running());
+  program.Signal(SIGTERM);
+  program.Wait();
+}
+
 TEST_CASE("Reload_NewGraphDoesNotStart_TheOldOneStartsAgain") {
   Follower run;
   // A second source whose file is not there: seen only when it is opened.
