@@ -185,13 +185,13 @@ Verb AddAlertsVerb(CLI::App& program) {
   label->add_option("LABEL", a->label, "useful or noise")->required()->check(CLI::IsMember({"useful", "noise"}));
   for (CLI::App* sub : {list, show, silence, ack, label}) where(sub);
   app->footer(
-      "\nAn alert that begins while its key is silenced is told when the silence is over, if it still fires then; that "
-      "one "
-      "is over\nthat was told before is told all the same. `--until resolved` holds beside a time that was said; "
+      "\nAn alert that begins while its key is silenced is told when the silence is over, if it still fires then; the "
+      "end "
+      "of one\nthat was told before is told all the same. `--until resolved` holds beside a time that was said; "
       "`--end` "
-      "ends both. What\nis said goes to the engine that runs and is done once a checkpoint holds it. Where nothing "
+      "ends both.\nWhat is said goes to the engine that runs and is done once a checkpoint holds it. Where nothing "
       "runs "
-      "on the state it is done\nin the state, and the next start goes by it.");
+      "on the state it\nis done in the state, and the next start goes by it.");
   return {app, [a, list, show, silence, ack] {
             if (list->parsed() || show->parsed()) return Explain(Look(*a));
             return Explain(Order(silence->parsed() ? "silence" : ack->parsed() ? "ack" : "label", *a));
