@@ -90,6 +90,7 @@ struct OneInput {
     environment.plan = &plan;
     environment.spec = &spec;
     probe = std::make_unique<Probe>(environment, plan.cells[0]);
+    environment.carrier = probe.get();
     environment.listener = probe.get();
   }
 };
