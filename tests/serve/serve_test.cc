@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <mutex>
 
 #include "engine/serve/http_server.h"
 #include "engine/serve/json_writer.h"
@@ -137,13 +138,21 @@ TEST_CASE("HttpServer_BeyondLoopback_NeedsAToken") {
 
 TEST_CASE("HttpServer_AlertOrders_NeedTheirHeaderAndTellWhatBecameOfThem") {
   HttpServer::Options options = SomeOptions();
-  std::vector<AlertOrder> orders;
+  std::mutex mutex;  // the server's threads write the orders down
+  std::vector<AlertOrder> written;
+  const auto orders = [&] {
+    const std::lock_guard lock(mutex);
+    return written;
+  };
   options.alerts = [](const std::string& id) -> Result<std::string> {
     if (id == "0000000000000000") return Status::NotFound("no such alert");
     return "{\"pipelines\":[],\"asked\":\"" + id + "\"}";
   };
-  options.alert_order = [&orders](const AlertOrder& order) -> Result<AlertOrderOutcome> {
-    orders.push_back(order);
+  options.alert_order = [&](const AlertOrder& order) -> Result<AlertOrderOutcome> {
+    {
+      const std::lock_guard lock(mutex);
+      written.push_back(order);
+    }
     if (order.alert == "gone") return Status::NotFound("no such alert");
     if (order.alert == "odd") return Status::InvalidArgument("what?");
     if (order.alert == "late") return Status::Unavailable("the run ended");
@@ -162,17 +171,17 @@ TEST_CASE("HttpServer_AlertOrders_NeedTheirHeaderAndTellWhatBecameOfThem") {
   CHECK(Contains(HttpGet(address, "/api/v1/alerts/0123456789ABCDEF"), " 404 "));
   CHECK(Contains(post("/api/v1/alerts/label", "X-Freshet-Alert: ab\r\nX-Freshet-Label: noise\r\n"),
                  "{\"durable\":true,\"note\":\"a note\"}"));
-  REQUIRE(orders.size() == 1);
-  CHECK(orders[0].action == "label");
-  CHECK(orders[0].alert == "ab");
-  CHECK(orders[0].label == "noise");
+  REQUIRE(orders().size() == 1);
+  CHECK(orders()[0].action == "label");
+  CHECK(orders()[0].alert == "ab");
+  CHECK(orders()[0].label == "noise");
   // A page of another origin can send this much, and no more.
   CHECK(Contains(post("/api/v1/alerts/silence", ""), " 400 "));
   CHECK(Contains(post("/api/v1/alerts/burn", "X-Freshet-Alert: ab\r\n"), " 404 "));
   CHECK(Contains(post("/api/v1/alerts", "X-Freshet-Alert: ab\r\n"), " 405 "));
   CHECK(Contains(post("/api/v1/alerts/ack", "X-Freshet-Alert: ab\r\nHost: evil.example\r\n"), " 403 "));
   CHECK(Contains(HttpGet(address, "/api/v1/alerts/ack", "X-Freshet-Alert: ab\r\n"), " 404 "));
-  CHECK(orders.size() == 1);
+  CHECK(orders().size() == 1);
   CHECK(Contains(post("/api/v1/alerts/ack", "X-Freshet-Alert: gone\r\n"), " 404 "));
   CHECK(Contains(post("/api/v1/alerts/ack", "X-Freshet-Alert: odd\r\n"), " 400 "));
   const std::string late = post("/api/v1/alerts/ack", "X-Freshet-Alert: late\r\n");

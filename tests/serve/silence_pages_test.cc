@@ -3,7 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <future>
+#include <mutex>
 #include <thread>
 
 #include "engine/base/signed_link.h"
@@ -38,10 +40,15 @@ struct Desk {
   Status unknown = Status::NotFound("unknown");
   Status answer, other_answer = Status::NotFound("unknown");
   int64_t now_us = kNowUs;
-  std::vector<std::string> orders = {};
+  std::shared_ptr<std::mutex> mutex = std::make_shared<std::mutex>();  // the server's threads write the orders down
+  std::vector<std::string> written = {};
   std::string note;
   std::shared_ptr<UsedForms> used = std::make_shared<UsedForms>();
 
+  std::vector<std::string> orders() const {
+    const std::lock_guard lock(*mutex);
+    return written;
+  }
   SilenceHooks Hooks() {
     SilenceHooks hooks;
     hooks.used = used;
@@ -58,7 +65,8 @@ struct Desk {
     hooks.order = [this](const std::string& directory, const std::string& id,
                          const std::string& until) -> Result<AlertOrderOutcome> {
       if (directory == "/other") return other_answer;
-      orders.push_back(directory + " " + id + " " + until);
+      const std::lock_guard lock(*mutex);
+      written.push_back(directory + " " + id + " " + until);
       if (!answer.ok()) return answer;
       if (certain) alert.silenced_until = until;
       return AlertOrderOutcome{certain, certain ? note : "no checkpoint came in time"};
@@ -106,18 +114,18 @@ TEST_CASE("SilencePages_OpenedThenPressed_SilencesOnce") {
     CHECK(Contains(asked.html, "edge=eu"));
     CHECK(Contains(asked.html, "@ops"));
     for (int look = 0; look < 5; ++look) (void)desk.Answer(Link(span));  // previews
-    CHECK(desk.orders.empty());
+    CHECK(desk.orders().empty());
     desk.now_us += 60'000'000;  // it takes a minute to press
     const SilenceRequest press = Press(Link(span), asked);
     CHECK(desk.Answer(press).status == 200);
-    REQUIRE(desk.orders.size() == 1);
-    CHECK(desk.orders[0] == "/state 27dc2be818c6cd7e " + until);
+    REQUIRE(desk.orders().size() == 1);
+    CHECK(desk.orders()[0] == "/state 27dc2be818c6cd7e " + until);
     // Pressed again, later: the same moment, so nothing is ordered.
     desk.now_us += 600'000'000;
     const SilencePage again = desk.Answer(press);
     CHECK(again.status == 200);
     CHECK(Contains(again.html, "Silenced already"));
-    CHECK(desk.orders.size() == 1);
+    CHECK(desk.orders().size() == 1);
   }
 }
 
@@ -157,7 +165,7 @@ TEST_CASE("SilencePages_TamperedOrExpired_SilenceNothing") {
   other = Link("1h", kNowUs / 1000000);
   other.signature[0] = other.signature[0] == 'a' ? 'b' : 'a';
   refused(other, 403);  // nothing is said of time by a link that is none
-  CHECK(desk.orders.empty());
+  CHECK(desk.orders().empty());
 }
 
 TEST_CASE("SilencePages_FormChangedOrMissing_SilencesNothing") {
@@ -179,10 +187,10 @@ TEST_CASE("SilencePages_FormChangedOrMissing_SilencesNothing") {
   SilenceRequest later = good;
   later.asked += "0";
   CHECK(desk.Answer(later).status == 400);
-  CHECK(desk.orders.empty());
+  CHECK(desk.orders().empty());
   desk.now_us += 3'700'000'000;  // the hour that was asked for is over
   CHECK(desk.Answer(good).status == 410);
-  CHECK(desk.orders.empty());
+  CHECK(desk.orders().empty());
 }
 
 TEST_CASE("SilencePages_UnknownResolvedOrRefused_SaySo") {
@@ -205,19 +213,19 @@ TEST_CASE("SilencePages_UnknownResolvedOrRefused_SaySo") {
   over.alert.state = "resolved";
   CHECK_FALSE(Contains(over.Answer(Link("resolved")).html, "<form"));
   CHECK(over.Answer(Press(Link("resolved"), before)).status == 409);
-  CHECK(over.orders.empty());
+  CHECK(over.orders().empty());
   CHECK(Contains(over.Answer(Link("1h")).html, "<form"));  // its key may fire again
 
   Desk longer;
   const SilencePage hour = longer.Answer(Link("1h"));
   longer.alert.silenced_until = FormatTime({kNowUs + 86'400'000'000});
   CHECK(longer.Answer(Press(Link("1h"), hour)).status == 200);
-  CHECK(longer.orders.empty());  // not shortened
+  CHECK(longer.orders().empty());  // not shortened
   longer.alert.silenced_until_time = longer.alert.silenced_until;
   longer.alert.silenced_until = "resolved";  // the day holds beside it
   CHECK(longer.Answer(Press(Link("1h"), hour)).status == 200);
   CHECK(Contains(longer.Answer(Link("1h")).html, "resolved, and 2023-11-15T22:13:20Z"));
-  CHECK(longer.orders.empty());
+  CHECK(longer.orders().empty());
 
   Desk late;  // resolved after the newest checkpoint
   late.note = "it is resolved already";
@@ -243,15 +251,15 @@ TEST_CASE("SilencePages_FormSentAgainAfterItsSilenceWasEnded_IsUsedUp") {
     CHECK(desk.Answer(press).status == 503);
     desk.answer = Status::Ok();
     CHECK(desk.Answer(press).status == 200);  // what was refused is not used up
-    CHECK(desk.orders.size() == 2);
+    CHECK(desk.orders().size() == 2);
     desk.alert.silenced_until.clear();  // `freshet alerts silence --end`
     desk.now_us += 1;
     const SilencePage again = desk.Answer(press);
     CHECK(again.status == 409);
     CHECK(Contains(again.html, "open the link again"));
-    CHECK(desk.orders.size() == 2);
+    CHECK(desk.orders().size() == 2);
     CHECK(desk.Answer(Press(Link(span), desk.Answer(Link(span)))).status == 200);
-    CHECK(desk.orders.size() == 3);
+    CHECK(desk.orders().size() == 3);
   }
 }
 
@@ -292,14 +300,14 @@ TEST_CASE("HttpServer_SilenceLink_NeedsNoTokenAndKeepsPagesToItself") {
   CHECK(Contains(HttpAsk("GET", address, path + "0", ""), " 403 "));
   CHECK(Contains(HttpAsk("POST", address, path, "Content-Length: 0\r\n"), " 400 "));
   CHECK(Contains(HttpAsk("PUT", address, path, "Content-Length: 0\r\n"), " 405 "));
-  CHECK(desk.orders.empty());
+  CHECK(desk.orders().empty());
   const SilenceRequest press = Press(link, {200, asked});
   const std::string form = "&until=" + press.until + "&asked=" + press.asked + "&confirmed=" + press.confirmed;
   CHECK(Contains(HttpAsk("GET", address, path + form, ""), "200 "));
-  CHECK(desk.orders.empty());
+  CHECK(desk.orders().empty());
   CHECK(
       Contains(HttpAsk("POST", address, path + form, "Content-Length: 0\r\n"), "Silenced until 2023-11-14T23:13:20Z"));
-  CHECK(desk.orders.size() == 1);
+  CHECK(desk.orders().size() == 1);
 }
 
 TEST_CASE("SilencePages_SecretOfTwoPipelines_FindsTheOneThatHasTheAlert") {
@@ -311,8 +319,8 @@ TEST_CASE("SilencePages_SecretOfTwoPipelines_FindsTheOneThatHasTheAlert") {
     const SilencePage asked = desk.Answer(Link("1h"));
     CHECK(Contains(asked.html, "edge=eu"));
     CHECK(desk.Answer(Press(Link("1h"), asked)).status == 200);
-    REQUIRE(desk.orders.size() == 1);
-    CHECK(desk.orders[0].starts_with("/state "));
+    REQUIRE(desk.orders().size() == 1);
+    CHECK(desk.orders()[0].starts_with("/state "));
     // So new that no checkpoint has it: each is asked to silence it.
     Desk fresh;
     fresh.other_secret = kSecret;
@@ -320,7 +328,7 @@ TEST_CASE("SilencePages_SecretOfTwoPipelines_FindsTheOneThatHasTheAlert") {
     fresh.known = false;
     const SilenceRequest young = Link("1h", kNowUs / 1000000 - 60 + 86400);
     CHECK(fresh.Answer(Press(young, fresh.Answer(young))).status == 200);
-    CHECK(fresh.orders.size() == 1);
+    CHECK(fresh.orders().size() == 1);
     // An old one that nobody knows: only if all can be asked is it known to be over.
     CHECK(fresh.Answer(Link("1h")).status == (other[0] == 'c' ? 503 : 404));
   }
@@ -348,7 +356,7 @@ TEST_CASE("HttpServer_BodiesOfNoOrGreatLength_AreNotRead") {
   options.snapshot = [] { return std::vector<PipelineView>(); };
   options.alert_order = [](const AlertOrder&) { return AlertOrderOutcome{}; };
   options.silence = desk.Hooks();
-  bool links = true;
+  std::atomic<bool> links{true};
   options.silence.signers = [&links, signers = options.silence.signers] {
     return links ? signers() : std::vector<LinkSigner>();
   };
