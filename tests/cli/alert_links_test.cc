@@ -3,34 +3,20 @@
 #include <signal.h>
 
 #include <cstdlib>
-#include <memory>
 
-#include "tests/cli/program.h"
+#include "tests/cli/watch.h"
 
 using namespace freshet::testing;
 
 namespace {
 
-bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 /// The rows are of 2023, and the links last.
-constexpr const char* kPipeline = R"(name: watch
-settings:
-  checkpoint: {every: 50ms}
-  alert_links:
+const std::string kPipeline = WatchThatFollows(R"(  alert_links:
     url: https://alerts.example.org
     secret: {secret: env:FRESHET_LINK_SECRET}
     valid_for: 87600h
-sources:
-  in:
-    type: file
-    path: in.ndjson
-    format: ndjson
-    follow: true
-    schema: {at: timestamp, k: string, v: float64}
-    time: {field: at, ordered: true, not_before: 2020-01-01}
-operators:
-  high:
+)",
+                                               R"(  high:
     type: alert
     inputs: [in]
     value: v
@@ -38,14 +24,7 @@ operators:
     key: [k]
     owner: "@ops & <co>"
     next: "look at {k}"
-sinks:
-  out: {type: file, path: out.ndjson, format: ndjson, inputs: [high]}
-)";
-
-std::string Row(int second, const char* key, double value) {
-  return "{\"at\":" + std::to_string(1700000000000 + int64_t{second} * 1000) + ",\"k\":\"" + key +
-         "\",\"v\":" + std::to_string(value) + "}\n";
-}
+)" + OutOf("high"));
 
 std::string Between(const std::string& text, const std::string& before, const std::string& after) {
   const size_t from = text.find(before);
@@ -54,28 +33,9 @@ std::string Between(const std::string& text, const std::string& before, const st
   return text.substr(at, text.find(after, at) - at);
 }
 
-struct Place {
-  Place() : file(shop.Write("watch.yaml", kPipeline)), state(shop.Path("state")) {
-    setenv("FRESHET_LINK_SECRET", "a secret for tests only", 1);
-    shop.Write("in.ndjson", "");
-  }
+struct Place : WatchPlace {
+  Place() : WatchPlace(kPipeline) { setenv("FRESHET_LINK_SECRET", "a secret for tests only", 1); }
   ~Place() { unsetenv("FRESHET_LINK_SECRET"); }
-  void Start() {
-    program = std::make_unique<Program>(
-        shop, std::vector<std::string>{"run", file, "--state", state, "--http", "127.0.0.1:0"});
-    REQUIRE_MESSAGE(Eventually([&] {
-                      address = shop.Read("state/http.addr");
-                      if (!address.empty()) address.pop_back();
-                      return Contains(HttpGet(address, "/readyz"), " 200 ") || !program->running();
-                    }),
-                    program->err());
-    REQUIRE_MESSAGE(program->running(), program->err());
-  }
-  void Kill() {
-    program->Signal(SIGKILL);
-    program->Wait();
-    (void)!remove(shop.Path("state/http.addr").c_str());
-  }
   std::string Shown(const std::string& id) const {
     return Between(HttpGet(address, "/api/v1/alerts/" + id), "\r\n\r\n", "\r\n\r\n");
   }
@@ -101,9 +61,6 @@ struct Place {
                    "Host: alerts.example.org\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: " +
                        std::to_string(body.size()) + "\r\n\r\n" + body);
   }
-  Workshop shop;
-  std::string file, state, address;
-  std::unique_ptr<Program> program;
 };
 
 }  // namespace

@@ -3,34 +3,18 @@
 #include <signal.h>
 
 #include <cstdlib>
-#include <memory>
 
 #include "engine/cli/alert_report.h"
 #include "engine/flow/outbox.h"
 #include "engine/flow/state_check.h"
 #include "operators/alert/alert_cell.h"
-#include "tests/cli/program.h"
+#include "tests/cli/watch.h"
 
 using namespace freshet::testing;
 
 namespace {
 
-bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-constexpr const char* kPipeline = R"(name: watch
-settings:
-  checkpoint: {every: 50ms}
-  parallelism: 2
-sources:
-  in:
-    type: file
-    path: in.ndjson
-    format: ndjson
-    follow: true
-    schema: {at: timestamp, k: string, v: float64}
-    time: {field: at, ordered: true, not_before: 2020-01-01}
-operators:
-  high:
+const std::string kPipeline = WatchThatFollows("  parallelism: 2\n", R"(  high:
     type: alert
     inputs: [in]
     value: v
@@ -41,44 +25,13 @@ operators:
     type: notify
     inputs: [high]
     budget: 100/day
-sinks:
-  out:
-    type: file
-    path: out.ndjson
-    format: ndjson
-    inputs: [told]
-)";
+)" + OutOf("told"));
 
-/// Seconds from a start in 2023; `second` also moves the clock of keys that say nothing.
-std::string Row(int second, const char* key, double value) {
-  return "{\"at\":" + std::to_string(1700000000000 + int64_t{second} * 1000) + ",\"k\":\"" + key +
-         "\",\"v\":" + std::to_string(value) + "}\n";
-}
-
-size_t Count(const std::string& text, const std::string& part) {
-  size_t count = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
-  return count;
-}
-
-struct Place {
-  Place() : file(shop.Write("watch.yaml", kPipeline)), state(shop.Path("state")) { shop.Write("in.ndjson", ""); }
+struct Place : WatchPlace {
+  explicit Place(const std::string& pipeline = kPipeline) : WatchPlace(pipeline) {}
   void Start(const std::vector<std::string>& more = {}) {
-    std::vector<std::string> arguments = {"run", file, "--state", state, "--http", "127.0.0.1:0"};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    program = std::make_unique<Program>(shop, std::move(arguments));
-    const auto ready = [&] {
-      (void)Alerts({"list", state});  // looks whether the state is free: the program that starts must not mind
-      const std::string address = shop.Read("state/http.addr");
-      return !address.empty() && Contains(HttpGet(address.substr(0, address.size() - 1), "/readyz"), " 200 ");
-    };
-    REQUIRE_MESSAGE(Eventually([&] { return ready() || !program->running(); }), program->err());
-    REQUIRE_MESSAGE(program->running(), program->err());
-  }
-  void Kill() {
-    program->Signal(SIGKILL);
-    program->Wait();
-    (void)!remove(shop.Path("state/http.addr").c_str());
+    // Looks whether the state is free: the program that starts must not mind.
+    WatchPlace::Start(more, [&] { (void)Alerts({"list", state}); });
   }
   Finished Alerts(std::vector<std::string> arguments) const {
     arguments.insert(arguments.begin(), "alerts");
@@ -86,16 +39,12 @@ struct Place {
   }
   /// Waits for so many rows of alerts on disk.
   bool Told(size_t rows) const {
-    return Eventually([&] { return Count(shop.Read("out.ndjson"), "\n") >= rows; });
+    return Eventually([&] { return CountOf(shop.Read("out.ndjson"), "\n") >= rows; });
   }
-  Workshop shop;
   /// Waits until `list`, which shows the newest checkpoint, has this.
   bool Listed(const std::string& text) const {
     return Eventually([&] { return Contains(Alerts({"list", state}).out, text); });
   }
-  std::string file;
-  std::string state;
-  std::unique_ptr<Program> program;
 };
 
 std::string FirstId(const std::string& out) {
@@ -125,9 +74,9 @@ TEST_CASE("Alerts_LabelThenKill_TheThresholdStaysMoved") {
                     Row(10, "a", 17.3) + Row(11, "b", 12) + Row(12, "a", 17.5) + Row(13, "b", 1) + Row(14, "b", 1));
   REQUIRE(place.Told(5));
   const std::string out = place.shop.Read("out.ndjson");
-  CHECK_MESSAGE(Count(out, "\"message\":\"a is at 17.3\"") == 0, out);
-  CHECK_MESSAGE(Count(out, "\"message\":\"a is at 17.5\"") == 1, out);
-  CHECK_MESSAGE(Count(out, "\"message\":\"b is at 12.0\"") == 2, out);
+  CHECK_MESSAGE(CountOf(out, "\"message\":\"a is at 17.3\"") == 0, out);
+  CHECK_MESSAGE(CountOf(out, "\"message\":\"a is at 17.5\"") == 1, out);
+  CHECK_MESSAGE(CountOf(out, "\"message\":\"b is at 12.0\"") == 2, out);
   CHECK(place.Listed("watch: 1 on, 2 over; as of checkpoint "));
   const Finished list = place.Alerts({"list", place.state});
   CHECK_MESSAGE(Contains(list.out, "told: 3 told and 0 held back for 100 a day"), list.out);
@@ -135,25 +84,10 @@ TEST_CASE("Alerts_LabelThenKill_TheThresholdStaysMoved") {
 }
 
 TEST_CASE("Alerts_OrderToOneOfSeveralRules_IsObeyedByTheOneThatKnowsTheAlert") {
-  Place place;
-  place.file = place.shop.Write("watch.yaml", R"(name: watch
-settings:
-  checkpoint: {every: 50ms}
-sources:
-  in:
-    type: file
-    path: in.ndjson
-    format: ndjson
-    follow: true
-    schema: {at: timestamp, k: string, v: float64}
-    time: {field: at, ordered: true, not_before: 2020-01-01}
-operators:
-  high: {type: alert, inputs: [in], value: v, threshold: 10, key: [k]}
+  Place place(WatchThatFollows("", R"(  high: {type: alert, inputs: [in], value: v, threshold: 10, key: [k]}
   higher: {type: alert, inputs: [in], value: v, threshold: 20, key: [k]}
   highest: {type: alert, inputs: [in], value: v, threshold: 30, key: [k]}
-sinks:
-  out: {type: file, path: out.ndjson, format: ndjson, inputs: [high, higher, highest]}
-)");
+)" + OutOf("high, higher, highest")));
   place.shop.Append("in.ndjson", Row(1, "a", 25) + Row(2, "a", 1) + Row(3, "a", 1));
   place.Start();
   REQUIRE(place.Told(4));
@@ -401,30 +335,14 @@ TEST_CASE("Alerts_BudgetOfAnAlert_IsThatOfANotifyBehindIt") {
   for (int i = 0; i < 40; ++i) rows += Row(i, ("k" + std::to_string(i % 9)).c_str(), i % 9 == i / 9 ? 20.0 + i : 1.0);
   shop.Write("in.ndjson", rows);
   const auto pipeline = [](const std::string& option, const std::string& step, const std::string& from) {
-    return R"(name: watch
-sources:
-  in:
-    type: file
-    path: in.ndjson
-    format: ndjson
-    schema: {at: timestamp, k: string, v: float64}
-    time: {field: at, ordered: true}
-operators:
-)" + step + R"(  high:
+    return Watch(step + R"(  high:
     type: alert
     inputs: [in]
     when: v > 10
     key: [k]
     message: "{k} is at {v:.1f}"
-)" + option +
-           R"(sinks:
-  out:
-    type: file
-    path: out.ndjson
-    format: ndjson
-    inputs: [)" +
-           from + R"(]
-tests:
+)" + option + OutOf(from) +
+                 R"(tests:
   - name: the second one is beyond the budget
     feed:
       in:
@@ -433,9 +351,7 @@ tests:
         - {at: 2026-01-01T00:00:02Z, k: a, v: 1}
         - {at: 2026-01-01T00:00:03Z, k: b, v: 1}
     expect:
-      )" + from +
-           R"(: [{k: a, state: firing}, {k: a, state: resolved}]
-)";
+      )" + from + ": [{k: a, state: firing}, {k: a, state: resolved}]\n");
   };
   const auto run = [&](const std::string& text) {
     const Finished done = RunProgram(
@@ -448,8 +364,8 @@ tests:
   const std::string by_step = run(pipeline("", told, "told"));
   const std::string with_option = pipeline("    budget: 1/day\n", "", "high");
   CHECK(run(with_option) == by_step);
-  CHECK(Count(all, "\"state\":\"firing\"") == 4);
-  CHECK(Count(by_step, "\"state\":\"firing\"") == 1);
+  CHECK(CountOf(all, "\"state\":\"firing\"") == 4);
+  CHECK(CountOf(by_step, "\"state\":\"firing\"") == 1);
   const Finished plan = RunProgram(shop, {"plan", shop.Path("p.yaml")});
   CHECK_MESSAGE(Contains(plan.out, "high.budget"), plan.out);
   const Finished tests = RunProgram(shop, {"test", shop.Path("p.yaml")});
@@ -461,16 +377,7 @@ TEST_CASE("Alerts_BeyondTheBudgetOfAnInhibitor_InhibitAllTheSame") {
   std::string rows;
   for (int i = 0; i < 20; ++i) rows += Row(i, i % 2 == 0 ? "a" : "b", i < 5 || i > 16 ? 1.0 : i < 12 ? 20.0 : 12.0);
   shop.Write("in.ndjson", rows);
-  const std::string file = shop.Write("p.yaml", R"(name: watch
-sources:
-  in:
-    type: file
-    path: in.ndjson
-    format: ndjson
-    schema: {at: timestamp, k: string, v: float64}
-    time: {field: at, ordered: true}
-operators:
-  down:
+  const std::string file = shop.Write("p.yaml", Watch(R"(  down:
     type: alert
     inputs: [in]
     when: v > 10
@@ -482,13 +389,10 @@ operators:
     when: v > 15
     key: [k]
   pages: {type: inhibit, inputs: [slow, down], equal: [k]}
-sinks:
-  out: {type: file, path: out.ndjson, format: ndjson, inputs: [pages]}
-  outages: {type: file, path: outages.ndjson, format: ndjson, inputs: [down]}
-)");
+)" + OutOf("pages") + "  outages: {type: file, path: outages.ndjson, format: ndjson, inputs: [down]}\n"));
   const Finished done = RunProgram(shop, {"run", file, "--http", "off", "--state", shop.Path("state")});
   REQUIRE_MESSAGE(done.code == 0, done.err);
-  CHECK(Count(shop.Read("outages.ndjson"), "\"state\":\"firing\"") == 1);
+  CHECK(CountOf(shop.Read("outages.ndjson"), "\"state\":\"firing\"") == 1);
   CHECK_MESSAGE(shop.Read("out.ndjson").empty(), shop.Read("out.ndjson"));
 }
 
@@ -498,23 +402,14 @@ TEST_CASE("Alerts_GivenMoreColumns_StateOfWhatReadsThemGoesOn") {
   for (int i = 0; i < 10; ++i) rows += Row(i, i % 2 == 0 ? "a" : "b", i > 4 && i < 9 ? 20.0 : 1.0);
   shop.Write("in.ndjson", rows);
   const auto pipeline = [](const std::string& option) {
-    return R"(name: watch
-sources:
-  in:
-    type: file
-    path: in.ndjson
-    format: ndjson
-    schema: {at: timestamp, k: string, v: float64}
-    time: {field: at, ordered: true}
-operators:
-  high:
+    return Watch(R"(  high:
     type: alert
     inputs: [in]
     when: v > 10
     key: [k]
     budget: 5/day
 )" + option +
-           R"(  calm:
+                 R"(  calm:
     type: inhibit
     inputs: [high, other]
     equal: [k]
@@ -524,9 +419,7 @@ operators:
     when: v > 100
     key: [k]
   told: {type: notify, inputs: [calm], group_by: [k], group_wait: 1s, group_interval: 1s}
-sinks:
-  out: {type: file, path: out.ndjson, format: ndjson, inputs: [told]}
-)";
+)" + OutOf("told"));
   };
   const auto run = [&](const std::string& text) {
     return RunProgram(shop, {"run", shop.Write("p.yaml", text), "--http", "off", "--state", shop.Path("state")});
@@ -542,8 +435,8 @@ sinks:
   const Finished second = run(grown);
   REQUIRE_MESSAGE(second.code == 0, second.err);
   const std::string out = shop.Read("out.ndjson");
-  CHECK_MESSAGE(Count(out, "\"state\":\"firing\"") == 2, out);
-  CHECK_MESSAGE(Count(out, "\"state\":\"resolved\"") == 2, out);
+  CHECK_MESSAGE(CountOf(out, "\"state\":\"firing\"") == 2, out);
+  CHECK_MESSAGE(CountOf(out, "\"state\":\"resolved\"") == 2, out);
 }
 
 TEST_CASE("Validate_TwoFilesWithOneRule_AreRefusedTogetherAndGoodAlone") {
@@ -586,8 +479,8 @@ TEST_CASE("Alerts_NothingRuns_OrdersAreDoneInTheStateAndTheNextStartGoesByThem")
   place.Start();
   REQUIRE(place.Told(3));
   const std::string out = place.shop.Read("out.ndjson");
-  CHECK_MESSAGE(Count(out, "\n") == 3, out);
-  CHECK_MESSAGE(Count(out, "\"message\":\"b is at 12.0\"") == 1, out);
+  CHECK_MESSAGE(CountOf(out, "\n") == 3, out);
+  CHECK_MESSAGE(CountOf(out, "\"message\":\"b is at 12.0\"") == 1, out);
   CHECK(Contains(place.Alerts({"show", id, place.state}).out, "times 1.7411 for this key, after 0 useful and 1 noise"));
   place.Kill();
   REQUIRE(place.Alerts({"silence", "high", "--for", "87600h", place.state}).code == 0);

@@ -17,8 +17,6 @@ using freshet::test::LoopbackServer;
 
 namespace {
 
-bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 std::string HookPipeline(const std::string& url, const std::string& source = "", const std::string& hook = "") {
   return R"(name: hooks
 settings:

@@ -57,6 +57,15 @@ Finished RunProgram(const Workshop& workshop, std::vector<std::string> arguments
 /// Asks again and again until it holds; false when it has not within a minute (which no test should need).
 bool Eventually(const std::function<bool()>& condition);
 
+inline bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+/// How often `part` stands in `text`.
+inline size_t CountOf(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++count;
+  return count;
+}
+
 /// The number behind `"key":` after `anchor` in a JSON text, or -1.
 int64_t NumberAfter(const std::string& text, const std::string& anchor, const std::string& key);
 

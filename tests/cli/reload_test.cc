@@ -15,8 +15,6 @@ namespace {
 constexpr int kRows = 3000;
 constexpr int kBefore = 1300;
 
-bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 std::string Replaced(std::string text, const std::string& from, const std::string& to) {
   const size_t at = text.find(from);
   REQUIRE(at != std::string::npos);

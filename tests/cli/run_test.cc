@@ -14,8 +14,6 @@ using namespace freshet::testing;
 
 namespace {
 
-bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 std::string AddressOf(const Workshop& shop, const std::string& state) {
   const std::string text = shop.Read(state + "/http.addr");
   return text.empty() ? text : text.substr(0, text.size() - 1);

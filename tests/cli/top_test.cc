@@ -14,8 +14,6 @@ using freshet::cli::TopStyle;
 
 namespace {
 
-bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 std::string Node(const std::string& id, double busy, double waits, const std::string& more = {}) {
   return R"({"id":")" + id +
          R"(","type":"t","rows":{"in":5,"late":12345,"dead":0},"watermark_lag_us":65000000,"ended":)" +

@@ -8,8 +8,6 @@ using namespace freshet::testing;
 
 namespace {
 
-bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 constexpr const char* kTests = R"(tests:
   - name: counts what is big enough
     feed:

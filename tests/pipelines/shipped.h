@@ -20,14 +20,6 @@ inline std::string PipelineFile(const std::string& name) {
   return std::string(FRESHET_SOURCE_DIR) + "/pipelines/" + name + ".yaml";
 }
 
-inline bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-inline size_t CountOf(const std::string& text, const std::string& part) {
-  size_t count = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++count;
-  return count;
-}
-
 /// Where the shipped pipelines write (`FRESHET_OUT`), for children started while it lives; "" unsets the variable.
 /// Tests run on one thread, as setenv asks for.
 class OutputFolder {
