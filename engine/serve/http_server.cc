@@ -4,10 +4,10 @@
 #include <httplib.h>
 
 #include <atomic>
-#include <thread>
 
 #include "engine/base/signed_link.h"
 #include "engine/metrics/metrics.h"
+#include "engine/serve/http_connections.h"
 #include "engine/serve/metrics_text.h"
 
 namespace freshet {
@@ -16,8 +16,8 @@ namespace {
 /// What reads state or waits for a checkpoint takes its time; links come from outside and have a share of their own.
 constexpr int kSlowMax = 2;
 constexpr int kLinksMax = 1;
-/// Beside those, requests are answered at once: two keep a slow reader from blocking a health check.
-constexpr size_t kThreadCount = kSlowMax + kLinksMax + 2;
+/// Beside those, requests are answered at once.
+constexpr int kWorkerCount = kSlowMax + kLinksMax + 1;
 constexpr size_t kBodyBytesMax = 4096;
 
 /// One of `max` things under way, while it lives and if it holds.
@@ -50,6 +50,44 @@ void SetSocketOptions(socket_t socket) {
   const int yes = 1;
   setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
 }
+
+/// A request that is all here, and room for its answer: the library waits for nobody.
+class Exchange final : public httplib::Stream {
+ public:
+  explicit Exchange(const std::string& request) : request_(request) {}
+  bool is_readable() const override { return true; }
+  bool is_writable() const override { return true; }
+  ssize_t read(char* into, size_t size) override {
+    const size_t n = request_.copy(into, size, at_);
+    at_ += n;
+    return static_cast<ssize_t>(n);
+  }
+  ssize_t write(const char* bytes, size_t size) override {
+    answer_.append(bytes, size);
+    return static_cast<ssize_t>(size);
+  }
+  void get_remote_ip_and_port(std::string&, int&) const override {}
+  void get_local_ip_and_port(std::string&, int&) const override {}
+  socket_t socket() const override { return INVALID_SOCKET; }
+  std::string TakeAnswer() { return std::move(answer_); }
+
+ private:
+  const std::string& request_;
+  size_t at_ = 0;
+  std::string answer_;
+};
+
+/// The library's routes and formats, without its threads and sockets, but for the one it has bound.
+class Routes final : public httplib::Server {
+ public:
+  std::string Answer(const std::string& request) {
+    Exchange exchange(request);
+    bool closed = false;
+    process_request(exchange, true, closed, nullptr);
+    return exchange.TakeAnswer();
+  }
+  int TakeSocket() { return svr_sock_.exchange(INVALID_SOCKET); }
+};
 
 bool IsAddressOrLocalhost(const std::string& host_header) {
   std::string host = host_header;
@@ -105,12 +143,7 @@ class HttpServer::Impl {
       return Status::InvalidArgument("listening on " + address_.ToString() +
                                      " would show this pipeline to the network; set a token in FRESHET_HTTP_TOKEN "
                                      "(clients send `Authorization: Bearer TOKEN`), or listen on 127.0.0.1");
-    server_.new_task_queue = [] { return new httplib::ThreadPool(kThreadCount); };
     server_.set_socket_options(SetSocketOptions);
-    server_.set_keep_alive_timeout(1);
-    server_.set_read_timeout(2);
-    server_.set_write_timeout(2);
-    server_.set_keep_alive_max_count(1);  // else what is left of a refused body would be the next request
     server_.set_payload_max_length(kBodyBytesMax);
     AddRoutes();
     if (address_.port == 0 || !server_.bind_to_port(address_.host, address_.port)) {
@@ -121,17 +154,13 @@ class HttpServer::Impl {
       address_.port = server_.bind_to_any_port(address_.host);
       if (address_.port <= 0) return Status::Unavailable("cannot listen on " + address_.host + "; try --http off");
     }
-    thread_ = std::thread([this] { server_.listen_after_bind(); });
-    // A stop before the loop runs would be lost.
-    while (!server_.is_running()) std::this_thread::yield();
+    FRESHET_ASSIGN_OR_RETURN(connections_,
+                             HttpConnections::Start(server_.TakeSocket(), kWorkerCount, kBodyBytesMax,
+                                                    [this](const std::string& r) { return server_.Answer(r); }));
     return Status::Ok();
   }
 
-  void Stop() {
-    if (!thread_.joinable()) return;
-    server_.stop();
-    thread_.join();
-  }
+  void Stop() { connections_.reset(); }
   const HttpAddress& address() const { return address_; }
 
  private:
@@ -149,6 +178,11 @@ class HttpServer::Impl {
   }
 
   void AddRoutes() {
+    // Bodies are short, and here when the head is looked at: nobody is asked to go on and send one.
+    server_.set_expect_100_continue_handler([](const Request&, Response& r) {
+      Refuse(r, 417, "send the body with its head");
+      return 0;  // neither of those that the library has an answer of its own for
+    });
     server_.set_pre_routing_handler([this](const Request& request, Response& response) {
       const bool passed = MayPass(request, response);
       return passed ? httplib::Server::HandlerResponse::Unhandled : httplib::Server::HandlerResponse::Handled;
@@ -305,9 +339,9 @@ class HttpServer::Impl {
 
   Options options_;
   HttpAddress address_;
-  httplib::Server server_;
-  std::thread thread_;
+  Routes server_;
   std::atomic<int> slow_{0}, links_{0};  ///< under way
+  std::unique_ptr<HttpConnections> connections_;
 };
 
 HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

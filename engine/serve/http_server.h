@@ -56,7 +56,8 @@ struct AlertOrder {
 ///
 /// A connection is good for one request. No more than 4 KiB are read of a body, and nothing before its length is known
 /// (411, 413). What reads state or waits for a checkpoint is done for three at a time, one of them a link (else 503),
-/// so that health and metrics are answered meanwhile.
+/// and no thread waits for a peer that is slow to send or to read (http_connections.h), so that health and metrics are
+/// answered meanwhile.
 ///
 /// Thread-safety: Start and Stop from one thread; `snapshot` is called from the server's threads, several at once.
 class HttpServer {

@@ -4,13 +4,16 @@
 #include <cmath>
 #include <mutex>
 
+#include "engine/serve/http_connections.h"
 #include "engine/serve/http_server.h"
 #include "engine/serve/json_writer.h"
 #include "engine/serve/metrics_text.h"
 #include "tests/serve/http_get.h"
 
 using namespace freshet;
+using freshet::testing::HttpAsk;
 using freshet::testing::HttpGet;
+using freshet::testing::HttpPeer;
 
 namespace {
 
@@ -195,4 +198,108 @@ TEST_CASE("HttpServer_AlertOrders_NeedTheirHeaderAndTellWhatBecameOfThem") {
   CHECK(Contains(freshet::testing::HttpAsk("POST", (*without)->address().ToString(), "/api/v1/alerts/ack",
                                            "Content-Length: 0\r\nX-Freshet-Alert: ab\r\n"),
                  " 405 "));
+}
+
+TEST_CASE("WholeRequestBytes_HeadsAndBodies_EndWhereTheyShould") {
+  const auto whole = [](const std::string& text) { return WholeRequestBytes(text, 4096); };
+  const std::string get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+  for (size_t n = 0; n < get.size(); ++n) CHECK(whole(get.substr(0, n)) == 0);
+  CHECK(whole(get) == get.size());
+  CHECK(whole(get + "GET /") == get.size());
+  const auto post = [](const std::string& more) { return "POST / HTTP/1.1\r\n" + more + "\r\n"; };
+  const auto body = [&](const std::string& more) { return whole(post(more)) - post(more).size(); };
+  CHECK(body("Content-Length: 12\r\n") == 12);
+  CHECK(body("A: b\r\ncontent-LENGTH:\t4096 \r\nContent-Length: 7\r\n") == 4096);
+  for (const char* none : {"", "Content-Length: 4097\r\n", "Content-Length: -1\r\n", "Content-Length: 12x\r\n",
+                           "Content-Length:\r\n", "Content-Length: 99999999999999999999\r\n", "X-Content-Length: 5\r\n",
+                           "Content-Length: 12\r\nExpect: 100-continue\r\n", "Transfer-Encoding: chunked\r\n",
+                           "Content-Encoding: gzip\r\nContent-Length: 12\r\n"}) {
+    CAPTURE(none);
+    CHECK(body(none) == 0);
+  }
+}
+
+TEST_CASE("HttpServer_PeersThatSendByteByByteOrNothing_HoldUpNobody") {
+  auto started = HttpServer::Start(SomeOptions());
+  REQUIRE(started.ok());
+  const std::string address = (*started)->address().ToString();
+  const std::string request = "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  std::vector<HttpPeer> slow(20);
+  for (size_t i = 0; i < slow.size(); ++i) {
+    REQUIRE(slow[i].Connect(address));
+    REQUIRE(slow[i].Send(request.substr(0, i)));
+  }
+  for (const char* path : {"/healthz", "/metrics"}) CHECK(Contains(HttpGet(address, path), " 200 "));
+  // All of them are still there.
+  for (size_t i = 0; i < slow.size(); ++i) {
+    for (size_t n = i; n < request.size(); ++n) REQUIRE(slow[i].Send(request.substr(n, 1)));
+    CHECK(Contains(slow[i].Rest(), " 200 "));
+  }
+  // One that stays when the server stops does not hold that up either.
+  REQUIRE(slow[0].Connect(address));
+  REQUIRE(slow[0].Send("G"));
+  (*started)->Stop();
+  CHECK(slow[0].Rest().empty());
+}
+
+TEST_CASE("HttpServer_PeersThatDoNotRead_HoldUpNobody") {
+  HttpServer::Options options = SomeOptions();
+  options.alerts = [](const std::string&) { return Result<std::string>(std::string(size_t{6} << 20, 'x')); };
+  auto started = HttpServer::Start(std::move(options));
+  REQUIRE(started.ok());
+  const std::string address = (*started)->address().ToString();
+  std::vector<HttpPeer> slow(8);
+  for (HttpPeer& peer : slow) {
+    REQUIRE(peer.Connect(address, 4096));
+    REQUIRE(peer.Send("GET /api/v1/alerts HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    std::string first;  // its answer is there
+    REQUIRE(peer.Some(&first));
+    CHECK(Contains(first, " 200 "));
+  }
+  for (const char* path : {"/healthz", "/metrics"}) CHECK(Contains(HttpGet(address, path), " 200 "));
+  for (HttpPeer& peer : slow) CHECK(peer.Rest().size() > (size_t{6} << 20) - 4096);
+}
+
+TEST_CASE("HttpServer_MorePeersThanItHolds_TheFirstThatSentNoRequestGoes") {
+  auto started = HttpServer::Start(SomeOptions());
+  REQUIRE(started.ok());
+  const std::string address = (*started)->address().ToString();
+  std::vector<HttpPeer> slow(HttpConnections::kPeersMax + 2);
+  for (HttpPeer& peer : slow) {
+    REQUIRE(peer.Connect(address));
+    REQUIRE(peer.Send("GET /healthz HTTP/1.1\r\n"));
+  }
+  CHECK(slow[0].Rest().empty());
+  CHECK(slow[1].Rest().empty());
+  CHECK(Contains(HttpGet(address, "/healthz"), " 200 "));  // in the place of the next one
+  CHECK(slow[2].Rest().empty());
+  for (size_t i = 3; i < slow.size(); ++i) {
+    REQUIRE(slow[i].Send("Host: localhost\r\n\r\n"));
+    CHECK(Contains(slow[i].Rest(), " 200 "));
+  }
+}
+
+TEST_CASE("HttpServer_OddRequests_AreRefusedAndNobodyIsWaitedFor") {
+  HttpServer::Options options = SomeOptions();
+  options.alert_order = [](const AlertOrder&) -> Result<AlertOrderOutcome> { return AlertOrderOutcome(); };
+  auto started = HttpServer::Start(std::move(options));
+  REQUIRE(started.ok());
+  const std::string address = (*started)->address().ToString();
+  const auto post = [&](const std::string& more) {
+    return HttpAsk("POST", address, "/api/v1/alerts/ack", "X-Freshet-Alert: a\r\n" + more);
+  };
+  CHECK(Contains(post("Content-Length: 2\r\n\r\nab"), " 200 "));
+  CHECK(Contains(post("Content-Length: 2\r\nExpect: 100-continue\r\n"), " 417 "));
+  CHECK(Contains(post("Content-Length: 5000\r\n"), " 413 "));
+  CHECK(Contains(post("Transfer-Encoding: chunked\r\n"), " 411 "));
+  CHECK(Contains(HttpGet(address, "/healthz", "A: " + std::string(6000, 'a') + "\r\n"), " 200 "));
+  HttpPeer endless;
+  REQUIRE(endless.Connect(address));
+  REQUIRE(endless.Send("GET /healthz HTTP/1.1\r\nA: " + std::string(HttpConnections::kRequestBytesMax, 'a')));
+  CHECK(Contains(endless.Rest(), " 431 "));
+  HttpPeer gone;
+  REQUIRE(gone.Connect(address));
+  REQUIRE(gone.Send("GET /healthz HTTP/1.1\r\n"));
+  gone.Close();
+  CHECK(Contains(HttpGet(address, "/healthz"), " 200 "));
 }
