@@ -1,5 +1,7 @@
 #include "engine/flow/sim_faults.h"
 
+#include "engine/state/forwarding_store.h"
+
 namespace freshet {
 namespace {
 
@@ -74,12 +76,10 @@ class FaultySink final : public Sink {
   Rng& rng_;
 };
 
-class FaultyStore final : public CheckpointStore {
+class FaultyStore final : public ForwardingStore {
  public:
   FaultyStore(const SimFaults& faults, Rng* rng, CheckpointStore* base, std::function<void()> meanwhile)
-      : faults_(faults), rng_(*rng), base_(base), meanwhile_(std::move(meanwhile)) {}
-  Result<std::optional<Manifest>> Load() override { return base_->Load(); }
-  OutboxStore* outbox() override { return base_->outbox(); }
+      : ForwardingStore(base), faults_(faults), rng_(*rng), meanwhile_(std::move(meanwhile)) {}
   Status Commit(const Manifest& manifest, EpochRows&& rows) override {
     meanwhile_();
     const double draw = rng_.NextDouble();
@@ -87,59 +87,33 @@ class FaultyStore final : public CheckpointStore {
     if (draw < limit) return Status::Unavailable(kOutage);
     if (draw < (limit += faults_.commit_no_space)) return Status::NoSpace("simulated full disk");
     if (draw < (limit += faults_.commit_crash)) {
-      if (rng_.Below(2) == 0) FRESHET_RETURN_IF_ERROR(base_->Commit(manifest, std::move(rows)));
+      if (rng_.Below(2) == 0) FRESHET_RETURN_IF_ERROR(ForwardingStore::Commit(manifest, std::move(rows)));
       return Status(StatusCode::kCancelled, "the process died while it committed");
     }
-    Status status = base_->Commit(manifest, std::move(rows));
+    Status status = ForwardingStore::Commit(manifest, std::move(rows));
     if (status.ok()) meanwhile_();
     return status;
   }
-  Status Scan(TableId table, uint16_t first, uint16_t last,
-              const std::function<Status(uint16_t, std::string_view, std::string_view)>& visit) override {
-    return base_->Scan(table, first, last, visit);
-  }
-  Result<std::optional<std::string>> Get(TableId table, uint16_t key_group, std::string_view key) override {
-    return base_->Get(table, key_group, key);
-  }
-  Status MultiGet(TableId table, const std::vector<RowRef>& rows,
-                  const std::function<Status(size_t, std::string_view)>& visit) override {
-    return base_->MultiGet(table, rows, visit);
-  }
-  Status ScanSome(TableId table, uint16_t key_group, std::string_view from, size_t count_max,
-                  const std::function<Status(std::string_view, std::string_view)>& visit) override {
-    return base_->ScanSome(table, key_group, from, count_max, visit);
-  }
-  int64_t disk_bytes() const override { return base_->disk_bytes(); }
 
  private:
   const SimFaults& faults_;
   Rng& rng_;
-  CheckpointStore* const base_;
   const std::function<void()> meanwhile_;
 };
 
-class FaultySpill final : public SpillStore {
+class FaultySpill final : public ForwardingSpill {
  public:
   FaultySpill(const SimFaults& faults, Rng* rng, std::unique_ptr<SpillStore> base)
-      : faults_(faults), rng_(*rng), base_(std::move(base)) {}
+      : ForwardingSpill(base.get()), faults_(faults), rng_(*rng), real_(std::move(base)) {}
   Status Write(EpochRows&& rows) override {
     if (rng_.NextDouble() < faults_.spill_no_space) return Status::NoSpace("simulated full disk");
-    return base_->Write(std::move(rows));
+    return ForwardingSpill::Write(std::move(rows));
   }
-  Status MultiGet(TableId table, const std::vector<StateRowRef>& rows,
-                  const std::function<Status(size_t, std::string_view)>& visit) override {
-    return base_->MultiGet(table, rows, visit);
-  }
-  Status ScanSome(TableId table, uint16_t key_group, std::string_view from, size_t count_max,
-                  const std::function<Status(std::string_view, std::string_view)>& visit) override {
-    return base_->ScanSome(table, key_group, from, count_max, visit);
-  }
-  int64_t written_bytes() const override { return base_->written_bytes(); }
 
  private:
   const SimFaults& faults_;
   Rng& rng_;
-  const std::unique_ptr<SpillStore> base_;
+  const std::unique_ptr<SpillStore> real_;
 };
 
 }  // namespace

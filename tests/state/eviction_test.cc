@@ -10,6 +10,7 @@
 #include "engine/base/rng.h"
 #include "engine/batch/column_builder.h"
 #include "engine/state/checkpoint_store.h"
+#include "engine/state/forwarding_store.h"
 #include "engine/state/keyed_table.h"
 #include "engine/state/spill_store.h"
 #include "engine/state/table_scan.h"
@@ -214,25 +215,15 @@ TEST_CASE("SpillStore_RandomWorkWithLateAndMergedCommits_AllTiersTogetherHoldThe
 }
 
 /// Fails each `every`-th write.
-class FullAtTimes final : public SpillStore {
+class FullAtTimes final : public ForwardingSpill {
  public:
-  FullAtTimes(SpillStore* base, int every) : base_(base), every_(every) {}
+  FullAtTimes(SpillStore* base, int every) : ForwardingSpill(base), every_(every) {}
   Status Write(EpochRows&& rows) override {
     if (++writes_ % every_ == 0) return Status::Io("no space left on device");
-    return base_->Write(std::move(rows));
+    return ForwardingSpill::Write(std::move(rows));
   }
-  Status MultiGet(TableId table, const std::vector<StateRowRef>& rows,
-                  const std::function<Status(size_t, std::string_view)>& visit) override {
-    return base_->MultiGet(table, rows, visit);
-  }
-  Status ScanSome(TableId table, uint16_t key_group, std::string_view from, size_t count_max,
-                  const std::function<Status(std::string_view, std::string_view)>& visit) override {
-    return base_->ScanSome(table, key_group, from, count_max, visit);
-  }
-  int64_t written_bytes() const override { return base_->written_bytes(); }
 
  private:
-  SpillStore* base_;
   const int every_;
   int writes_ = 0;
 };

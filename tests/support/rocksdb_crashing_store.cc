@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/flow/planted_bugs.h"
+#include "engine/state/forwarding_store.h"
 #include "engine/state/rocksdb_store_testing.h"
 
 namespace freshet::testing {
@@ -263,35 +264,17 @@ class CrashingRocksDbStore::FileSystem final : public rocksdb::FileSystemWrapper
   std::atomic<std::thread::id> committing_;
 };
 
-class CrashingRocksDbStore::Store final : public CheckpointStore {
+class CrashingRocksDbStore::Store final : public ForwardingStore {
  public:
   Store(std::unique_ptr<CheckpointStore> real, std::shared_ptr<FileSystem> files)
-      : files_(std::move(files)), real_(std::move(real)) {}
-  Result<std::optional<Manifest>> Load() override { return real_->Load(); }
+      : ForwardingStore(real.get()), files_(std::move(files)), real_(std::move(real)) {}
   Status Commit(const Manifest& manifest, EpochRows&& rows) override {
     files_->BeginCommit();
-    Status status = real_->Commit(manifest, std::move(rows));
+    Status status = ForwardingStore::Commit(manifest, std::move(rows));
     files_->EndCommit();
     if (files_->powerless()) return Status(StatusCode::kCancelled, "the power failed during the commit");
     return status;
   }
-  Status Scan(TableId table, uint16_t first, uint16_t last,
-              const std::function<Status(uint16_t, std::string_view, std::string_view)>& visit) override {
-    return real_->Scan(table, first, last, visit);
-  }
-  Result<std::optional<std::string>> Get(TableId table, uint16_t key_group, std::string_view key) override {
-    return real_->Get(table, key_group, key);
-  }
-  Status MultiGet(TableId table, const std::vector<RowRef>& rows,
-                  const std::function<Status(size_t, std::string_view)>& visit) override {
-    return real_->MultiGet(table, rows, visit);
-  }
-  Status ScanSome(TableId table, uint16_t key_group, std::string_view from, size_t count_max,
-                  const std::function<Status(std::string_view, std::string_view)>& visit) override {
-    return real_->ScanSome(table, key_group, from, count_max, visit);
-  }
-  OutboxStore* outbox() override { return real_->outbox(); }
-  int64_t disk_bytes() const override { return real_->disk_bytes(); }
 
  private:
   std::shared_ptr<FileSystem> files_;
