@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <memory>
 #include <set>
 #include <thread>
 
@@ -314,80 +316,87 @@ TEST_CASE("RocksDbStore_FlippedByteInSortedFile_FailsTheScan") {
   CheckSaysWhatToDo(status, f.path());
 }
 
-TEST_CASE("RocksDbStore_DiskFullAtAnyWrite_KeepsTheEpochBeforeAndGoesOnLater") {
+/// A store whose disk is going to be full.
+struct FullDisk {
+  /// Closes it and reads what a new process finds.
+  Oracle Reopened() {
+    store.reset();
+    auto reopened = OpenRocksDbStore(Env::Posix(), directory.path(), false);
+    REQUIRE_MESSAGE(reopened.ok(), reopened.status().message());
+    return ContentsOf(**reopened);
+  }
+  TempDirectory directory;
+  std::shared_ptr<FaultyFileSystem> files = std::make_shared<FaultyFileSystem>();
+  std::unique_ptr<CheckpointStore> store;
+  Rng rng{11};
+};
+
+/// f(disk, rows of an epoch, number of the write that fails) for small epochs and large ones, write by write, until it
+/// says that none failed.
+void ForEachFullDisk(const std::function<bool(FullDisk&, size_t count, int64_t n)>& f) {
   for (const size_t count : {size_t{50}, size_t{3000}}) {
     bool untouched = false;
     for (int64_t n = 0; n < 60 && !untouched; ++n) {
       CAPTURE(count);
       CAPTURE(n);
-      TempDirectory directory;
-      auto files = std::make_shared<FaultyFileSystem>();
-      auto opened = OpenRocksDbStoreOn(files, Env::Posix(), directory.path(), false);
+      FullDisk disk;
+      auto opened = OpenRocksDbStoreOn(disk.files, Env::Posix(), disk.directory.path(), false);
       REQUIRE(opened.ok());
-      Rng rng(11);
-      Oracle before;
-      REQUIRE((*opened)->Commit(ManifestOf(1), RandomEpoch(rng, count, before)).ok());
-      Oracle after = before;
-      EpochRows rows = RandomEpoch(rng, count, after);
-      files->FailFrom(n);
-      const Status status = (*opened)->Commit(ManifestOf(2), std::move(rows));
-      untouched = !files->failed();
-      files->Heal();
-      if (status.ok()) {
-        REQUIRE(ContentsOf(**opened) == after);
-      } else {
-        REQUIRE_MESSAGE(status.code() == StatusCode::kNoSpace, status.message());
-        REQUIRE(status.message().find("full") != std::string::npos);
-        REQUIRE(ContentsOf(**opened) == before);
-        REQUIRE((*opened)->Load()->value().epoch.number == 1);
-        // The disk has room again: the same rows and newer ones go into the next epoch.
-        rows.Merge(RandomEpoch(rng, 20, after));
-        const Status again = (*opened)->Commit(ManifestOf(3), std::move(rows));
-        REQUIRE_MESSAGE(again.ok(), again.message());
-        REQUIRE(ContentsOf(**opened) == after);
-      }
-      opened->reset();
-      auto reopened = OpenRocksDbStore(Env::Posix(), directory.path(), false);
-      REQUIRE_MESSAGE(reopened.ok(), reopened.status().message());
-      REQUIRE(ContentsOf(**reopened) == after);
+      disk.store = std::move(*opened);
+      untouched = f(disk, count, n);
     }
     CHECK(untouched);
   }
 }
 
-TEST_CASE("RocksDbStore_TriedAgainWhileTheDiskIsStillFull_GoesOnLater") {
-  for (const size_t count : {size_t{50}, size_t{3000}}) {
-    bool untouched = false;
-    for (int64_t n = 0; n < 60 && !untouched; ++n) {
-      CAPTURE(count);
-      CAPTURE(n);
-      TempDirectory directory;
-      auto files = std::make_shared<FaultyFileSystem>();
-      auto opened = OpenRocksDbStoreOn(files, Env::Posix(), directory.path(), false);
-      REQUIRE(opened.ok());
-      Rng rng(11);
-      Oracle after;
-      REQUIRE((*opened)->Commit(ManifestOf(1), RandomEpoch(rng, count, after)).ok());
-      EpochRows rows = RandomEpoch(rng, count, after);
-      files->FailFrom(n);
-      Status status = (*opened)->Commit(ManifestOf(2), std::move(rows));
-      untouched = status.ok();
-      for (int attempt = 0; attempt < 3 && !untouched; ++attempt) {
-        status = (*opened)->Commit(ManifestOf(2), std::move(rows));
-        REQUIRE_MESSAGE(status.code() == StatusCode::kNoSpace, status.message());
-      }
-      files->Heal();
-      rows.Merge(RandomEpoch(rng, 20, after));
-      status = (*opened)->Commit(ManifestOf(3), std::move(rows));
-      REQUIRE_MESSAGE(status.ok(), status.message());
-      REQUIRE(ContentsOf(**opened) == after);
-      opened->reset();
-      auto reopened = OpenRocksDbStore(Env::Posix(), directory.path(), false);
-      REQUIRE_MESSAGE(reopened.ok(), reopened.status().message());
-      REQUIRE(ContentsOf(**reopened) == after);
+TEST_CASE("RocksDbStore_DiskFullAtAnyWrite_KeepsTheEpochBeforeAndGoesOnLater") {
+  ForEachFullDisk([](FullDisk& disk, size_t count, int64_t n) {
+    Oracle before;
+    REQUIRE(disk.store->Commit(ManifestOf(1), RandomEpoch(disk.rng, count, before)).ok());
+    Oracle after = before;
+    EpochRows rows = RandomEpoch(disk.rng, count, after);
+    disk.files->FailFrom(n);
+    const Status status = disk.store->Commit(ManifestOf(2), std::move(rows));
+    const bool untouched = !disk.files->failed();
+    disk.files->Heal();
+    if (status.ok()) {
+      REQUIRE(ContentsOf(*disk.store) == after);
+    } else {
+      REQUIRE_MESSAGE(status.code() == StatusCode::kNoSpace, status.message());
+      REQUIRE(status.message().find("full") != std::string::npos);
+      REQUIRE(ContentsOf(*disk.store) == before);
+      REQUIRE(disk.store->Load()->value().epoch.number == 1);
+      // The disk has room again: the same rows and newer ones go into the next epoch.
+      rows.Merge(RandomEpoch(disk.rng, 20, after));
+      const Status again = disk.store->Commit(ManifestOf(3), std::move(rows));
+      REQUIRE_MESSAGE(again.ok(), again.message());
+      REQUIRE(ContentsOf(*disk.store) == after);
     }
-    CHECK(untouched);
-  }
+    REQUIRE(disk.Reopened() == after);
+    return untouched;
+  });
+}
+
+TEST_CASE("RocksDbStore_TriedAgainWhileTheDiskIsStillFull_GoesOnLater") {
+  ForEachFullDisk([](FullDisk& disk, size_t count, int64_t n) {
+    Oracle after;
+    REQUIRE(disk.store->Commit(ManifestOf(1), RandomEpoch(disk.rng, count, after)).ok());
+    EpochRows rows = RandomEpoch(disk.rng, count, after);
+    disk.files->FailFrom(n);
+    Status status = disk.store->Commit(ManifestOf(2), std::move(rows));
+    const bool untouched = status.ok();
+    for (int attempt = 0; attempt < 3 && !untouched; ++attempt) {
+      status = disk.store->Commit(ManifestOf(2), std::move(rows));
+      REQUIRE_MESSAGE(status.code() == StatusCode::kNoSpace, status.message());
+    }
+    disk.files->Heal();
+    rows.Merge(RandomEpoch(disk.rng, 20, after));
+    status = disk.store->Commit(ManifestOf(3), std::move(rows));
+    REQUIRE_MESSAGE(status.ok(), status.message());
+    REQUIRE(ContentsOf(*disk.store) == after);
+    REQUIRE(disk.Reopened() == after);
+    return untouched;
+  });
 }
 
 /// Two keys of table 9, read as a cell reads those that left its memory.
@@ -408,37 +417,27 @@ void CheckReadable(CheckpointStore& store) {
 }
 
 TEST_CASE("RocksDbStore_DiskStaysFull_CommittedKeysCanBeRead") {
-  for (const size_t count : {size_t{50}, size_t{3000}}) {
-    bool untouched = false;
-    for (int64_t n = 0; n < 60 && !untouched; ++n) {
-      CAPTURE(count);
-      CAPTURE(n);
-      TempDirectory directory;
-      auto files = std::make_shared<FaultyFileSystem>();
-      auto opened = OpenRocksDbStoreOn(files, Env::Posix(), directory.path(), false);
-      REQUIRE(opened.ok());
-      Rng rng(11);
-      Oracle oracle;
-      EpochRows rows = RandomEpoch(rng, 30, oracle);
-      rows.Put(9, 3, "a", "kept");
-      rows.Put(9, 3, "b", "kept");
-      REQUIRE((*opened)->Commit(ManifestOf(1), std::move(rows)).ok());
-      rows = RandomEpoch(rng, count, oracle);
-      files->FailFrom(n);
-      Status status = (*opened)->Commit(ManifestOf(2), std::move(rows));
-      untouched = status.ok();
-      for (int attempt = 0; attempt < 3 && !untouched; ++attempt) {
-        CheckReadable(**opened);
-        CHECK((*opened)->Commit(ManifestOf(2), std::move(rows)).code() == StatusCode::kNoSpace);
-      }
-      CheckReadable(**opened);
-      files->Heal();
-      if (!untouched) status = (*opened)->Commit(ManifestOf(2), std::move(rows));
-      CHECK_MESSAGE(status.ok(), status.message());
-      CheckReadable(**opened);
+  ForEachFullDisk([](FullDisk& disk, size_t count, int64_t n) {
+    Oracle oracle;
+    EpochRows rows = RandomEpoch(disk.rng, 30, oracle);
+    rows.Put(9, 3, "a", "kept");
+    rows.Put(9, 3, "b", "kept");
+    REQUIRE(disk.store->Commit(ManifestOf(1), std::move(rows)).ok());
+    rows = RandomEpoch(disk.rng, count, oracle);
+    disk.files->FailFrom(n);
+    Status status = disk.store->Commit(ManifestOf(2), std::move(rows));
+    const bool untouched = status.ok();
+    for (int attempt = 0; attempt < 3 && !untouched; ++attempt) {
+      CheckReadable(*disk.store);
+      CHECK(disk.store->Commit(ManifestOf(2), std::move(rows)).code() == StatusCode::kNoSpace);
     }
-    CHECK(untouched);
-  }
+    CheckReadable(*disk.store);
+    disk.files->Heal();
+    if (!untouched) status = disk.store->Commit(ManifestOf(2), std::move(rows));
+    CHECK_MESSAGE(status.ok(), status.message());
+    CheckReadable(*disk.store);
+    return untouched;
+  });
 }
 
 TEST_CASE("RocksDbStore_CompactionsBehind_SkipsInsteadOfStalling") {
