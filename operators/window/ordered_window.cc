@@ -242,12 +242,12 @@ bool OrderedWindow::NextDue(EventTime now) {
   const std::vector<DueKey> keys = std::move(due_.begin()->second);
   due_.erase(due_.begin());
   for (const DueKey& due : keys) {
-    if (due.panes->next_due != moment_) continue;
+    if (due.value->next_due != moment_) continue;
     if (next_back_ && next_back_->first == moment_ && *due.key >= next_back_->second) {
       due_[moment_].push_back(due);  // keys in between are not in memory yet
       continue;
     }
-    due.panes->next_due = OrderedPanes::kNone;
+    due.value->next_due = OrderedPanes::kNone;
     if (Prepare(due)) firing_.push_back(due);
   }
   std::sort(firing_.begin(), firing_.end(), [](const DueKey& a, const DueKey& b) { return *a.key < *b.key; });
@@ -255,7 +255,7 @@ bool OrderedWindow::NextDue(EventTime now) {
 }
 
 bool OrderedWindow::Prepare(const DueKey& due) {
-  OrderedPanes& panes = *due.panes;
+  OrderedPanes& panes = *due.value;
   const auto expired = [&](const EndedSession& s) { return s.last_us + plan_.gap_us - 1 <= moment_; };
   bool changed = false;
   if (!ending_ && std::any_of(panes.ended.begin(), panes.ended.end(), expired)) {
@@ -271,7 +271,7 @@ bool OrderedWindow::Prepare(const DueKey& due) {
 }
 
 void OrderedWindow::Settle(const DueKey& due) {
-  OrderedPanes& panes = *due.panes;
+  OrderedPanes& panes = *due.value;
   if (panes.empty()) {
     table_->Erase(panes.hash, *due.key);
     return;
@@ -301,9 +301,9 @@ Result<Progress> OrderedWindow::OnWatermark(EventTime now, Emitter& out) {
     }
     const DueKey& due = firing_[firing_at_];
     if (rows == nullptr) rows = std::make_unique<WindowRows>(*plan_.window, row_count_max_);
-    table_->BeforeChange(due.panes->hash, *due.key);
+    table_->BeforeChange(due.value->hash, *due.key);
     Emit(due, *rows, count++);
-    OrderedPanes& panes = *due.panes;
+    OrderedPanes& panes = *due.value;
     if (!panes.open.empty() && MomentOf(panes.open.front()) == moment_) continue;  // another one at this moment
     Settle(due);
     ++firing_at_;
@@ -317,7 +317,7 @@ Result<Progress> OrderedWindow::OnWatermark(EventTime now, Emitter& out) {
 }
 
 void OrderedWindow::Emit(const DueKey& due, WindowRows& rows, int32_t at) {
-  OrderedPanes& panes = *due.panes;
+  OrderedPanes& panes = *due.value;
   const OrderedPane pane = panes.open.front();
   rows.starts.AppendInt64(pane.start_us);
   rows.ends.AppendInt64(moment_ + 1);
@@ -358,11 +358,7 @@ void OrderedWindow::SetEvictionHooks() {
     return true;
   };
   hooks.after_pass = [this] {
-    for (auto it = due_.begin(); it != due_.end();) {
-      std::erase_if(it->second, [&](const DueKey& due) { return due.panes->next_due != it->first; });
-      it->second.shrink_to_fit();
-      it = it->second.empty() ? due_.erase(it) : std::next(it);
-    }
+    ForgetDueKeys(&due_, [](int64_t moment, const OrderedPanes& panes) { return panes.next_due != moment; });
     AccountMemory();
   };
   table_->SetEvictionHooks(std::move(hooks));
@@ -406,7 +402,7 @@ bool OrderedWindow::MustWalk(EventTime now) const {
   // What was brought back of the span goes first.
   if (next != next_back_->first) return next > next_back_->first;
   return std::none_of(due_.begin()->second.begin(), due_.begin()->second.end(),
-                      [&](const DueKey& due) { return due.panes->next_due == next && *due.key < next_back_->second; });
+                      [&](const DueKey& due) { return due.value->next_due == next && *due.key < next_back_->second; });
 }
 
 Status OrderedWindow::WalkStored(EventTime now) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/state/table_scan.h"
+#include "operators/window/due_keys.h"
 #include "operators/window/window_operator.h"
 #include "operators/window/window_rows.h"
 
@@ -77,10 +78,7 @@ class OrderedWindow final : public Operator {
   Result<Progress> OnWatermark(EventTime now, Emitter& out) override;
 
  private:
-  struct DueKey {
-    OrderedPanes* panes;
-    const std::string* key;  ///< as the table stores it
-  };
+  using DueKey = DueKeyOf<OrderedPanes>;
   using Place = std::pair<int64_t, std::string>;  ///< moment, key: the order of results
   /// A count window that is complete once the batch's rows are in their cells.
   struct Completion {
@@ -132,7 +130,7 @@ class OrderedWindow final : public Operator {
   EncodedKeys keys_;
   std::vector<std::byte*> cells_;
   std::vector<Completion> completions_;
-  std::map<int64_t, std::vector<DueKey>> due_;
+  DueKeysOf<OrderedPanes> due_;
   std::vector<DueKey> firing_;  ///< keys with a window that ends at `moment_`, sorted; done up to `firing_at_`
   size_t firing_at_ = 0;
   int64_t moment_ = 0;

@@ -157,11 +157,7 @@ void SlidingWindow::SetEvictionHooks() {
   hooks.after_pass = [this] {
     closed_through_->Raise(closed_us_);
     // Values that have left are empty, as are the places they stood at.
-    for (auto it = due_.begin(); it != due_.end();) {
-      std::erase_if(it->second, [](const DueKey& due) { return !due.rows->scheduled; });
-      it->second.shrink_to_fit();
-      it = it->second.empty() ? due_.erase(it) : std::next(it);
-    }
+    ForgetDueKeys(&due_, [](int64_t, const TrailingRows& rows) { return !rows.scheduled; });
     AccountMemory();
   };
   table_->SetEvictionHooks(std::move(hooks));
@@ -233,7 +229,7 @@ Result<Progress> SlidingWindow::OnWatermark(EventTime now, Emitter&) {
     const std::vector<DueKey> keys = std::move(due_.begin()->second);
     due_.erase(due_.begin());
     for (const DueKey& due : keys) {
-      TrailingRows& rows = *due.rows;
+      TrailingRows& rows = *due.value;
       if (!rows.scheduled) continue;  // it has left memory
       if (rows.newest_us() + size_us_ > now.us) {
         Schedule(rows, due.key);

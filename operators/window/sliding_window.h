@@ -10,6 +10,7 @@
 
 #include "engine/state/table_numbers.h"
 #include "engine/state/table_scan.h"
+#include "operators/window/due_keys.h"
 #include "operators/window/window_operator.h"
 
 namespace freshet {
@@ -73,10 +74,7 @@ class SlidingWindow final : public Operator {
   Result<Progress> OnWatermark(EventTime now, Emitter& out) override;
 
  private:
-  struct DueKey {
-    TrailingRows* rows;
-    const std::string* key;  ///< as the table stores it
-  };
+  using DueKey = DueKeyOf<TrailingRows>;
   void Schedule(TrailingRows& rows, const std::string* key);
   void SetEvictionHooks();
   bool IsExpired(int64_t newest_us, int64_t now_us) const {
@@ -95,8 +93,8 @@ class SlidingWindow final : public Operator {
   NodeCounters* counters_ = nullptr;
   EncodedKeys keys_;
   std::vector<std::byte*> cells_;
-  std::map<int64_t, std::vector<DueKey>> due_;  ///< when a key is to be looked at
-  int64_t closed_us_ = EventTime::Min().us;     ///< the last watermark
+  DueKeysOf<TrailingRows> due_;              ///< when a key is to be looked at
+  int64_t closed_us_ = EventTime::Min().us;  ///< the last watermark
   int64_t next_sweep_us_ = EventTime::Min().us;
   std::optional<StoredSweep> sweep_;  ///< under way
 };

@@ -34,11 +34,7 @@ void WindowOperator::SetEvictionHooks() {
   };
   hooks.after_pass = [this] {
     closed_through_->Raise(closed_.us);
-    for (auto it = due_.begin(); it != due_.end();) {
-      std::erase_if(it->second, [&](const DueKey& due) { return due.panes->next_due != it->first; });
-      it->second.shrink_to_fit();
-      it = it->second.empty() ? due_.erase(it) : std::next(it);
-    }
+    ForgetDueKeys(&due_, [](int64_t moment, const KeyPanes& panes) { return panes.next_due != moment; });
     AccountMemory();
   };
   table_->SetEvictionHooks(std::move(hooks));

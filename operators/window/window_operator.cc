@@ -255,7 +255,7 @@ Result<bool> WindowOperator::NextDue(EventTime now) {
   const auto due_now = due_.find(moment_);
   if (due_now == due_.end()) return true;
   for (const DueKey& due : due_now->second)
-    if (due.panes->next_due == moment_) ListFirings(due);
+    if (due.value->next_due == moment_) ListFirings(due);
   due_.erase(due_now);
   const auto in_order = [this](const Firing& a, const Firing& b) {
     const int64_t a_time = TimeOf(a.end), b_time = TimeOf(b.end);
@@ -269,12 +269,12 @@ Result<bool> WindowOperator::NextDue(EventTime now) {
 }
 
 void WindowOperator::ListFirings(const DueKey& due) {
-  due.panes->next_due = KeyPanes::kNone;  // the index may have the key twice
-  if (!plan_->revises() && due.panes->left == nullptr) {
+  due.value->next_due = KeyPanes::kNone;  // the index may have the key twice
+  if (!plan_->revises() && due.value->left == nullptr) {
     firing_.push_back({moment_ + 1, due, true});
     return;
   }
-  due.panes->WindowsAt(moment_, &ends_at_);
+  due.value->WindowsAt(moment_, &ends_at_);
   if (ends_at_.empty()) ends_at_.push_back(KeyPanes::kNone);
   for (const int64_t end : ends_at_) firing_.push_back({end, due, end == ends_at_.back()});
 }
@@ -296,7 +296,7 @@ Result<Progress> WindowOperator::OnWatermark(EventTime now, Emitter& out) {
       continue;
     }
     const Firing firing = firing_[firing_at_++];
-    table_->BeforeChange(firing.due.panes->hash, *firing.due.key);
+    table_->BeforeChange(firing.due.value->hash, *firing.due.key);
     if (firing.end != KeyPanes::kNone) AppendResult(firing, &rows, &count);
     if (firing.last) Settle(firing.due);
   }
@@ -316,7 +316,7 @@ void WindowOperator::AppendResult(const Firing& firing, std::unique_ptr<Rows>* r
 }
 
 void WindowOperator::EmitPane(const Firing& firing, Rows& rows) {
-  KeyPanes& panes = *firing.due.panes;
+  KeyPanes& panes = *firing.due.value;
   const int64_t end = firing.end;
   const int64_t start = plan_->assigner.StartOf(end);
   const bool first = panes.FindLeft(end) == nullptr;
@@ -341,7 +341,7 @@ void WindowOperator::EmitPane(const Firing& firing, Rows& rows) {
 }
 
 void WindowOperator::Settle(const DueKey& due) {
-  KeyPanes& panes = *due.panes;
+  KeyPanes& panes = *due.value;
   panes.Settle(moment_, !ending_);
   if (panes.empty()) {
     panes.Free();

@@ -12,6 +12,7 @@
 #include "engine/state/keyed_table.h"
 #include "engine/state/table_scan.h"
 #include "operators/window/aggregate_plan.h"
+#include "operators/window/due_keys.h"
 #include "operators/window/key_panes.h"
 #include "operators/window/slice_assigner.h"
 
@@ -58,10 +59,7 @@ class WindowOperator final : public Operator {
   EventTime closed() const { return closed_; }
 
  private:
-  struct DueKey {
-    KeyPanes* panes;
-    const std::string* key;  ///< as the table stores it
-  };
+  using DueKey = DueKeyOf<KeyPanes>;
   /// One result to come; KeyPanes::kNone as its end: none, the key only has to be settled.
   struct Firing {
     int64_t end;
@@ -142,7 +140,7 @@ class WindowOperator final : public Operator {
   std::vector<LateReason> late_reasons_;
   std::vector<int32_t> apart_;  ///< groups of the batch
 
-  std::map<int64_t, std::vector<DueKey>> due_;
+  DueKeysOf<KeyPanes> due_;
   std::vector<Firing> firing_;  ///< results of `moment_`, in order; done up to `firing_at_`
   size_t firing_at_ = 0;
   int64_t moment_ = 0;
