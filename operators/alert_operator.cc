@@ -319,11 +319,9 @@ class AlertOperator final : public Operator {
   }
 
   Result<Batch> Rows(const std::vector<Pending>& leaving) {
-    std::vector<KeptRow> rows;
-    for (const Pending& p : leaving) rows.push_back({p.time_us, p.row_bytes});
-    return BatchOfKeptRows(rows, plan_->input, plan_->output,
-                           [&](size_t i, const Batch& start, std::vector<ColumnBuilder>& columns) {
-                             AppendRow(leaving[i], start, columns);
+    return BatchOfKeptRows(leaving.begin(), leaving.end(), plan_->input, plan_->output,
+                           [&](const Pending& p, const Batch& start, std::vector<ColumnBuilder>& columns) {
+                             AppendRow(p, start, columns);
                            });
   }
 

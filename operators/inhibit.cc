@@ -5,8 +5,6 @@
 #include <tuple>
 
 #include "engine/batch/column_builder.h"
-#include "engine/state/table_layout.h"
-#include "engine/state/table_scan.h"
 #include "operators/alert/alert_rows.h"
 #include "operators/alert/inhibition.h"
 #include "operators/binding.h"
@@ -23,12 +21,7 @@ struct InhibitPlan {
   RowLayout layout;              ///< of "labels"
 };
 
-struct LabelsCell {
-  Inhibition inhibition;
-  void Encode(ByteSink& sink) const { inhibition.Encode(sink); }
-  bool Decode(ByteSource& source, uint16_t) { return inhibition.Decode(source); }
-  int64_t MemoryBytes() const { return inhibition.memory_bytes(); }
-};
+using LabelsCell = KeepingCell<Inhibition>;
 
 class Inhibit final : public Operator {
  public:
@@ -37,13 +30,8 @@ class Inhibit final : public Operator {
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
     row_count_max_ = ctx.batch_row_count_max();
-    const auto stored = TakeStoredRows(ctx.state(), "labels", plan_->layout);
-    FRESHET_ASSIGN_OR_RETURN(cells_,
-                             ctx.state().OpenKeyed<LabelsCell>("labels", {1, plan_->layout.Fingerprint(), true}));
-    FRESHET_RETURN_IF_ERROR(RewriteKeptRows(
-        stored, cells_, [](LabelsCell& cell, const RowChange& change) { return cell.inhibition.ChangeRows(change); }));
-    return ForEachStored(cells_,
-                         [&](std::string_view key, LabelsCell& cell) { Schedule(std::string(key), cell.inhibition); });
+    return OpenKept(ctx.state(), "labels", plan_->layout, &cells_,
+                    [&](const std::string& key, const Inhibition& inhibition) { Schedule(key, inhibition); });
   }
 
   Status ProcessBatch(InputIndex input, const Batch& in, Emitter&) override {
@@ -60,8 +48,8 @@ class Inhibit final : public Operator {
       if (input == 0) event.row_bytes = KeptRowBytes(in, row);
       const std::string key(keys_.key(row));
       LabelsCell& cell = cells_->FindOrCreate(keys_.hash(row), key);
-      cell.inhibition.Add(std::move(event));
-      Schedule(key, cell.inhibition);
+      cell.value.Add(std::move(event));
+      Schedule(key, cell.value);
     }
     return Status::Ok();
   }
@@ -73,20 +61,19 @@ class Inhibit final : public Operator {
       const std::string key = due_.first().second;
       LabelsCell& cell = cells_->FindOrCreate(HashKey(key), key);
       leaving.clear();
-      cell.inhibition.Advance(now.us, &leaving);
+      cell.value.Advance(now.us, &leaving);
       for (Inhibition::Leaving& l : leaving) pending_.push_back({l.time_us, key, std::move(l.row_bytes)});
-      Schedule(key, cell.inhibition);
-      if (cell.inhibition.empty()) cells_->Erase(HashKey(key), key);
+      Schedule(key, cell.value);
+      if (cell.value.empty()) cells_->Erase(HashKey(key), key);
     }
-    if (pending_.empty()) return Progress::kDone;
     std::stable_sort(pending_.begin(), pending_.end(), [](const Pending& a, const Pending& b) {
       return std::tie(a.time_us, a.key) < std::tie(b.time_us, b.key);
     });
-    const auto count = static_cast<int32_t>(std::min<size_t>(pending_.size(), static_cast<size_t>(row_count_max_)));
-    FRESHET_ASSIGN_OR_RETURN(Batch batch, Rows(count));
-    pending_.erase(pending_.begin(), pending_.begin() + count);
-    out.Emit(std::move(batch));
-    return pending_.empty() ? Progress::kDone : Progress::kMore;
+    return EmitKeptRows(&pending_, row_count_max_, plan_->output, plan_->output, out,
+                        [](const Pending&, const Batch& row, std::vector<ColumnBuilder>& columns) {
+                          for (size_t c = 0; c < columns.size(); ++c)
+                            columns[c].AppendFrom(row.column(static_cast<int>(c)), 0);
+                        });
   }
 
  private:
@@ -99,16 +86,6 @@ class Inhibit final : public Operator {
   void Schedule(const std::string& key, const Inhibition& inhibition) {
     const int64_t next = inhibition.NextTime();
     due_.Set(key, next < INT64_MAX ? std::optional(next) : std::nullopt);
-  }
-
-  Result<Batch> Rows(int32_t count) {
-    std::vector<KeptRow> rows;
-    for (auto p = pending_.begin(); p != pending_.begin() + count; ++p) rows.push_back({p->time_us, p->row_bytes});
-    return BatchOfKeptRows(rows, plan_->output, plan_->output,
-                           [](size_t, const Batch& row, std::vector<ColumnBuilder>& columns) {
-                             for (size_t c = 0; c < columns.size(); ++c)
-                               columns[c].AppendFrom(row.column(static_cast<int>(c)), 0);
-                           });
   }
 
   const std::shared_ptr<const InhibitPlan> plan_;

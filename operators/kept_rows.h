@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -10,7 +11,9 @@
 #include "engine/batch/batch.h"
 #include "engine/batch/batch_codec.h"
 #include "engine/batch/column_builder.h"
+#include "engine/flow/operator.h"
 #include "engine/state/table_layout.h"
+#include "engine/state/table_scan.h"
 
 namespace freshet {
 
@@ -42,34 +45,61 @@ Status RewriteKeptRows(const std::vector<StoredColumns>& stored, KeyedTable<V>* 
   return good ? Status::Ok() : Status::DataLoss("a row of an alert that was kept cannot be read");
 }
 
-/// When a kept row leaves, and its bytes.
-struct KeptRow {
-  int64_t time_us = 0;
-  std::string_view bytes;
+/// A table's value that keeps rows in a V, which says how it is written and read and what it takes.
+template <class V>
+struct KeepingCell {
+  V value;
+  void Encode(ByteSink& sink) const { value.Encode(sink); }
+  bool Decode(ByteSource& source, uint16_t) { return value.Decode(source); }
+  int64_t MemoryBytes() const { return value.memory_bytes(); }
 };
 
-/// A batch with a row for each of `rows`, at its time and with that as row watermark; `append` adds the values of row
-/// `i`. DataLoss if a row of schema `kept` cannot be read.
-inline Result<Batch> BatchOfKeptRows(
-    const std::vector<KeptRow>& rows, const SchemaRef& kept, const SchemaRef& output,
-    const std::function<void(size_t i, const Batch& row, std::vector<ColumnBuilder>& columns)>& append) {
-  const auto count = static_cast<int32_t>(rows.size());
+/// Opens the table of such values whose rows are of `layout`; rows of another one are made anew. Then f(key, V) for
+/// each, as ForEachStored does.
+template <class V, class F>
+Status OpenKept(StateContext& state, const std::string& name, const RowLayout& layout,
+                KeyedTable<KeepingCell<V>>** table, F&& f) {
+  const auto stored = TakeStoredRows(state, name, layout);
+  FRESHET_ASSIGN_OR_RETURN(*table, state.OpenKeyed<KeepingCell<V>>(name, {1, layout.Fingerprint(), true}));
+  FRESHET_RETURN_IF_ERROR(RewriteKeptRows(
+      stored, *table, [](KeepingCell<V>& cell, const RowChange& change) { return cell.value.ChangeRows(change); }));
+  return ForEachStored(*table,
+                       [&](std::string_view key, const KeepingCell<V>& cell) { f(std::string(key), cell.value); });
+}
+
+/// A batch with a row for each of these, which have `time_us` and `row_bytes`: at that time, and with that as row
+/// watermark. append(it, row, columns) adds its values. DataLoss if a row of schema `kept` cannot be read.
+template <class It, class F>
+Result<Batch> BatchOfKeptRows(It begin, It end, const SchemaRef& kept, const SchemaRef& output, F&& append) {
+  const auto count = static_cast<int32_t>(end - begin);
   std::vector<ColumnBuilder> columns;
   for (const Field& f : output->fields()) columns.emplace_back(f.type, count);
   RowMeta meta;
   meta.times = AllocateBuffer(int64_t{8} * count);
-  for (size_t i = 0; i < rows.size(); ++i) {
+  for (It it = begin; it != end; ++it) {
     Batch row;
-    ByteSource source(rows[i].bytes);
+    ByteSource source(it->row_bytes);
     if (!DecodeBatch(source, kept, &row) || row.empty())
       return Status::DataLoss("a row of an alert that was kept cannot be read");
-    append(i, row, columns);
-    meta.times.as<int64_t>()[i] = rows[i].time_us;
+    append(*it, row, columns);
+    meta.times.as<int64_t>()[it - begin] = it->time_us;
   }
   meta.watermarks = meta.times;
   std::vector<Column> finished;
   for (ColumnBuilder& b : columns) finished.push_back(b.Finish());
   return Batch(output, std::move(finished), count, std::move(meta));
+}
+
+/// The first of `pending` leave, at most `row_count_max`, as BatchOfKeptRows has it.
+template <class Pending, class F>
+Result<Progress> EmitKeptRows(Pending* pending, int32_t row_count_max, const SchemaRef& kept, const SchemaRef& output,
+                              Emitter& out, F&& append) {
+  if (pending->empty()) return Progress::kDone;
+  const auto end = pending->begin() + std::min<int64_t>(static_cast<int64_t>(pending->size()), row_count_max);
+  FRESHET_ASSIGN_OR_RETURN(Batch batch, BatchOfKeptRows(pending->begin(), end, kept, output, append));
+  pending->erase(pending->begin(), end);
+  out.Emit(std::move(batch));
+  return pending->empty() ? Progress::kDone : Progress::kMore;
 }
 
 }  // namespace freshet

@@ -8,8 +8,6 @@
 #include "engine/base/signed_link.h"
 #include "engine/base/units.h"
 #include "engine/batch/column_builder.h"
-#include "engine/state/table_layout.h"
-#include "engine/state/table_scan.h"
 #include "operators/alert/alert_rows.h"
 #include "operators/alert/notice_budget.h"
 #include "operators/anomaly/alarm_budget.h"
@@ -33,12 +31,7 @@ struct NotifyPlan {
   RowLayout layout;               ///< of "groups"
 };
 
-struct GroupCell {
-  NoticeGroup group;
-  void Encode(ByteSink& sink) const { group.Encode(sink); }
-  bool Decode(ByteSource& source, uint16_t) { return group.Decode(source); }
-  int64_t MemoryBytes() const { return group.memory_bytes(); }
-};
+using GroupCell = KeepingCell<NoticeGroup>;
 struct HeldBackCell {
   void Encode(ByteSink&) const {}
   bool Decode(ByteSource&, uint16_t) { return true; }
@@ -51,15 +44,11 @@ class Notify final : public Operator {
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
     row_count_max_ = ctx.batch_row_count_max();
-    const auto stored = TakeStoredRows(ctx.state(), "groups", plan_->layout);
-    FRESHET_ASSIGN_OR_RETURN(groups_,
-                             ctx.state().OpenKeyed<GroupCell>("groups", {1, plan_->layout.Fingerprint(), true}));
-    FRESHET_RETURN_IF_ERROR(RewriteKeptRows(
-        stored, groups_, [](GroupCell& cell, const RowChange& change) { return cell.group.ChangeRows(change); }));
+    FRESHET_RETURN_IF_ERROR(OpenKept(ctx.state(), "groups", plan_->layout, &groups_,
+                                     [&](const std::string& key, const NoticeGroup& group) { Schedule(key, group); }));
     FRESHET_ASSIGN_OR_RETURN(budget_, ctx.state().OpenKeyed<BudgetCell>("budget", {1, "budget"}));
     FRESHET_ASSIGN_OR_RETURN(held_back_, ctx.state().OpenKeyed<HeldBackCell>("held_back", {1, "alert_id", true}));
-    return ForEachStored(groups_,
-                         [&](std::string_view key, GroupCell& cell) { Schedule(std::string(key), cell.group); });
+    return Status::Ok();
   }
 
   Status ProcessBatch(InputIndex, const Batch& in, Emitter&) override {
@@ -79,12 +68,9 @@ class Notify final : public Operator {
 
   Result<Progress> OnWatermark(EventTime now, Emitter& out) override {
     FRESHET_RETURN_IF_ERROR(Advance(now.us));
-    if (pending_.empty()) return Progress::kDone;
-    const auto count = static_cast<int32_t>(std::min<size_t>(pending_.size(), static_cast<size_t>(row_count_max_)));
-    FRESHET_ASSIGN_OR_RETURN(Batch batch, Rows(count));
-    pending_.erase(pending_.begin(), pending_.begin() + count);
-    out.Emit(std::move(batch));
-    return pending_.empty() ? Progress::kDone : Progress::kMore;
+    return EmitKeptRows(
+        &pending_, row_count_max_, plan_->input, plan_->output, out,
+        [&](const Pending& p, const Batch& row, std::vector<ColumnBuilder>& columns) { Append(p, row, columns); });
   }
 
  private:
@@ -136,16 +122,16 @@ class Notify final : public Operator {
     const int64_t now_us = in.time(row).us;
     if (plan_->at.IsFiring(in, row)) {
       member.row_bytes = KeptRowBytes(in, row);
-      cell.group.OnFiring(std::move(member), plan_->group);
+      cell.value.OnFiring(std::move(member), plan_->group);
     } else {
       const Column& ended = in.column(plan_->at.ended_at);
-      auto over = cell.group.OnResolved(member, ended.IsValid(row) ? ended.int64s()[row] : now_us);
+      auto over = cell.value.OnResolved(member, ended.IsValid(row) ? ended.int64s()[row] : now_us);
       if (over && !over->held_back) {
         std::string bytes = over->lead.row_bytes;
         pending_.push_back({now_us, std::move(bytes), std::move(over), false});
       }
     }
-    Settle(key, cell.group, now_us);
+    Settle(key, cell.value, now_us);
     return Status::Ok();
   }
 
@@ -155,12 +141,12 @@ class Notify final : public Operator {
       FRESHET_RETURN_IF_ERROR(deadlines_.Bring(groups_, now_us, row_count_max_));
       const auto [at, key] = deadlines_.first();
       GroupCell& cell = groups_->FindOrCreate(HashKey(key), key);
-      if (cell.group.Deadline() == at) {
-        Notice& notice = cell.group.OnTime(at);
+      if (cell.value.Deadline() == at) {
+        Notice& notice = cell.value.OnTime(at);
         notice.held_back = !Affordable(at, notice.severity, notice.peak);
         if (!notice.held_back) pending_.push_back({at, notice.lead.row_bytes, notice, true});
       }
-      Settle(key, cell.group, at);
+      Settle(key, cell.value, at);
     }
     return Status::Ok();
   }
@@ -174,14 +160,6 @@ class Notify final : public Operator {
     Schedule(key, group);
   }
   void Schedule(const std::string& key, const NoticeGroup& group) { deadlines_.Set(key, group.Wakes(plan_->group)); }
-
-  Result<Batch> Rows(int32_t count) {
-    std::vector<KeptRow> rows;
-    for (auto p = pending_.begin(); p != pending_.begin() + count; ++p) rows.push_back({p->time_us, p->row_bytes});
-    return BatchOfKeptRows(
-        rows, plan_->input, plan_->output,
-        [&](size_t i, const Batch& row, std::vector<ColumnBuilder>& columns) { Append(pending_[i], row, columns); });
-  }
 
   void Append(const Pending& p, const Batch& row, std::vector<ColumnBuilder>& columns) const {
     const AlertColumns& at = plan_->at;
