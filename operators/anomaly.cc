@@ -24,15 +24,10 @@ class Model {
   AnomalyModel model_;
 };
 
-class Anomaly final : public Operator {
+class Anomaly final : public KeyedModelOperator<Model, AnomalyPlan> {
  public:
   explicit Anomaly(std::shared_ptr<const AnomalyPlan> plan)
-      : plan_(std::move(plan)), models_(plan_.get()), x_(plan_->metrics.size()), n_(plan_->metrics.size()) {}
-
-  Status Open(OpenContext& ctx) override {
-    counters_ = &ctx.counters();
-    return models_.Open(ctx, "anomalies");
-  }
+      : KeyedModelOperator(std::move(plan), "anomalies"), x_(plan_->metrics.size()), n_(plan_->metrics.size()) {}
 
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
     if (!in.has_times()) return Status::Internal("`anomaly` got rows without event time");
@@ -60,18 +55,8 @@ class Anomaly final : public Operator {
     return Status::Ok();
   }
 
-  Result<Progress> OnWatermark(EventTime now, Emitter&) override {
-    FRESHET_RETURN_IF_ERROR(models_.OnWatermark(now));
-    return Progress::kDone;
-  }
-
-  Status SnapshotExtra(ByteSink& sink) override { return models_.SnapshotExtra(sink); }
-
  private:
-  const std::shared_ptr<const AnomalyPlan> plan_;
-  KeyedModels<Model, AnomalyPlan> models_;
   std::vector<double> x_, n_;
-  NodeCounters* counters_ = nullptr;
 };
 
 constexpr const char* kKinds[] = {"auto", "count", "ratio", "latency", "level"};

@@ -79,14 +79,9 @@ class ChangeColumns {
   std::vector<ColumnBuilder> builders_;
 };
 
-class ChangePoint final : public Operator {
+class ChangePoint final : public KeyedModelOperator<Model, ChangePlan> {
  public:
-  explicit ChangePoint(std::shared_ptr<const ChangePlan> plan) : plan_(std::move(plan)), models_(plan_.get()) {}
-
-  Status Open(OpenContext& ctx) override {
-    counters_ = &ctx.counters();
-    return models_.Open(ctx, "changes");
-  }
+  explicit ChangePoint(std::shared_ptr<const ChangePlan> plan) : KeyedModelOperator(std::move(plan), "changes") {}
 
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
     if (!in.has_times()) return Status::Internal("`change_point` got rows without event time");
@@ -102,33 +97,7 @@ class ChangePoint final : public Operator {
     out.Emit(in.WithAppended(plan_->output, columns.Finish()));
     return Status::Ok();
   }
-
-  Result<Progress> OnWatermark(EventTime now, Emitter&) override {
-    FRESHET_RETURN_IF_ERROR(models_.OnWatermark(now));
-    return Progress::kDone;
-  }
-
-  Status SnapshotExtra(ByteSink& sink) override { return models_.SnapshotExtra(sink); }
-
- private:
-  const std::shared_ptr<const ChangePlan> plan_;
-  KeyedModels<Model, ChangePlan> models_;
-  NodeCounters* counters_ = nullptr;
 };
-
-std::optional<Schema> OutputSchema(const OptionsNode& options, const BindContext& bind, const Schema& input) {
-  std::vector<Field> fields = ChangeColumns::Fields();
-  const std::string prefix = options.FindString("as").value_or("");
-  for (Field& field : fields) {
-    if (!prefix.empty()) field.name = prefix + "_" + field.name;
-    if (!input.Find(field.name)) continue;
-    bind.diagnostics->Error("FR3501", options.Has("as") ? options.span("as") : bind.node_span,
-                            "the input already has a column `" + field.name + "`, which this detector adds",
-                            "give its columns another prefix, for example `as: " + bind.node_id + "`");
-    return std::nullopt;
-  }
-  return input.With(fields);
-}
 
 /// Options that the method does not read are errors (FR3551), and what it lacks (FR3552).
 bool CheckOptions(const OptionsNode& options, const BindContext& bind, const std::string& method) {
@@ -195,7 +164,7 @@ std::optional<BoundOperator> Make(const OptionsNode& options, const BindContext&
   auto plan = std::make_shared<ChangePlan>();
   const auto text = options.FindExpr("metric");
   const auto metric = text ? BindNumber(*text, *input, bind, "FR3505", "`metric`") : std::nullopt;
-  const auto schema = OutputSchema(options, bind, *input);
+  const auto schema = WithAddedColumns(options, bind, *input, ChangeColumns::Fields());
   if (metric) plan->metric_name = metric->ToString();
   BoundOperator bound;
   if (schema) {

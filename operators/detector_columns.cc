@@ -8,35 +8,35 @@
 
 namespace freshet {
 
-std::optional<Schema> DetectorSchema(const OptionsNode& options, const BindContext& bind, const Schema& input,
-                                     const DetectorColumnsOptions& columns) {
+std::optional<Schema> WithAddedColumns(const OptionsNode& options, const BindContext& bind, const Schema& input,
+                                       std::vector<Field> added) {
   const std::string prefix = options.FindString("as").value_or("");
-  std::vector<Field> fields;
-  const auto add = [&](const char* name, TypeId type) {
-    fields.push_back({prefix.empty() ? name : prefix + "_" + name, type});
-  };
-  if (columns.predicts) {
-    add("expected", TypeId::kFloat64);
-    add("lower", TypeId::kFloat64);
-    add("upper", TypeId::kFloat64);
-  }
-  add("score", TypeId::kFloat64);
-  add("p_value", TypeId::kFloat64);
-  add("is_anomaly", TypeId::kBool);
-  add("severity", TypeId::kString);
-  add("why", TypeId::kString);
-  if (columns.has_direction) add("direction", TypeId::kString);
-  if (columns.has_alarm_score) add("alarm_score", TypeId::kFloat64);
-  if (columns.has_rule) add("rule", TypeId::kString);
-  if (columns.has_alarm_rate) add("alarm_rate", TypeId::kFloat64);
-  for (const Field& field : fields) {
+  for (Field& field : added) {
+    if (!prefix.empty()) field.name = prefix + "_" + field.name;
     if (!input.Find(field.name)) continue;
     bind.diagnostics->Error("FR3501", options.Has("as") ? options.span("as") : bind.node_span,
                             "the input already has a column `" + field.name + "`, which this detector adds",
                             "give its columns another prefix, for example `as: " + bind.node_id + "`");
     return std::nullopt;
   }
-  return input.With(fields);
+  return input.With(added);
+}
+
+std::optional<Schema> DetectorSchema(const OptionsNode& options, const BindContext& bind, const Schema& input,
+                                     const DetectorColumnsOptions& columns) {
+  std::vector<Field> fields;
+  if (columns.predicts)
+    fields = {{"expected", TypeId::kFloat64}, {"lower", TypeId::kFloat64}, {"upper", TypeId::kFloat64}};
+  fields.insert(fields.end(), {{"score", TypeId::kFloat64},
+                               {"p_value", TypeId::kFloat64},
+                               {"is_anomaly", TypeId::kBool},
+                               {"severity", TypeId::kString},
+                               {"why", TypeId::kString}});
+  if (columns.has_direction) fields.push_back({"direction", TypeId::kString});
+  if (columns.has_alarm_score) fields.push_back({"alarm_score", TypeId::kFloat64});
+  if (columns.has_rule) fields.push_back({"rule", TypeId::kString});
+  if (columns.has_alarm_rate) fields.push_back({"alarm_rate", TypeId::kFloat64});
+  return WithAddedColumns(options, bind, input, std::move(fields));
 }
 
 std::optional<BoundExpr> BindNumber(const SpannedText& text, const Schema& input, const BindContext& bind,

@@ -21,7 +21,11 @@ struct DetectorColumnsOptions {
   bool has_alarm_rate = false;
 };
 
-/// The input's schema and the detector's columns. A name that exists is an error (FR3501) that names the option `as`.
+/// The input's schema and these columns, which the option `as` renames. A name that exists is an error (FR3501) that
+/// names the option.
+std::optional<Schema> WithAddedColumns(const OptionsNode& options, const BindContext& bind, const Schema& input,
+                                       std::vector<Field> added);
+/// The same for the detector's columns.
 std::optional<Schema> DetectorSchema(const OptionsNode& options, const BindContext& bind, const Schema& input,
                                      const DetectorColumnsOptions& columns);
 

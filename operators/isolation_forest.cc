@@ -144,15 +144,10 @@ class Model {
   TailCalibrator calibrator_;
 };
 
-class IsolationForest final : public Operator {
+class IsolationForest final : public KeyedModelOperator<Model, ForestPlan> {
  public:
   explicit IsolationForest(std::shared_ptr<const ForestPlan> plan)
-      : plan_(std::move(plan)), models_(plan_.get()), x_(plan_->names.size()), parts_(plan_->names.size()) {}
-
-  Status Open(OpenContext& ctx) override {
-    counters_ = &ctx.counters();
-    return models_.Open(ctx, "forests");
-  }
+      : KeyedModelOperator(std::move(plan), "forests"), x_(plan_->names.size()), parts_(plan_->names.size()) {}
 
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
     std::vector<Column> features;
@@ -173,19 +168,9 @@ class IsolationForest final : public Operator {
     return Status::Ok();
   }
 
-  Result<Progress> OnWatermark(EventTime now, Emitter&) override {
-    FRESHET_RETURN_IF_ERROR(models_.OnWatermark(now));
-    return Progress::kDone;
-  }
-
-  Status SnapshotExtra(ByteSink& sink) override { return models_.SnapshotExtra(sink); }
-
  private:
-  const std::shared_ptr<const ForestPlan> plan_;
-  KeyedModels<Model, ForestPlan> models_;
   std::vector<double> x_;
   std::vector<double> parts_;
-  NodeCounters* counters_ = nullptr;
 };
 
 bool BindFeatures(const OptionsNode& options, const Schema& input, const BindContext& bind, ForestPlan* plan) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "engine/flow/operator.h"
 #include "engine/state/keyed_table.h"
@@ -127,6 +128,31 @@ class KeyedModels {
   Cell global_;
   KeyedTable<Cell>* cells_ = nullptr;
   EncodedKeys keys_;
+};
+
+/// A detector as an operator, but for its ProcessBatch. Keyed models lie in `table`.
+template <class Model, class Plan>
+class KeyedModelOperator : public Operator {
+ public:
+  KeyedModelOperator(std::shared_ptr<const Plan> plan, const char* table)
+      : plan_(std::move(plan)), models_(plan_.get()), table_(table) {}
+  Status Open(OpenContext& ctx) override {
+    counters_ = &ctx.counters();
+    return models_.Open(ctx, table_);
+  }
+  Result<Progress> OnWatermark(EventTime now, Emitter&) override {
+    FRESHET_RETURN_IF_ERROR(models_.OnWatermark(now));
+    return Progress::kDone;
+  }
+  Status SnapshotExtra(ByteSink& sink) override { return models_.SnapshotExtra(sink); }
+
+ protected:
+  const std::shared_ptr<const Plan> plan_;
+  KeyedModels<Model, Plan> models_;
+  NodeCounters* counters_ = nullptr;
+
+ private:
+  const char* const table_;
 };
 
 }  // namespace freshet

@@ -115,14 +115,10 @@ class Model {
   std::unique_ptr<TailCalibrator> calibrator_;
 };
 
-class StatisticalOutlier final : public Operator {
+class StatisticalOutlier final : public KeyedModelOperator<Model, OutlierPlan> {
  public:
-  explicit StatisticalOutlier(std::shared_ptr<const OutlierPlan> plan) : plan_(std::move(plan)), models_(plan_.get()) {}
-
-  Status Open(OpenContext& ctx) override {
-    counters_ = &ctx.counters();
-    return models_.Open(ctx, "outliers");
-  }
+  explicit StatisticalOutlier(std::shared_ptr<const OutlierPlan> plan)
+      : KeyedModelOperator(std::move(plan), "outliers") {}
 
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
     if (plan_->by_event_time && !in.has_times()) return Status::Internal("`statistical_outlier` got rows without time");
@@ -143,18 +139,6 @@ class StatisticalOutlier final : public Operator {
     out.Emit(in.WithAppended(plan_->output, columns.Finish()));
     return Status::Ok();
   }
-
-  Result<Progress> OnWatermark(EventTime now, Emitter&) override {
-    FRESHET_RETURN_IF_ERROR(models_.OnWatermark(now));
-    return Progress::kDone;
-  }
-
-  Status SnapshotExtra(ByteSink& sink) override { return models_.SnapshotExtra(sink); }
-
- private:
-  const std::shared_ptr<const OutlierPlan> plan_;
-  KeyedModels<Model, OutlierPlan> models_;
-  NodeCounters* counters_ = nullptr;
 };
 
 /// Reads `transform` and `kind` into the plan.
