@@ -7,10 +7,9 @@
 
 #include "engine/base/rng.h"
 #include "engine/flow/operator_cell.h"
-#include "engine/flow/sim_runtime.h"
 #include "operators/false_discovery.h"
 #include "tests/operators/row_run.h"
-#include "tests/support/flow_nodes.h"
+#include "tests/support/flow_runs.h"
 
 namespace freshet::testing {
 namespace {
@@ -114,37 +113,10 @@ TEST_CASE("Contribution_InAGraph_LanesAndCrashesGiveOneAnswer") {
   numbers.keys = 5;
   const BoundNode node(ContributionDescriptor(), "metric: v\ndimensions: [k]\nkey: [k]\nas: c\n", *NumbersSchema());
   REQUIRE_MESSAGE(node, node.diagnostics());
-  std::vector<std::string> expected;
-  for (uint64_t seed = 0; seed <= 8; ++seed) {
-    CAPTURE(seed);
-    const auto into = std::make_shared<Collected>();
-    const auto make = [&] {
-      GraphSpec spec;
-      spec.pipeline_name = "test";
-      spec.nodes.push_back(NumbersSource("numbers", numbers));
-      NodeSpec step;
-      step.id = "step";
-      step.inputs = {{0, 0}};
-      step.kind = OperatorNode{node.bound()};
-      spec.nodes.push_back(std::move(step));
-      spec.nodes.push_back(CollectSink("out", {{1, 0}}, into));
-      return spec;
-    };
-    const auto store = NewMemoryStore();
-    SimOptions options;
-    options.job.store = store.get();
-    options.seed = seed;
-    const int32_t batches[] = {4096, 1, 7};
-    options.job.batch_row_count_max = batches[seed % 3];
-    options.job.lane_count = 1 + static_cast<int>(seed % 4);
-    options.crash_chance = seed == 0 ? 0 : 0.004;
-    options.crash_count_max = 3;
-    const SimResult result = RunSimulation(make, options);
-    REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
-    if (seed == 0) expected = into->lines;
-    CHECK(into->lines.size() == 600);
-    CHECK(into->lines == expected);
-  }
+  const SinkLines lines = CheckLanesBatchesAndCrashes([&](FlowGraph& graph) {
+    graph.Sink("out", graph.Node("parts", {graph.Source("numbers", numbers)}, node.bound()));
+  });
+  CHECK(lines.at("out").size() == 600);
 }
 
 TEST_CASE("Contribution_DimensionOfJson_IsItsText") {

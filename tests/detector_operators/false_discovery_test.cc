@@ -9,11 +9,10 @@
 #include <map>
 
 #include "engine/base/rng.h"
-#include "engine/flow/sim_runtime.h"
 #include "operators/detector_columns.h"
 #include "operators/statistical_outlier.h"
 #include "tests/operators/row_run.h"
-#include "tests/support/flow_nodes.h"
+#include "tests/support/flow_runs.h"
 
 namespace freshet::testing {
 namespace {
@@ -144,39 +143,11 @@ TEST_CASE("FalseDiscovery_BehindKeyedLanes_LanesAndCrashesGiveOneAnswer") {
   const BoundNode outlier(StatisticalOutlierDescriptor(), "metric: v\nkey: [k]\n", *NumbersSchema());
   const BoundNode believed(FalseDiscoveryDescriptor(), "rate: 0.5\n", *outlier->outputs[0].schema);
   REQUIRE_MESSAGE(believed, believed.diagnostics());
-  std::vector<std::string> expected;
-  for (uint64_t seed = 0; seed <= 8; ++seed) {
-    CAPTURE(seed);
-    const auto into = std::make_shared<Collected>();
-    const auto make = [&] {
-      GraphSpec spec;
-      spec.pipeline_name = "test";
-      spec.nodes.push_back(NumbersSource("numbers", numbers));
-      for (const BoundNode* node : {&outlier, &believed}) {
-        NodeSpec step;
-        step.id = "step" + std::to_string(spec.nodes.size());
-        step.inputs = {{static_cast<int>(spec.nodes.size()) - 1, 0}};
-        step.kind = OperatorNode{node->bound()};
-        spec.nodes.push_back(std::move(step));
-      }
-      spec.nodes.push_back(CollectSink("out", {{2, 0}}, into));
-      return spec;
-    };
-    const auto store = NewMemoryStore();
-    SimOptions options;
-    options.job.store = store.get();
-    options.seed = seed;
-    const int32_t batches[] = {4096, 1, 7};
-    options.job.batch_row_count_max = batches[seed % 3];
-    options.job.lane_count = 1 + static_cast<int>(seed % 4);
-    options.crash_chance = seed == 0 ? 0 : 0.004;
-    options.crash_count_max = 3;
-    const SimResult result = RunSimulation(make, options);
-    REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
-    if (seed == 0) expected = into->lines;
-    CHECK(into->lines.size() == 700);
-    CHECK(into->lines == expected);
-  }
+  const SinkLines lines = CheckLanesBatchesAndCrashes([&](FlowGraph& graph) {
+    const PortRef scored = graph.Node("outlier", {graph.Source("numbers", numbers)}, outlier.bound());
+    graph.Sink("out", graph.Node("believed", {scored}, believed.bound()));
+  });
+  CHECK(lines.at("out").size() == 700);
 }
 
 }  // namespace
