@@ -99,6 +99,17 @@ SilenceRequest Press(SilenceRequest request, const SilencePage& page) {
   return request;
 }
 
+/// `desk` must outlive the server.
+HttpServer::Options ServerOptions(Desk& desk) {
+  HttpServer::Options options;
+  options.address.port = 0;
+  options.token = "token";
+  options.now_wall_us = [&desk] { return desk.now_us; };
+  options.snapshot = [] { return std::vector<PipelineView>(); };
+  options.silence = desk.Hooks();
+  return options;
+}
+
 }  // namespace
 
 TEST_CASE("SilencePages_OpenedThenPressed_SilencesOnce") {
@@ -279,13 +290,7 @@ TEST_CASE("SilencePages_NamesWithMarkup_AreText") {
 
 TEST_CASE("HttpServer_SilenceLink_NeedsNoTokenAndKeepsPagesToItself") {
   Desk desk;
-  HttpServer::Options options;
-  options.address.port = 0;
-  options.token = "token";
-  options.now_wall_us = [&] { return desk.now_us; };
-  options.snapshot = [] { return std::vector<PipelineView>(); };
-  options.silence = desk.Hooks();
-  const auto server = HttpServer::Start(std::move(options));
+  const auto server = HttpServer::Start(ServerOptions(desk));
   REQUIRE(server.ok());
   const std::string address = (*server)->address().ToString();
   const SilenceRequest link = Link("1h");
@@ -349,13 +354,8 @@ TEST_CASE("SilencePages_NoCheckpointInTime_SayThatItIsNotCertain") {
 
 TEST_CASE("HttpServer_BodiesOfNoOrGreatLength_AreNotRead") {
   Desk desk;
-  HttpServer::Options options;
-  options.address.port = 0;
-  options.token = "token";
-  options.now_wall_us = [&] { return desk.now_us; };
-  options.snapshot = [] { return std::vector<PipelineView>(); };
+  HttpServer::Options options = ServerOptions(desk);
   options.alert_order = [](const AlertOrder&) { return AlertOrderOutcome{}; };
-  options.silence = desk.Hooks();
   std::atomic<bool> links{true};
   options.silence.signers = [&links, signers = options.silence.signers] {
     return links ? signers() : std::vector<LinkSigner>();
