@@ -9,6 +9,8 @@
 
 namespace freshet {
 
+class OperatorState;
+
 /// A cell that runs one operator, or a chain of which all but the first are stateless.
 class OperatorCell : public Cell {
  public:
@@ -26,12 +28,11 @@ class OperatorCell : public Cell {
   const std::vector<Batch>& late_samples() const { return late_samples_; }
 
  protected:
-  class State;
   struct Element {
     int node = -1;
     const BoundOperator* bound = nullptr;  ///< null for a source's own place
     std::unique_ptr<Operator> op;
-    std::unique_ptr<State> state;
+    std::unique_ptr<OperatorState> state;
     NodeCounters counters;
     bool counts_in = true;
   };
