@@ -72,6 +72,10 @@ class OutboxSink final : public Sink {
     int64_t parcel_count = 0;
   };
 
+  static constexpr int64_t kPruneEveryUs = int64_t{3600} * 1000000;
+  static constexpr size_t kScanCount = 256;
+  static size_t IndexOf(DeliverMode mode) { return static_cast<size_t>(mode); }
+
   Status Recover(Epoch restored);
   bool IsEager(const Batch& batch);
   Status WriteEager(const Batch& batch);
@@ -82,6 +86,7 @@ class OutboxSink final : public Sink {
   void HoldBack(const Batch& batch);
   void AddBacklog(int64_t parcels);
 
+  // outbox_delivery.cc
   Result<bool> NextParcel(Outbox::Waiting* next);
   Result<Step> Retry(const Outbox::Waiting& waiting, const DeliveryResult& result);
   Result<Step> GiveUp(const Outbox::Waiting& waiting, const std::string& reason);
