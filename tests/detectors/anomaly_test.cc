@@ -13,12 +13,10 @@
 #include "operators/anomaly/excursion.h"
 #include "operators/anomaly/nearest_gap.h"
 #include "operators/anomaly/pattern_distance.h"
+#include "tests/detectors/anomaly_support.h"
 
 namespace freshet {
 namespace {
-
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr int64_t kMinuteUs = 60000000;
 
 AnomalyOptions Small(int metrics = 1) {
   AnomalyOptions options;
@@ -26,9 +24,6 @@ AnomalyOptions Small(int metrics = 1) {
   options.series.history = 300;
   return options;
 }
-
-/// A day's shape with noise, five minutes a value.
-double Daily(int i, Rng& rng) { return 100 + 40 * std::sin(i * 2 * 3.14159265 / 288) + 2 * rng.NextNormal(); }
 
 TEST_CASE("NearestGap_AgainstLookingAtAll_SameDistance") {
   const uint64_t seed = 7;
