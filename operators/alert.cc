@@ -176,9 +176,9 @@ NodeDescriptor AlertDescriptor() {
       "without threshold stays as it is,\n"
       "but once noise outweighs, a row must also be that many times as surprising as the weakest alert that was "
       "labelled: by the larger of\n"
-      "-log10(p_value) and alarm_score (7.5 is always enough), else by the magnitude of `score` or `value` (the most "
-      "that has met the condition is\n"
-      "always enough, and so is four times the least).\n"
+      "-log10(p_value) and alarm_score (7.5 is always enough), else by the magnitude of `score` or `value` (always "
+      "enough are four times the\n"
+      "least that met the condition, the most that did, and the third largest of the last nine).\n"
       "Rows are taken by event time; late ones leave on `ID.late`. Input columns follow the alert's own; where a name "
       "is taken it gets `row_`. At the\n"
       "end of a bounded input all these times count as passed.";

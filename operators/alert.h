@@ -5,9 +5,9 @@
 namespace freshet {
 
 /// `alert`: turns a condition per key into episodes: one row when an episode starts firing, one when it resolves.
-///   State : table "episodes", codec 3 (1 and 2 are read): per key the episode's phase, start, peak and deadlines, the
-///   row that
-///           started it, whether people were told, what they said to it, and alerts that are over, for `remember`.
+///   State : table "episodes", codec 7 (1 to 6 are read): per key the episode's phase, start, peak and deadlines, the
+///           row that started it, whether people were told, what they said to it, and alerts that are over, for
+///           `remember`. Rows of other columns are read by name (kept_rows.h).
 ///           "silenced": until when the whole rule is. "watermark": the last one, while an alert is held back.
 ///   Time  : by event time; late rows leave on `late`. `for`, `keep_firing_for`, `no_data_after`, maintenance and
 ///           silences are deadlines in event time. The end of the input lets all of them pass (how far time had come

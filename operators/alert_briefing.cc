@@ -118,15 +118,19 @@ AlertBrief BriefOf(const AlertPlan& plan, const Batch& in, int32_t row) {
   const AlertBriefing& b = plan.briefing;
   AlertBrief brief;
   brief.detected_by = b.method.empty() ? "a fixed rule" : b.method;
-  brief.sample_size = Known(Evaluate(b.samples, in, row));
   brief.why = TextOf(in, row, b.why);
   brief.figures = FiguresText(FiguresOf(b, in, row));
-  brief.confidence = ConfidenceText({Known(NumberOf(in, row, b.p_value)), TextOf(in, row, b.rule), b.p_value >= 0,
-                                     Known(NumberOf(in, row, b.alarm_score)), b.condition, brief.sample_size, b.method,
-                                     plan.rules.episode.for_us});
   brief.next_step = b.next ? b.next->Render(in, row) : b.runbook;
   brief.owner = b.owner;
   return brief;
+}
+
+void SayHowSure(const AlertPlan& plan, const Batch& in, int32_t row, AlertBrief* brief) {
+  const AlertBriefing& b = plan.briefing;
+  brief->sample_size = Known(Evaluate(b.samples, in, row));
+  brief->confidence = ConfidenceText({Known(NumberOf(in, row, b.p_value)), TextOf(in, row, b.rule), b.p_value >= 0,
+                                      Known(NumberOf(in, row, b.alarm_score)), b.condition, brief->sample_size,
+                                      b.method, plan.rules.episode.for_us});
 }
 
 AlertBrief BriefOfSilence(const AlertPlan& plan, const Batch& last) {

@@ -33,8 +33,10 @@ struct AlertBriefing {
 /// REQUIRES: conditions, thresholds, severity and sparkline of the plan are bound. Problems are reported; false then.
 bool BindAlertBriefing(const OptionsNode& options, const Schema& input, const BindContext& bind, AlertPlan* plan);
 
-/// Of an episode that starts with this row.
+/// Of an episode that starts with this row, without how sure it is and why of this severity.
 AlertBrief BriefOf(const AlertPlan& plan, const Batch& in, int32_t row);
+/// How sure a row is: confidence and sample size.
+void SayHowSure(const AlertPlan& plan, const Batch& in, int32_t row, AlertBrief* brief);
 /// Of one that silence started; `last` is the key's last row, one row, or empty.
 AlertBrief BriefOfSilence(const AlertPlan& plan, const Batch& last);
 /// Why a row has this severity.

@@ -101,8 +101,11 @@ class AlertOperator final : public Operator {
   Status Open(OpenContext& ctx) override {
     counters_ = &ctx.counters();
     row_count_max_ = ctx.batch_row_count_max();
+    const auto stored = TakeStoredRows(ctx.state(), "episodes", plan_->layout);
     FRESHET_ASSIGN_OR_RETURN(
-        cells_, ctx.state().OpenKeyed<AlertCell>("episodes", {AlertCell::kCodec, plan_->fingerprint, true}));
+        cells_, ctx.state().OpenKeyed<AlertCell>("episodes", {AlertCell::kCodec, plan_->layout.Fingerprint(), true}));
+    FRESHET_RETURN_IF_ERROR(RewriteKeptRows(
+        stored, cells_, [](AlertCell& cell, const RowChange& change) { return cell.ChangeRows(change); }));
     FRESHET_ASSIGN_OR_RETURN(silenced_, ctx.state().OpenNumbers("silenced"));
     rule_silenced_until_us_ = silenced_->lowest();
     FRESHET_ASSIGN_OR_RETURN(watermarks_, ctx.state().OpenNumbers("watermark"));
@@ -159,14 +162,14 @@ class AlertOperator final : public Operator {
       command.Answer("");
     }
     std::vector<std::string> touched;
-    bool too_late = false;
-    unread_ = order->alert_id == 0 ? Status::Ok() : Obey(*order, &touched, &too_late);
+    const char* refusal = nullptr;
+    unread_ = order->alert_id == 0 ? Status::Ok() : Obey(*order, &touched, &refusal);
     if (order->alert_id == 0) touched.assign(held_.begin(), held_.end());
     if (unread_.ok()) unread_ = cells_->LoadMissing({touched.begin(), touched.end()});
     if (!unread_.ok()) return;
     const bool label = order->verb == AlertCommand::Verb::kLabel;
     if (order->alert_id != 0 && !touched.empty())
-      command.Answer(too_late ? AlertCommand::kTooLate
+      command.Answer(refusal != nullptr ? refusal
                      : label && !plan_->learns()
                          ? "`" + plan_->rule +
                                "` has no `threshold` that could move and no `value`, and its rows no `p_value`, "
@@ -208,8 +211,11 @@ class AlertOperator final : public Operator {
       Begin(key, &cell, plan_->message ? Message(in, row, cell) : HeadlineOf(*plan_, in, row, cell.key_text));
       cell.brief = BriefOf(*plan_, in, row);
     }
-    if (cell.episode.phase() != Episode::Phase::kIdle && (started || cell.episode.severity() > severity))
+    const bool on = cell.episode.phase() != Episode::Phase::kIdle;
+    if (on && (started || cell.episode.severity() > severity)) {
+      SayHowSure(*plan_, in, row, &cell.brief);
       cell.brief.severity_reason = SeverityReasonOf(*plan_, in, row, cell.episode.severity());
+    }
     if (event) Note(key, cell, *event);
     Settle(key, cell, input.episode.time_us);
   }
@@ -227,7 +233,7 @@ class AlertOperator final : public Operator {
 
   /// Which keys the order was for. Cells are tried as copies: those in the store are copies anyway, and those in memory
   /// may belong to a checkpoint that is being written.
-  Status Obey(const AlertCommand& order, std::vector<std::string>* touched, bool* too_late) {
+  Status Obey(const AlertCommand& order, std::vector<std::string>* touched, const char** refusal) {
     FRESHET_RETURN_IF_ERROR(ForEachStored(cells_, [&](std::string_view key, const AlertCell& cell) {
       AlertCell tried = cell;
       if (order.Obey(&tried)) touched->emplace_back(key);
@@ -235,7 +241,7 @@ class AlertOperator final : public Operator {
     FRESHET_RETURN_IF_ERROR(cells_->LoadMissing({touched->begin(), touched->end()}));
     for (const std::string& key : *touched) {
       AlertCell& cell = cells_->FindOrCreate(HashKey(key), key);
-      *too_late = order.TooLate(cell);
+      *refusal = order.Refusal(cell);
       order.Obey(&cell);
     }
     return Status::Ok();

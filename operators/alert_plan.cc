@@ -41,8 +41,8 @@ class PlanMaker {
     plan_->rules.episode.cooldown_us = options_.GetDuration("cooldown").us;
     plan_->rules.remember_us = options_.GetDuration("remember").us;
     MakeSchema();
-    plan_->fingerprint = "row: " + input_.ToString() + "; key:";
-    for (const TypeId type : plan_->key.types()) plan_->fingerprint += std::string(" ") + TypeName(type);
+    plan_->layout = {"row: ", {plan_->input}, "; key:"};
+    for (const TypeId type : plan_->key.types()) plan_->layout.after += std::string(" ") + TypeName(type);
     return plan_;
   }
 

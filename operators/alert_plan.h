@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/state/table_layout.h"
 #include "operators/alert/alert_cell.h"
 #include "operators/alert/message_template.h"
 #include "operators/alert_briefing.h"
@@ -50,7 +51,7 @@ struct AlertPlan {
   SchemaRef message_row;  ///< the input's columns and the sparkline; null: without one
   SchemaRef told_row;     ///< the input's columns, then what is known when an alert is told; null: nobody asks for them
   SchemaRef output;
-  std::string fingerprint;
+  RowLayout layout;  ///< of "episodes"
 
   /// `value` is beyond a threshold made harder by `factor`; null and NaN never are.
   bool Beyond(std::optional<double> value, double threshold, double factor) const;

@@ -271,7 +271,7 @@ Result<int64_t> NumberOf(CheckpointStore& store, const Manifest& manifest, const
 
 /// Cells of one alert that the command means, as it leaves them.
 Status ObeyInCells(CheckpointStore& store, const Manifest& manifest, const Manifest::Table& table,
-                   const AlertCommand& command, EpochRows* rows, bool* too_late) {
+                   const AlertCommand& command, EpochRows* rows, const char** refusal) {
   struct Touched {
     uint16_t key_group;
     std::string key;
@@ -283,9 +283,10 @@ Status ObeyInCells(CheckpointStore& store, const Manifest& manifest, const Manif
         AlertCell cell;
         ByteSource source(value);
         if (!cell.Decode(source, table.codec)) return Unreadable(table);
+        const char* const why = command.alert_id == 0 ? nullptr : command.Refusal(cell);
         const bool meant = command.alert_id == 0 ? cell.held() : command.Obey(&cell);
-        if (meant && command.TooLate(cell))
-          *too_late = true;
+        if (meant && why != nullptr)
+          *refusal = why;
         else if (meant)
           touched.push_back({group, std::string(key), std::move(cell)});
         return Status::Ok();
@@ -310,13 +311,13 @@ Result<std::string> ObeyInState(CheckpointStore& store, const AlertOrder& order,
   for (const Manifest::Table& table : manifest->tables)
     if (table.name == "silenced") silenced[table.node_id] = table.id;
   EpochRows rows;
-  bool too_late = false;
+  const char* refusal = nullptr;
   for (const Manifest::Table& table : manifest->tables) {
     if (table.name != "episodes" || silenced.count(table.node_id) == 0) continue;
     if (command.alert_id == 0 && table.node_id != order.alert) continue;
     if (table.codec != AlertCell::kCodec)
       return Status::Unavailable("another version of Freshet wrote this state: start the pipeline first");
-    FRESHET_RETURN_IF_ERROR(ObeyInCells(store, *manifest, table, command, &rows, &too_late));
+    FRESHET_RETURN_IF_ERROR(ObeyInCells(store, *manifest, table, command, &rows, &refusal));
     if (command.alert_id != 0) continue;
     ByteSink sink;
     sink.PutI64(command.until_us);
@@ -327,7 +328,7 @@ Result<std::string> ObeyInState(CheckpointStore& store, const AlertOrder& order,
         rows.Put(silenced[table.node_id], g, "", sink.bytes());
     }
   }
-  if (too_late) return std::string(AlertCommand::kTooLate);
+  if (refusal != nullptr) return std::string(refusal);
   FRESHET_ASSIGN_OR_RETURN(const bool left_after, RowsLeftAfter(store, *manifest));
   // To acknowledge changes nothing that is told.
   if (left_after && (rows.empty() || command.verb != AlertCommand::Verb::kAcknowledge))
@@ -346,6 +347,8 @@ Result<AlertCommand> ParseAlertOrder(const AlertOrder& order, int64_t now_us) {
   command.alert_id = id.value_or(0);
   if (order.action == "silence") {
     command.verb = AlertCommand::Verb::kSilence;
+    command.now_us = now_us;
+    command.form_asked_us = order.form_asked_us;
     if (order.until == "resolved") {
       if (!id) return Status::InvalidArgument("a rule is never resolved: give an alert_id, or say until when");
       command.until_us = AlertCommand::kUntilResolved;

@@ -75,11 +75,11 @@ SilenceHooks SilenceHooksOf(const Sessions& sessions) {
     if (count == 0) return Status::NotFound("no alert `" + alert_id + "`, or over for too long");
     return ReadLinkedAlert(json.text());
   };
-  hooks.order = [&sessions](const std::string& directory, const std::string& alert_id,
-                            const std::string& until) -> Result<AlertOrderOutcome> {
+  hooks.order = [&sessions](const std::string& directory, const std::string& alert_id, const std::string& until,
+                            int64_t asked_us) -> Result<AlertOrderOutcome> {
     RunSession* const session = SessionAt(sessions, directory);
     if (session == nullptr) return Status::NotFound("no alert `" + alert_id + "`");
-    return session->ObeyAlertOrder({"silence", alert_id, until, "", directory});
+    return session->ObeyAlertOrder({"silence", alert_id, until, "", directory, asked_us});
   };
   return hooks;
 }

@@ -45,6 +45,7 @@ struct AlertOrder {
   std::string until;
   std::string label;
   std::string state_directory;  ///< empty: whichever pipeline knows the alert
+  int64_t form_asked_us = 0;    ///< a silence by the page of a link: when that was made, wall clock; 0: by none
 };
 
 /// Answers GET and HEAD of /healthz, /readyz, /metrics, /api/v1/pipeline and /api/v1/alerts on threads of its own, and

@@ -12,7 +12,6 @@ namespace {
 
 /// Alerts leave before the checkpoint that holds them; one so young may not be in it yet.
 constexpr int64_t kYoungUs = 300'000'000;
-constexpr size_t kUsedFormsMax = 4096;
 
 SilencePage Page(int status, const std::string& title, const std::string& body) {
   return {status,
@@ -117,10 +116,10 @@ Found Find(std::vector<LinkSigner> good, const SilenceHooks& hooks, const Silenc
 
 /// To each until one has the alert. The first reason that is more than "no such alert" is kept.
 Result<AlertOrderOutcome> Order(const Found& found, const SilenceHooks& hooks, const std::string& alert_id,
-                                const std::string& until) {
+                                const std::string& until, int64_t asked_us) {
   Result<AlertOrderOutcome> said = Status::NotFound("no such alert");
   for (const LinkSigner& signer : found.signers) {
-    Result<AlertOrderOutcome> outcome = hooks.order(signer.state_directory, alert_id, until);
+    Result<AlertOrderOutcome> outcome = hooks.order(signer.state_directory, alert_id, until, asked_us);
     if (outcome.ok()) return outcome;
     if (said.status().code() == StatusCode::kNotFound) said = std::move(outcome);
   }
@@ -138,15 +137,13 @@ SilencePage Obey(const SilenceRequest& request, const SilenceHooks& hooks, const
     return Page(410, "Nothing was silenced", Paragraph("This page is too old: open the link again."));
   const std::string till = *until == "resolved" ? "until it is resolved" : "until " + *until;
   if (found.alert.ok() && LastsLonger(*found.alert, *until)) return Page(200, "Silenced already", about);
-  if (hooks.used->Contains(request.confirmed))
-    return Page(409, "Nothing was silenced",
-                about + Paragraph("This page was used before, and its silence was ended since: open the link again."));
-  const Result<AlertOrderOutcome> outcome = Order(found, hooks, request.alert_id, *until);
+  int64_t asked_us = 0;  // as we wrote it: the confirmation is right
+  (void)std::from_chars(request.asked.data(), request.asked.data() + request.asked.size(), asked_us);
+  const Result<AlertOrderOutcome> outcome = Order(found, hooks, request.alert_id, *until, asked_us);
   if (outcome.ok() && !outcome->certain)
     return Page(504, "Not certain: open the link again", about + Paragraph(outcome->note));
   if (outcome.ok() && !outcome->note.empty())
     return Page(409, "Nothing was silenced", about + Paragraph("The alert says: " + outcome->note + "."));
-  if (outcome.ok()) hooks.used->Add(request.confirmed);
   if (outcome.ok()) return Page(200, "Silenced " + till, about + Paragraph("This is durable."));
   const bool unknown = outcome.status().code() == StatusCode::kNotFound;
   return Page(unknown ? 404 : 503, "Nothing was silenced", about + Paragraph(outcome.status().message()));
@@ -178,17 +175,6 @@ std::string HtmlText(std::string_view text) {
     }
   }
   return out;
-}
-
-bool UsedForms::Contains(const std::string& confirmed) const {
-  const std::lock_guard lock(mutex_);
-  return std::find(forms_.begin(), forms_.end(), confirmed) != forms_.end();
-}
-
-void UsedForms::Add(const std::string& confirmed) {
-  const std::lock_guard lock(mutex_);
-  forms_.push_back(confirmed);
-  if (forms_.size() > kUsedFormsMax) forms_.pop_front();
 }
 
 SilencePage AnswerSilence(const SilenceRequest& request, const SilenceHooks& hooks, int64_t now_wall_us) {

@@ -1,10 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
-#include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -27,17 +24,6 @@ struct LinkedAlert {
   std::string silenced_until_time;  ///< beside "resolved": the time that holds afterwards
 };
 
-/// Forms that were obeyed, the latest few thousand of this process. Thread-safe.
-class UsedForms {
- public:
-  bool Contains(const std::string& confirmed) const;
-  void Add(const std::string& confirmed);
-
- private:
-  mutable std::mutex mutex_;
-  std::deque<std::string> forms_;  ///< oldest first
-};
-
 /// What became of an order about an alert.
 struct AlertOrderOutcome {
   bool certain = true;  ///< a checkpoint holds it; else none came in time, and it may still be obeyed, or not
@@ -50,12 +36,12 @@ struct SilenceHooks {
   std::function<std::vector<LinkSigner>()> signers;
   /// kNotFound: the newest checkpoint does not know it.
   std::function<Result<LinkedAlert>(const std::string& state_directory, const std::string& alert_id)> find;
-  /// As `freshet alerts silence`. `until`: RFC 3339, or "resolved". kNotFound: it has no such alert; any other error:
-  /// nothing was changed.
+  /// As `freshet alerts silence`, by a form that was made at `asked_us` (wall clock). `until`: RFC 3339, or "resolved".
+  /// The alert's state knows which forms are used up, and refuses these by a note. kNotFound: it has no such alert; any
+  /// other error: nothing was changed.
   std::function<Result<AlertOrderOutcome>(const std::string& state_directory, const std::string& alert_id,
-                                          const std::string& until)>
+                                          const std::string& until, int64_t asked_us)>
       order;
-  std::shared_ptr<UsedForms> used = std::make_shared<UsedForms>();
 };
 
 struct SilenceRequest {
@@ -74,10 +60,10 @@ struct SilencePage {
 ///   GET  : asks. Changes nothing, so that a program that looks at links, such as the preview of a chat, silences
 ///          nothing. The form it shows says until when, and when it was asked for, signed.
 ///   POST : of that form only; silences until that moment. Sent again it changes nothing more: it is the same moment,
-///          and where that silence was ended meanwhile, the form is used up (as long as the process remembers it). A
-///          silence that lasts longer is not shortened.
+///          and where that silence was ended or changed by other means meanwhile, all forms made before are used up
+///          (that is durable, with the silence). A silence that lasts longer is not shortened.
 /// 403: not made by one of the signers, or changed. 410: expired, or a form that is too old. 400: a POST that is none
-/// of our form. 404: no such alert. 409: it is resolved, or the form was used before. 503: not accepted. Nothing is
+/// of our form. 404: no such alert. 409: it is resolved, or the form is used up. 503: not accepted. Nothing is
 /// silenced then. 504: no checkpoint came in time, so nobody knows yet.
 SilencePage AnswerSilence(const SilenceRequest& request, const SilenceHooks& hooks, int64_t now_wall_us);
 

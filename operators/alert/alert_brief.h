@@ -10,8 +10,9 @@
 
 namespace freshet {
 
-/// What an alert says beside its headline, found out from the row that started its episode (the severity's reason: from
-/// the row with the worst). Kept with the episode. A plain value; empty texts: nothing is known.
+/// What an alert says beside its headline, found out from the row that started its episode (confidence, sample size and
+/// the severity's reason: from the row with the worst). Kept with the episode. A plain value; empty texts: nothing is
+/// known.
 struct AlertBrief {
   std::string detected_by;            ///< "anomaly of views (count)"
   std::string confidence;             ///< how sure it is, of how many, by which method: a sentence

@@ -1,6 +1,7 @@
 #include "operators/alert/alert_cell.h"
 
 #include <algorithm>
+#include <functional>
 
 namespace freshet {
 namespace {
@@ -8,6 +9,13 @@ namespace {
 int64_t After(int64_t at_us, int64_t duration_us) {
   int64_t sum = 0;
   return __builtin_add_overflow(at_us, duration_us, &sum) ? INT64_MAX : sum;
+}
+
+/// The third largest, or the least of fewer.
+double StrongThird(std::vector<double> values) {
+  const size_t at = std::min<size_t>(2, values.size() - 1);
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(at), values.end(), std::greater<>());
+  return values[at];
 }
 
 void EncodePast(const PastAlert& p, ByteSink& sink) {
@@ -153,7 +161,9 @@ void AlertCell::BoundFloor(const AlertInput& row, const AlertRules& rules) {
   if (!row.episode.condition || row.surprise <= 0) return;
   least_met = least_met > 0 ? std::min(least_met, row.surprise) : row.surprise;
   most_met = std::max(most_met, row.surprise);
-  floor_max = std::min(Feedback::kFactorMax * least_met, most_met);
+  if (lately_met.size() == kLatelyMetMax) lately_met.erase(lately_met.begin());
+  lately_met.push_back(row.surprise);
+  floor_max = std::min(std::max(Feedback::kFactorMax * least_met, StrongThird(lately_met)), most_met);
 }
 
 void AlertCell::EndSilence(bool another_started) {
@@ -168,7 +178,7 @@ bool AlertCell::Forgettable(int64_t now_us, const AlertRules& rules) const {
 
 int64_t AlertCell::MemoryBytes() const {
   size_t bytes = key_text.capacity() + message.capacity() + row_bytes.capacity() + last_bytes.capacity() +
-                 past.size() * sizeof(PastAlert) + recent.memory_bytes();
+                 past.size() * sizeof(PastAlert) + recent.memory_bytes() + lately_met.capacity() * sizeof(double);
   for (const PastAlert& p : past) bytes += p.message.capacity() + p.brief.memory_bytes();
   return static_cast<int64_t>(bytes + brief.memory_bytes());
 }
@@ -196,6 +206,10 @@ void AlertCell::Encode(ByteSink& sink) const {
   sink.PutF64(most_met);
   brief.Encode(sink);
   sink.PutBool(silence_ends_with_episode);
+  sink.PutVarint(lately_met.size());
+  for (const double x : lately_met) sink.PutF64(x);
+  sink.PutI64(form_asked_us);
+  sink.PutI64(forms_until_us);
 }
 
 bool AlertCell::Decode(ByteSource& source, uint16_t codec) {
@@ -232,6 +246,15 @@ bool AlertCell::Decode(ByteSource& source, uint16_t codec) {
   good = brief.Decode(source);
   silence_ends_with_episode = source.GetBool();
   if (codec < 6 && silence_ends_with_episode) silenced_until_us = INT64_MIN;  // it was put in the place of the time
+  if (codec < 7 || !good) return good && source.ok();
+  const uint64_t met_count = source.GetVarint();
+  if (!source.ok() || met_count > kLatelyMetMax) return false;
+  for (uint64_t i = 0; i < met_count; ++i) {
+    lately_met.push_back(source.GetF64());
+    good = good && lately_met.back() >= least_met && lately_met.back() <= most_met;
+  }
+  form_asked_us = source.GetI64();
+  forms_until_us = source.GetI64();
   return good && source.ok();
 }
 

@@ -4,8 +4,10 @@
 #include <cmath>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/base/bytes.h"
 #include "operators/alert/alert_brief.h"
@@ -59,10 +61,11 @@ struct AlertInput {
 ///
 /// REQUIRES: as Episode: rows in time order, OnTime before OnRow, and again while Deadline says so.
 struct AlertCell {
-  static constexpr uint16_t kCodec = 6;
+  static constexpr uint16_t kCodec = 7;
   /// A row less likely than one in 30 million counts whatever was labelled.
   static constexpr double kSurpriseEnough = 7.5;
   static constexpr size_t kPastCountMax = 8;  ///< per key; the oldest are forgotten first
+  static constexpr size_t kLatelyMetMax = 9;
 
   Episode episode;
   Feedback feedback;
@@ -71,10 +74,13 @@ struct AlertCell {
   int64_t held_until_us = 0;  ///< firing and not told: when to look again
   int64_t silenced_until_us = INT64_MIN;
   bool silence_ends_with_episode = false;  ///< silent while it is on, whatever that time is, which holds afterwards
+  int64_t form_asked_us = 0;               ///< wall clock: when the newest form was made that silenced the key; 0: none
+  int64_t forms_until_us = 0;              ///< forms made until then (wall clock) are used up
   AlertLabel label = AlertLabel::kNone;    ///< of the episode
   int64_t acknowledged_us = 0;             ///< of the episode, wall clock; 0: not
   double surprise = 0;                     ///< of the episode's most surprising row so far; 0: not known
   double least_met = 0, most_met = 0;  ///< surprise of the rows that met the condition, in a unit of its own; 0: none
+  std::vector<double> lately_met;      ///< the same, of the last kLatelyMetMax of these rows, oldest first
   double floor_max = INFINITY;         ///< labels move the floor up to here
   RecentValues recent;                 ///< for the sparkline; empty where there is none
   std::string key_text;                ///< for people: "channel=ZDF, edge=3"
@@ -99,6 +105,10 @@ struct AlertCell {
   void LookAnew(int64_t now_us) {
     if (held()) held_until_us = now_us > INT64_MIN ? now_us : episode.started_us();
   }
+  /// Makes the rows anew that are kept. False if `change` says so of one.
+  bool ChangeRows(const std::function<bool(std::string*)>& change) {
+    return (row_bytes.empty() || change(&row_bytes)) && (last_bytes.empty() || change(&last_bytes));
+  }
   bool held() const { return episode.phase() == Episode::Phase::kFiring && !told; }
 
   /// Beside the object itself.
@@ -106,7 +116,7 @@ struct AlertCell {
   void Encode(ByteSink& sink) const;
   /// Codec 1 had the episode, the message and the row that started it; 2 no surprise and no sparkline; 3 nothing of the
   /// rows that met the condition; 4 no brief and no silence that ends with an episode; such a silence of 5 had no time
-  /// beside it.
+  /// beside it; 6 knew neither the last rows that met the condition nor forms.
   bool Decode(ByteSource& source, uint16_t codec);
 
  private:
@@ -115,9 +125,10 @@ struct AlertCell {
                                    int64_t rule_silenced_until_us);
   void Remember(const AlertRules& rules);
   /// How far labels may move the floor, once the row is seen. No label makes a key deaf: kSurpriseEnough is always
-  /// enough. In a unit of its own it is the smaller of kFactorMax times the least and of the most that ever met the
-  /// condition: as a threshold moves by that factor at most, and since the factor alone can ask for more than there is
-  /// (a score ends at 1).
+  /// enough. In a unit of its own two things are: kFactorMax times the least that ever met the condition, as a
+  /// threshold moves by that factor at most; and, as one tiny row would make that nothing, the third largest of the
+  /// last kLatelyMetMax rows that met it, so that about a third of them always counts. The most that ever met it is
+  /// enough in any case, since the factor alone can ask for more than there is (a score ends at 1).
   void BoundFloor(const AlertInput& row, const AlertRules& rules);
   void EndSilence(bool another_started);
 };

@@ -1,11 +1,12 @@
 #include "operators/alert/alert_command.h"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace freshet {
 namespace {
 
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kVersion = 2;
 
 }  // namespace
 
@@ -34,6 +35,7 @@ std::string AlertCommand::Encode() const {
   sink.PutI64(until_us);
   sink.PutI64(now_us);
   sink.PutU8(static_cast<uint8_t>(label));
+  sink.PutI64(form_asked_us);
   return sink.Take();
 }
 
@@ -47,6 +49,7 @@ std::optional<AlertCommand> AlertCommand::Decode(std::string_view text) {
   command.until_us = source.GetI64();
   command.now_us = source.GetI64();
   const uint8_t label = source.GetU8();
+  command.form_asked_us = source.GetI64();
   command.label = static_cast<AlertLabel>(label);
   const bool good = source.ok() && source.exhausted() && version == kVersion && verb >= 1 && verb <= 3 && label <= 2;
   if (!good || (command.alert_id == 0 && command.verb != Verb::kSilence)) return std::nullopt;
@@ -60,7 +63,11 @@ bool AlertCommand::Obey(AlertCell* cell) const {
   if (past == nullptr && (cell->id != alert_id || cell->episode.phase() == Episode::Phase::kIdle)) return false;
   switch (verb) {
     case Verb::kSilence:
-      if (TooLate(*cell)) break;
+      if (Refusal(*cell) != nullptr) break;
+      if (form_asked_us != 0)
+        cell->form_asked_us = std::max(cell->form_asked_us, form_asked_us);
+      else  // the clock may have stepped back since the last form
+        cell->forms_until_us = std::max({cell->forms_until_us, cell->form_asked_us, now_us});
       if (until_us == INT64_MIN) cell->silence_ends_with_episode = false;
       if (until_us == kUntilResolved)
         cell->silence_ends_with_episode = true;
@@ -81,9 +88,11 @@ bool AlertCommand::Obey(AlertCell* cell) const {
   return true;
 }
 
-bool AlertCommand::TooLate(const AlertCell& cell) const {
-  return verb == Verb::kSilence && until_us == kUntilResolved &&
-         (cell.id != alert_id || cell.episode.phase() == Episode::Phase::kIdle);
+const char* AlertCommand::Refusal(const AlertCell& cell) const {
+  if (verb != Verb::kSilence) return nullptr;
+  const bool over = cell.id != alert_id || cell.episode.phase() == Episode::Phase::kIdle;
+  if (until_us == kUntilResolved && over) return kTooLate;
+  return form_asked_us != 0 && form_asked_us <= cell.forms_until_us ? kUsedForm : nullptr;
 }
 
 }  // namespace freshet

@@ -222,25 +222,36 @@ TEST_CASE("DeltaText_Differences_ReadAsPeopleSayThem") {
   CHECK(FiguresText({NAN, NAN, NAN, NAN}).empty());
 }
 
-// The row with the worst severity says why it is the worst, not the one that started.
-TEST_CASE("AlertBrief_SeverityRises_ReasonIsOfTheRowThatRaisedIt") {
-  const Schema schema({{"p_value", TypeId::kFloat64}, {"severity", TypeId::kString}, {"hot", TypeId::kBool}});
+// The row with the worst severity says why it is the worst and how sure that is, not the one that started.
+TEST_CASE("AlertBrief_SeverityRises_ReasonAndConfidenceAreOfTheRowThatRaisedIt") {
+  const Schema schema(
+      {{"p_value", TypeId::kFloat64}, {"severity", TypeId::kString}, {"hot", TypeId::kBool}, {"of", TypeId::kFloat64}});
   const BoundNode node(AlertDescriptor(), "when: hot\n", schema);
   REQUIRE_MESSAGE(node, node.diagnostics());
   OperatorHarness harness(node.bound(), {});
   const auto row = [](int64_t time, double p, const char* severity, bool hot) {
-    return TestRow{.time_us = time, .watermark_us = INT64_MIN, .ordinal = 0, .cells = {p, severity, hot}};
+    return TestRow{.time_us = time,
+                   .watermark_us = INT64_MIN,
+                   .ordinal = 0,
+                   .cells = {p, severity, hot, 100.0 * static_cast<double>(time)}};
   };
-  harness.Feed(MakeRows(schema, {row(1, 5e-3, "low", true), row(2, 5e-8, "critical", true),
-                                 row(3, 5e-4, "medium", true), row(4, 0.5, "low", false)}));
+  harness.Feed(
+      MakeRows(schema, {row(1, 5e-3, "low", true), row(2, 5e-8, "critical", true), row(3, 5e-4, "medium", true),
+                        row(4, 5e-9, "critical", true), row(5, 0.5, "low", false)}));
   harness.End();
   REQUIRE(harness.output(0, 0).size() > 0);
-  std::vector<std::string> reasons;
+  std::vector<std::string> reasons, sure;
   for (const Batch& b : harness.output(0, 0))
-    for (int32_t r = 0; r < b.row_count(); ++r) reasons.push_back(Cells(b, r).at("severity_reason"));
+    for (int32_t r = 0; r < b.row_count(); ++r) {
+      reasons.push_back(Cells(b, r).at("severity_reason"));
+      sure.push_back(Cells(b, r).at("sample_size") + " | " + Cells(b, r).at("confidence"));
+      CHECK(Contains(Cells(b, r).at("alert_text"), "\nConfidence: " + Cells(b, r).at("confidence")));
+    }
   REQUIRE(reasons.size() == 2);
   CHECK(reasons[0] == "surprise (p = 0.005) is low; impact changes nothing");
   CHECK(reasons[1] == "surprise (p = 5e-08) is critical; impact changes nothing");
+  CHECK(sure[0] == "100 | p = 0.005, one usual row in 200 is as odd; n = 100");
+  CHECK(sure[1] == "200 | p = 5e-08, one usual row in 20,000,000 is as odd; n = 200");
 }
 
 // With and without a restart between the two rows of an alert, they say the same.

@@ -70,7 +70,7 @@ TEST_CASE("AlertCell_Codec4_IsReadWithoutABrief") {
   ByteSink sink;
   cell.Encode(sink);
   const std::string bytes = sink.Take();
-  ByteSource source(std::string_view(bytes).substr(0, bytes.size() - 9));
+  ByteSource source(std::string_view(bytes).substr(0, bytes.size() - 26));
   AlertCell read;
   REQUIRE(read.Decode(source, 4));
   CHECK(source.exhausted());
@@ -101,9 +101,10 @@ TEST_CASE("AlertCell_Codec2_IsReadWithoutASurprise") {
   ByteSink sink;
   cell.Encode(sink);
   // Codec 3 ends with a surprise of the past alert, then floor, surprise, bound (8 bytes each) and no values (1); codec
-  // 4 has two numbers more, codec 5 a brief (8) of both alerts, and whether the silence ends with the episode (1).
+  // 4 has two numbers more, codec 5 a brief (8) of both alerts, and whether the silence ends with the episode (1),
+  // codec 7 how many rows met the condition lately (1) and two moments.
   const std::string bytes = sink.Take();
-  ByteSource source(std::string_view(bytes).substr(0, bytes.size() - 66));
+  ByteSource source(std::string_view(bytes).substr(0, bytes.size() - 83));
   AlertCell read;
   REQUIRE(read.Decode(source, 2));
   CHECK(source.exhausted());
@@ -130,7 +131,7 @@ TEST_CASE("AlertCell_Codec3_IsReadWithoutWhatMetTheCondition") {
   cell.Encode(sink);
   const std::string bytes = sink.Take();
   for (const uint16_t codec : {uint16_t{3}, uint16_t{4}}) {
-    ByteSource source(std::string_view(bytes).substr(0, bytes.size() - (codec == 3 ? 25 : 9)));
+    ByteSource source(std::string_view(bytes).substr(0, bytes.size() - (codec == 3 ? 42 : 26)));
     AlertCell read;
     REQUIRE(read.Decode(source, codec));
     CHECK(source.exhausted());
@@ -138,6 +139,89 @@ TEST_CASE("AlertCell_Codec3_IsReadWithoutWhatMetTheCondition") {
     CHECK(read.least_met == (codec == 3 ? 0 : 2));
     CHECK(read.most_met == (codec == 3 ? 0 : 9));
   }
+}
+
+TEST_CASE("AlertCell_Codec6_IsReadWithoutFormsAndWhatMetTheConditionLately") {
+  AlertCell cell;
+  cell.least_met = 2;
+  cell.most_met = 9;
+  cell.lately_met = {9, 2, 3};
+  cell.form_asked_us = 5;
+  cell.forms_until_us = 6;
+  ByteSink sink;
+  cell.Encode(sink);
+  const std::string bytes = sink.Take();
+  AlertCell read;
+  ByteSource source(bytes);
+  REQUIRE(read.Decode(source, AlertCell::kCodec));
+  CHECK(source.exhausted());
+  CHECK(read.lately_met == cell.lately_met);
+  CHECK(read.form_asked_us == 5);
+  CHECK(read.forms_until_us == 6);
+  ByteSource old(std::string_view(bytes).substr(0, bytes.size() - 1 - 3 * 8 - 2 * 8));
+  AlertCell of_old;
+  REQUIRE(of_old.Decode(old, 6));
+  CHECK(old.exhausted());
+  CHECK(of_old.most_met == 9);
+  CHECK(of_old.lately_met.empty());
+  CHECK(of_old.forms_until_us == 0);
+  for (size_t cut = 0; cut < bytes.size(); ++cut) {
+    ByteSource torn(std::string_view(bytes).substr(0, cut));
+    CHECK_FALSE(AlertCell().Decode(torn, AlertCell::kCodec));
+  }
+  cell.lately_met = {10};  // more than the most
+  ByteSink odd;
+  cell.Encode(odd);
+  const std::string wrong = odd.Take();
+  ByteSource wrong_source(wrong);
+  CHECK_FALSE(AlertCell().Decode(wrong_source, AlertCell::kCodec));
+}
+
+// The form of a link's page is good until its silence was ended or changed by other means, whatever the clock does.
+TEST_CASE("AlertCommand_FormsMadeBeforeTheSilenceWasEnded_AreUsedUpThroughRestarts") {
+  AlertCell cell;
+  AlertInput on;
+  on.episode.time_us = 1;
+  on.episode.condition = true;
+  bool started = false;
+  REQUIRE(cell.OnRow(on, {}, INT64_MIN, &started));
+  cell.id = 9;
+  const auto order = [&](int64_t until_us, int64_t now_us, int64_t form_asked_us) {
+    ByteSink sink;
+    cell.Encode(sink);
+    const std::string bytes = sink.Take();
+    ByteSource source(bytes);
+    AlertCell restarted;
+    REQUIRE(restarted.Decode(source, AlertCell::kCodec));
+    cell = restarted;
+    AlertCommand command;
+    command.alert_id = 9;
+    command.until_us = until_us;
+    command.now_us = now_us;
+    command.form_asked_us = form_asked_us;
+    const std::optional<AlertCommand> sent = AlertCommand::Decode(command.Encode());
+    REQUIRE(sent);
+    const char* const refusal = sent->Refusal(cell);
+    REQUIRE(sent->Obey(&cell));
+    return std::string(refusal == nullptr ? "" : refusal);
+  };
+  CHECK(order(5000, 110, 100).empty());
+  CHECK(order(5000, 120, 100).empty());  // twice, and an older one
+  CHECK(order(6000, 130, 90).empty());
+  CHECK(cell.silenced_until_us == 6000);
+  CHECK(order(INT64_MIN, 140, 0).empty());
+  for (const int64_t asked : {90, 100, 140}) {
+    CHECK(order(5000, 150, asked) == AlertCommand::kUsedForm);
+    CHECK(order(AlertCommand::kUntilResolved, 150, asked) == AlertCommand::kUsedForm);
+  }
+  CHECK(cell.silenced_until_us == INT64_MIN);
+  CHECK_FALSE(cell.silence_ends_with_episode);
+  CHECK(order(7000, 160, 155).empty());
+  CHECK(order(4000, 20, 0).empty());  // the clock went back
+  CHECK(order(7000, 30, 155) == AlertCommand::kUsedForm);
+  CHECK(cell.silenced_until_us == 4000);
+  CHECK(order(8000, 170, 165).empty());
+  CHECK(cell.silenced_until_us == 8000);
 }
 
 TEST_CASE("Feedback_Floor_IsTheWeakestTimesTheFactorWhereNoiseOutweighs") {
@@ -381,6 +465,34 @@ TEST_CASE("Alert_OneNoiseLabelOnAGlitch_DoesNotDeafenItsKey") {
     a.Label(AlertLabel::kNoise);
     REQUIRE(fires(24));
   }
+}
+
+TEST_CASE("Alert_OneTinyRowThatMetTheCondition_LeavesLabelsTheirEffectAndAThirdItsVoice") {
+  const BoundNode node(AlertDescriptor(), "key: [k]\nwhen: v > 0\nvalue: v\n", kSchema);
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  Listener a(node, kSchema);
+  int64_t now = 0;
+  const auto fires = [&](double v) { return !a.Feed({Row(++now, "a", v), Row(++now, "a", 0.0)}).empty(); };
+  REQUIRE(fires(1e-6));
+  for (const double v : {10.0, 14.0, 12.0, 15.0, 13.0}) REQUIRE(fires(v));
+  REQUIRE(fires(11));
+  a.Label(AlertLabel::kNoise);
+  a.Restart(3);
+  CHECK_FALSE(fires(11));  // 14 is the third largest of the last nine
+  CHECK_FALSE(fires(1e-6));
+  a.Restart(1);
+  CHECK_FALSE(fires(12.5));
+  CHECK(fires(14.5));
+  // Whatever is said, about a third of what meets the condition is heard.
+  Rng rng(11);
+  int heard = 0;
+  for (int i = 0; i < 400; ++i) {
+    if (!fires(10 + 5 * rng.NextDouble())) continue;
+    ++heard;
+    a.Label(AlertLabel::kNoise);
+  }
+  CHECK(heard > 80);
+  CHECK(heard < 200);
 }
 
 TEST_CASE("Alert_NoiseLabelsOnAScoreThatEndsAtOne_LeaveItsLargestToBeTold") {

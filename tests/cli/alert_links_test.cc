@@ -123,6 +123,37 @@ TEST_CASE("AlertLinks_PreviewedThenPressed_SilenceIsDurableAndNotExtended") {
   CHECK(Contains(HttpGet(place.address, while_on), "It is resolved already"));
 }
 
+// Who kept a page, or a copy of what it sent, cannot bring back what was ended: not now, and not after a restart.
+TEST_CASE("AlertLinks_FormPostedAgainAfterItsSilenceWasEndedAndARestart_SilencesNothing") {
+  for (const bool ended_while_down : {false, true}) {
+    CAPTURE(ended_while_down);
+    Place place;
+    place.shop.Append("in.ndjson", Row(1, "a", 12) + Row(2, "c", 1));
+    place.Start();
+    REQUIRE(Eventually([&] { return Contains(place.shop.Read("out.ndjson"), "\"k\":\"a\""); }));
+    const std::string day = place.Link("silence_24h", "\"k\":\"a\"");
+    const std::string id = day.substr(9, 16);
+    REQUIRE(Eventually([&] { return Contains(place.Shown(id), "\"alert_id\":\"" + id); }));
+    const std::string page = HttpGet(place.address, day);
+    REQUIRE(Contains(place.Press(day, page), "Silenced until"));
+    if (ended_while_down) place.Kill();
+    const Finished end = RunProgram(place.shop, {"alerts", "silence", id, "--end", place.state});
+    REQUIRE_MESSAGE(end.code == 0, (end.out + end.err));
+    if (!ended_while_down) {
+      CHECK(Contains(place.Press(day, page), " 409 "));
+      place.Kill();
+    }
+    place.Start();
+    CHECK(place.Silenced(id) == "null");
+    const std::string again = place.Press(day, page);
+    CHECK_MESSAGE(Contains(again, " 409 "), again);
+    CHECK(Contains(again, "open the link again"));
+    CHECK(place.Silenced(id) == "null");
+    CHECK(Contains(place.Press(day, HttpGet(place.address, day)), "Silenced until"));
+    CHECK(place.Silenced(id) != "null");
+  }
+}
+
 TEST_CASE("AlertLinks_SecretOfTwoPipelines_EachFindsItsAlertAndSaysWhenNothingRuns") {
   Place place;
   place.shop.Append("in.ndjson", Row(1, "a", 12) + Row(2, "c", 1));

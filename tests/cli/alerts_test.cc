@@ -266,6 +266,62 @@ TEST_CASE("Alerts_GivenMoreColumns_StateOfWhatReadsThemGoesOn") {
   CHECK_MESSAGE(CountOf(out, "\"state\":\"resolved\"") == 2, out);
 }
 
+// An episode keeps the row that started it; with `no_data: fire`, the last one too.
+TEST_CASE("Alerts_OnOtherColumns_EpisodesGoOnOrAreRefusedByName") {
+  for (const std::string no_data : {"", "    no_data: fire\n    no_data_after: 1h\n"}) {
+    CAPTURE(no_data);
+    const Workshop shop;
+    const auto pipeline = [&](const std::string& columns) {
+      std::string text = WatchThatFollows("", R"(  high:
+    type: alert
+    inputs: [in]
+    when: v > 10
+    key: [k]
+    resolved_message: "{k} was at {v:.0f}"
+)" + no_data + OutOf("high"));
+      const std::string known = "k: string, v: float64";
+      return text.replace(text.find(known), known.size(), columns);
+    };
+    const auto run = [&](const std::string& columns) {
+      return RunProgram(shop, {"run", shop.Write("p.yaml", pipeline(columns)), "--http", "off", "--state",
+                               shop.Path("state"), "--limit", std::to_string(CountOf(shop.Read("in.ndjson"), "\n"))});
+    };
+    const auto fits = [&](const std::string& columns) {
+      return RunProgram(shop, {"validate", shop.Write("p.yaml", pipeline(columns)), "--against", shop.Path("state")});
+    };
+    shop.Write("in.ndjson", Row(1, "a", 20) + Row(2, "b", 30) + Row(3, "a", 21));
+    const Finished first = run("k: string, v: float64, x: int64");
+    REQUIRE_MESSAGE(first.code == 0, first.err);
+    REQUIRE(CountOf(shop.Read("out.ndjson"), "\n") == 2);
+    const Finished other = fits("k: string, v: int64, x: int64");
+    CHECK(other.code != 0);
+    CHECK_MESSAGE(Contains(other.out + other.err, "high"), (other.out + other.err));
+    const Finished refused = run("k: string, v: int64, x: int64");
+    CHECK(refused.code != 0);
+    CHECK_MESSAGE(Contains(refused.err, "`high`"), refused.err);
+    // One column more, in front of the others, and one that nobody uses gone.
+    const std::string grown = "y: string, k: string, v: float64";
+    const Finished fit = fits(grown);
+    CHECK_MESSAGE(fit.code == 0, (fit.out + fit.err));
+    CHECK_MESSAGE(Contains(fit.out, "migrated"), fit.out);
+    shop.Append("in.ndjson", Row(4, "a", 1) + Row(5, "c", 40));
+    const Finished second = run(grown);
+    REQUIRE_MESSAGE(second.code == 0, second.err);
+    const std::string grown_out = shop.Read("out.ndjson");
+    CHECK_MESSAGE(Contains(grown_out, "\"message\":\"a was at 20\",\"at\":\"2023-11-14T22:13:21Z\",\"y\":null"),
+                  grown_out);
+    CHECK(CountOf(grown_out, "\"state\":\"firing\"") == 2);  // the row of c waits for time to go on
+    shop.Append("in.ndjson", Row(6, "b", 1) + Row(7, "c", 1) + Row(8, "d", 1));
+    const Finished third = run("k: string, v: float64");
+    REQUIRE_MESSAGE(third.code == 0, third.err);
+    const std::string out = shop.Read("out.ndjson");
+    CHECK_MESSAGE(Contains(out, "\"message\":\"b was at 30\""), out);
+    CHECK_MESSAGE(Contains(out, "\"message\":\"c was at 40\""), out);
+    CHECK(CountOf(out, "\"state\":\"firing\"") == 3);
+    CHECK(CountOf(out, "\"state\":\"resolved\"") == 3);
+  }
+}
+
 TEST_CASE("Validate_TwoFilesWithOneRule_AreRefusedTogetherAndGoodAlone") {
   const Workshop shop;
   const std::string a = shop.Write("a.yaml", kPipeline), b = shop.Write("b.yaml", kPipeline);

@@ -43,7 +43,8 @@ struct Desk {
   std::shared_ptr<std::mutex> mutex = std::make_shared<std::mutex>();  // the server's threads write the orders down
   std::vector<std::string> written = {};
   std::string note;
-  std::shared_ptr<UsedForms> used = std::make_shared<UsedForms>();
+  int64_t asked_us = 0;        // of the last order
+  int64_t forms_until_us = 0;  // as the alert knows it
 
   std::vector<std::string> orders() const {
     const std::lock_guard lock(*mutex);
@@ -51,7 +52,6 @@ struct Desk {
   }
   SilenceHooks Hooks() {
     SilenceHooks hooks;
-    hooks.used = used;
     hooks.signers = [this] {
       return std::vector<LinkSigner>{{"/other", other_secret, Duration::Seconds(86400)},
                                      {"/state", kSecret, Duration::Seconds(86400)}};
@@ -62,10 +62,12 @@ struct Desk {
       if (!known || id != kId) return unknown;
       return alert;
     };
-    hooks.order = [this](const std::string& directory, const std::string& id,
-                         const std::string& until) -> Result<AlertOrderOutcome> {
+    hooks.order = [this](const std::string& directory, const std::string& id, const std::string& until,
+                         int64_t asked) -> Result<AlertOrderOutcome> {
       if (directory == "/other") return other_answer;
       const std::lock_guard lock(*mutex);
+      asked_us = asked;
+      if (asked <= forms_until_us) return AlertOrderOutcome{true, "open the link again"};
       written.push_back(directory + " " + id + " " + until);
       if (!answer.ok()) return answer;
       if (certain) alert.silenced_until = until;
@@ -263,7 +265,9 @@ TEST_CASE("SilencePages_FormSentAgainAfterItsSilenceWasEnded_IsUsedUp") {
     desk.answer = Status::Ok();
     CHECK(desk.Answer(press).status == 200);  // what was refused is not used up
     CHECK(desk.orders().size() == 2);
+    CHECK(desk.asked_us == kNowUs);
     desk.alert.silenced_until.clear();  // `freshet alerts silence --end`
+    desk.forms_until_us = ++desk.now_us;
     desk.now_us += 1;
     const SilencePage again = desk.Answer(press);
     CHECK(again.status == 409);
@@ -399,7 +403,7 @@ TEST_CASE("HttpServer_WhileALinkWaitsForItsCheckpoint_HealthIsAnswered") {
   options.snapshot = [] { return std::vector<PipelineView>(); };
   options.silence = desk.Hooks();
   std::promise<void> entered, goes_on;
-  options.silence.order = [&](const std::string&, const std::string&, const std::string&) {
+  options.silence.order = [&](const std::string&, const std::string&, const std::string&, int64_t) {
     entered.set_value();
     goes_on.get_future().wait();
     return AlertOrderOutcome{};
