@@ -21,6 +21,7 @@ namespace {
 constexpr int kL0CompactionTrigger = 4;
 constexpr size_t kWriteBufferBytes = 4 << 20;
 constexpr size_t kBlockCacheBytes = 8 << 20;
+constexpr size_t kIdleBlockCacheBytes = 256 << 10;
 constexpr size_t kBlockBytes = 16 << 10;
 
 /// RocksDB's own log is of no use to people who run pipelines; its errors reach them as Status.
@@ -89,7 +90,7 @@ rocksdb::Options MakeRocksDbOptions(rocksdb::Env* env) {
   options.compression = rocksdb::kNoCompression;
   options.bottommost_compression = rocksdb::kLZ4Compression;
   rocksdb::BlockBasedTableOptions table;
-  table.block_cache = rocksdb::NewLRUCache(kBlockCacheBytes, 1);
+  table.block_cache = rocksdb::NewLRUCache(kIdleBlockCacheBytes, 1);
   table.block_size = kBlockBytes;
   table.format_version = 5;
   // Keys that were dropped from memory are looked up again, and most that are asked for are not there: new ones.
@@ -97,6 +98,11 @@ rocksdb::Options MakeRocksDbOptions(rocksdb::Env* env) {
   table.max_auto_readahead_size = 64 << 10;
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   return options;
+}
+
+void GrowBlockCache(const rocksdb::Options& options) {
+  const auto* table = options.table_factory->GetOptions<rocksdb::BlockBasedTableOptions>();
+  if (table != nullptr) table->block_cache->SetCapacity(kBlockCacheBytes);
 }
 
 Status MultiGetRows(rocksdb::DB* db, const std::string& directory, TableId table, const std::vector<StateRowRef>& rows,

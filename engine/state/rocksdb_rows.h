@@ -22,8 +22,12 @@ namespace freshet {
 rocksdb::Slice SliceOf(std::string_view v);
 std::string_view ViewOf(const rocksdb::Slice& v);
 
-/// Never stalls a write for the sake of compactions, tells nobody but us of its errors, never mends itself.
+/// Never stalls a write for the sake of compactions, tells nobody but us of its errors, never mends itself. Has next to
+/// no block cache until GrowBlockCache: every ingested file would leave the blocks it was compared with in it, and a
+/// store from which no rows are read would grow for minutes.
 rocksdb::Options MakeRocksDbOptions(rocksdb::Env* env);
+/// Before rows are read one by one. Thread-safe.
+void GrowBlockCache(const rocksdb::Options& options);
 
 Status DamagedState(const std::string& directory, const std::string& detail);
 /// An error in the state of `directory` as a sentence that says what to do.

@@ -70,6 +70,7 @@ class RocksDbSpill final : public SpillStore {
     FRESHET_RETURN_IF_ERROR(env_->RemoveTree(directory_));
     FRESHET_RETURN_IF_ERROR(env_->MakeDirectories(directory_));
     rocksdb::Options options = MakeRocksDbOptions(rocksdb::Env::Default());
+    GrowBlockCache(options);
     options.write_buffer_size = kWriteBufferBytes;
     options.avoid_flush_during_shutdown = true;  // it is removed next
     rocksdb::DB* db = nullptr;

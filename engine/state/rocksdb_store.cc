@@ -192,6 +192,7 @@ class RocksDbStore final : public CheckpointStore {
     if (failed_) FRESHET_RETURN_IF_ERROR(OpenIfClosed());
     const std::shared_lock lock(database_mutex_);
     if (!db_) return NotOpen();
+    ExpectReads();
     return MultiGetRows(db_.get(), directory_, table, rows, visit);
   }
 
@@ -200,6 +201,7 @@ class RocksDbStore final : public CheckpointStore {
     if (failed_) FRESHET_RETURN_IF_ERROR(OpenIfClosed());
     const std::shared_lock lock(database_mutex_);
     if (!db_) return NotOpen();
+    ExpectReads();
     return ScanSomeRows(db_.get(), directory_, table, key_group, from, count_max, visit);
   }
 
@@ -369,6 +371,11 @@ class RocksDbStore final : public CheckpointStore {
     return WriteSyncedBatch(db_.get(), batch, [this](uint64_t sequence) { mark_.Note({0, sequence}); });
   }
 
+  /// Keys have left memory.
+  void ExpectReads() {
+    if (!expects_reads_.exchange(true, std::memory_order_relaxed)) GrowBlockCache(options_);
+  }
+
   /// One file for the whole epoch: its ingestion is one atomic, synced edit of RocksDB's version set.
   rocksdb::Status IngestRows(const std::vector<EpochRows::Row>& rows, const Erased& erased) {
     const std::string path = directory_ + kStaging + "/epoch.sst";
@@ -409,6 +416,7 @@ class RocksDbStore final : public CheckpointStore {
   bool ingest_row_left_ = false;
   std::string last_ingested_;  ///< the epoch, as in its row; empty: none yet
   std::atomic<bool> failed_{false};
+  std::atomic<bool> expects_reads_{false};
   bool ingest_failed_ = false;  ///< the version file may name a file that is gone
   bool only_readable_ = false;  ///< until there is room to open the database for more
 };
