@@ -94,6 +94,10 @@ class RocksDbSpill final : public SpillStore {
 
 Result<TableId> SpillStore::TakeTable() {
   const std::lock_guard lock(tables_mutex_);
+  while (!full_tables_.empty() && Empty(full_tables_.back()).ok()) {
+    free_tables_.push_back(full_tables_.back());
+    full_tables_.pop_back();
+  }
   if (!free_tables_.empty()) {
     const TableId table = free_tables_.back();
     free_tables_.pop_back();
@@ -104,11 +108,15 @@ Result<TableId> SpillStore::TakeTable() {
 }
 
 void SpillStore::GiveBackTable(TableId table) {
+  const bool empty = Empty(table).ok();
+  const std::lock_guard lock(tables_mutex_);
+  (empty ? free_tables_ : full_tables_).push_back(table);
+}
+
+Status SpillStore::Empty(TableId table) {
   EpochRows rows;
   rows.EraseGroups(table, 0, kKeyGroupCount - 1);
-  if (!Write(std::move(rows)).ok()) return;  // its number is not used again
-  const std::lock_guard lock(tables_mutex_);
-  free_tables_.push_back(table);
+  return Write(std::move(rows));
 }
 
 std::unique_ptr<SpillStore> NewRocksDbSpill(Env* env, std::string directory) {

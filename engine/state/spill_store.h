@@ -30,16 +30,20 @@ class SpillStore {
                           const std::function<Status(size_t index, std::string_view value)>& visit) = 0;
   virtual Status ScanSome(TableId table, uint16_t key_group, std::string_view from, size_t count_max,
                           const std::function<Status(std::string_view key, std::string_view value)>& visit) = 0;
-  /// A table number of one's own, until it is given back with all its rows.
+  /// A table number of one's own, until it is given back with all its rows. If these cannot be erased (a full disk),
+  /// that is tried again when the next number is taken, and this one is not given out before.
   Result<TableId> TakeTable();
   void GiveBackTable(TableId table);
   /// Bytes written so far.
   virtual int64_t written_bytes() const = 0;
 
  private:
+  Status Empty(TableId table);
+
   std::mutex tables_mutex_;
   uint32_t next_table_ = kOwnTables;
   std::vector<TableId> free_tables_;
+  std::vector<TableId> full_tables_;  ///< given back, not emptied yet
 };
 
 /// RocksDB in `directory`, made at the first write and removed with the store. Empty: a directory of its own below

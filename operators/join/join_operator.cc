@@ -1,6 +1,7 @@
 #include "operators/join/join_operator.h"
 
 #include <algorithm>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -93,35 +94,44 @@ struct JoinOperator::Output {
 Status JoinOperator::Open(OpenContext& ctx) {
   counters_ = &ctx.counters();
   row_count_max_ = ctx.batch_row_count_max();
-  FRESHET_ASSIGN_OR_RETURN(table_, ctx.state().OpenKeyed<JoinRows>("rows", {1, plan_->fingerprint}));
-  table_->ForEach([&](std::string_view key, JoinRows& rows) {
-    rows.hash = HashKey(key);
-    const std::string* stored = table_->StoredKey(rows.hash, key);
-    for (uint8_t side = 0; side < 2; ++side) {
-      for (size_t i = 0; i < rows.sides[side].size(); ++i) Schedule(rows, stored, side, rows.sides[side].at(i));
-      for (const JoinRow& row : rows.late[side])
-        Push({row.watermark_us, row.time_us, row.ordinal, &rows, stored, side, Kind::kLate});
-      counters_->held += static_cast<int64_t>(rows.late[side].size());
-    }
-  });
-  return Status::Ok();
+  const auto loaded_bytes = [](std::string_view value) {
+    JoinRows rows;
+    ByteSource source(value);
+    if (!rows.Decode(source, JoinRows::kCodec)) return int64_t{0};
+    return std::max<int64_t>(rows.bytes() - static_cast<int64_t>(value.size()), 0);
+  };
+  FRESHET_ASSIGN_OR_RETURN(
+      table_, ctx.state().OpenKeyed<JoinRows>("rows", {JoinRows::kCodec, plan_->fingerprint, true, loaded_bytes}));
+  SetEvictionHooks();
+  return ReadStored();
 }
 
-void JoinOperator::Push(Event event) {
-  heap_.push_back(event);
-  std::push_heap(heap_.begin(), heap_.end(), Later);
+void JoinOperator::Hasten(JoinRows& rows, std::string_view key, JoinPlace place) {
+  if (!schedule_.Has(rows, place)) schedule_.Set({place, &rows, table_->StoredKey(rows.hash, key)});
 }
 
-void JoinOperator::Schedule(JoinRows& rows, const std::string* key, uint8_t side, const JoinRow& row) {
-  if (!row.probed && !row.null_key) Push({row.time_us, row.time_us, row.ordinal, &rows, key, side, Kind::kProbe});
-  Push({plan_->reach.Last(row.time_us), row.time_us, row.ordinal, &rows, key, side, Kind::kExpire});
+void JoinOperator::Reschedule(JoinRows& rows, const std::string& key) {
+  if (rows.empty()) {
+    schedule_.Remove(rows);
+    rows_bytes_ -= rows.bytes();
+    table_->Erase(rows.hash, key);
+    return;
+  }
+  JoinPlace place = rows.NextAction(plan_->reach, plan_->left_outer);
+  // The end of the input is no passing of time: what it found alone may still meet rows of an input that grows.
+  if (!ending_) place = std::min(place, rows.NextForgetting(plan_->reach, false));
+  if (place == JoinPlace::Never())
+    schedule_.Remove(rows);
+  else
+    schedule_.Set({place, &rows, &key});
 }
 
 Status JoinOperator::ProcessBatch(InputIndex input, const Batch& in, Emitter&) {
   if (!in.has_times()) return Status::Internal("a join got rows without event time");
-  const auto side = static_cast<uint8_t>(input);
+  const auto side = static_cast<size_t>(input);
   const KeyCodec& codec = plan_->keys[side];
   keys_.Encode(codec, in);
+  FRESHET_RETURN_IF_ERROR(table_->LoadMissing(keys_, in.row_count()));
   ByteSink values;
   for (int32_t i = 0; i < in.row_count(); ++i) {
     JoinRow row;
@@ -138,92 +148,89 @@ Status JoinOperator::ProcessBatch(InputIndex input, const Batch& in, Emitter&) {
     row.values = std::string(values.bytes());
     JoinRows& rows = table_->FindOrCreate(keys_.hash(i), keys_.key(i));
     rows.hash = keys_.hash(i);
-    const std::string* key = table_->StoredKey(rows.hash, keys_.key(i));
+    rows_bytes_ -= rows.bytes();
+    JoinPlace place{row.null_key ? plan_->reach.Last(row.time_us) : row.time_us, JoinPlace::kOnTime};
     if (late) {
       ++counters_->held;
       row.after_idle = in.after_idle(i) || row.time_us >= row.watermark_us;
       row.watermark_us = std::max(row.watermark_us, closed_.us);
-      Push({row.watermark_us, row.time_us, row.ordinal, &rows, key, side, Kind::kLate});
-      rows.late[side].push_back(std::move(row));
+      place = JoinPlace::OfLate(row.watermark_us, row.time_us);
+      rows.InsertLate(side, std::move(row));
     } else {
-      Schedule(rows, key, side, row);
       rows.sides[side].Insert(std::move(row));
     }
+    rows_bytes_ += rows.bytes();
+    Hasten(rows, keys_.key(i), place);
   }
+  AccountMemory();
   return Status::Ok();
-}
-
-bool JoinOperator::InOrder(const Event& a, const Event& b) {
-  const bool a_late = a.kind == Kind::kLate, b_late = b.kind == Kind::kLate;
-  if (a_late != b_late) return b_late;
-  if (a_late && a.time_us != b.time_us) return a.time_us < b.time_us;
-  if (const int order = a.key->compare(*b.key); order != 0) return order < 0;
-  return std::tie(a.kind, a.side, a.time_us, a.ordinal) < std::tie(b.kind, b.side, b.time_us, b.ordinal);
-}
-
-bool JoinOperator::NextMoment(EventTime now) {
-  if (heap_.empty() || heap_.front().moment >= now.us) return false;
-  firing_.clear();
-  firing_at_ = 0;
-  const int64_t moment = heap_.front().moment;
-  while (!heap_.empty() && heap_.front().moment == moment) {
-    std::pop_heap(heap_.begin(), heap_.end(), Later);
-    firing_.push_back(heap_.back());
-    heap_.pop_back();
-  }
-  std::sort(firing_.begin(), firing_.end(), InOrder);
-  return true;
 }
 
 Result<Progress> JoinOperator::OnWatermark(EventTime now, Emitter& out) {
   ending_ = now == EventTime::Max();
   std::unique_ptr<Output> made;
-  while (true) {
-    if (firing_at_ == firing_.size()) {
-      if (!NextMoment(now)) break;
+  bool more = false;
+  bool brought = false;
+  while (!more) {
+    if (AwayIsNext(now)) {
+      more = std::exchange(brought, true);  // memory is looked after between two calls
+      if (!more) FRESHET_RETURN_IF_ERROR(BringBack(now));
       continue;
     }
-    const Event& event = firing_[firing_at_];
-    const bool late = event.kind == Kind::kLate;
-    if (made != nullptr && made->count > 0 && made->late != late) break;
-    if (made == nullptr || made->late != late) made = std::make_unique<Output>(*plan_, late, row_count_max_);
-    if (!Do(event, *made)) break;
-    ++firing_at_;
+    if (schedule_.empty() || schedule_.first().place.moment >= now.us) break;
+    const Due due = schedule_.first();
+    if (due.place.turn != JoinPlace::kForget && (made == nullptr || made->late != due.place.late())) {
+      more = made != nullptr && made->count > 0;
+      if (more) break;
+      made = std::make_unique<Output>(*plan_, due.place.late(), row_count_max_);
+    }
+    more = !Do(due, made.get());
   }
   if (made != nullptr && !made->ok) return Status::DataLoss("a row kept by a join cannot be read");
   if (made != nullptr && made->count > 0) out.Emit(made->Finish(), made->late ? 1 : 0);
-  if (firing_at_ < firing_.size() || (!heap_.empty() && heap_.front().moment < now.us)) return Progress::kMore;
+  AccountMemory();
+  if (more) return Progress::kMore;
   closed_ = now;
+  back_through_.reset();
+  FRESHET_RETURN_IF_ERROR(SweepStored(now));
   return Progress::kDone;
 }
 
-bool JoinOperator::Do(const Event& event, Output& out) {
-  table_->BeforeChange(event.rows->hash, *event.key);
-  switch (event.kind) {
-    case Kind::kProbe:
-      return Probe(event, out);
-    case Kind::kExpire:
-      return Expire(event, out);
-    case Kind::kLate:
-      return Dismiss(event, out);
+bool JoinOperator::Do(const Due& due, Output* out) {
+  JoinRows& rows = *due.rows;
+  if (ending_ && due.place.turn == JoinPlace::kForget) {
+    Reschedule(rows, *due.key);
+    return true;
+  }
+  table_->MarkDirty(rows.hash, *due.key);
+  const int64_t bytes = rows.bytes();
+  bool done = true;
+  if (due.place.late())
+    done = Dismiss(rows, due.place, *out);
+  else if (due.place.turn == JoinPlace::kOnTime)
+    done = Probe(rows, due.place.moment, *out) && Tell(rows, due.place.moment, *out);
+  if (done) Forget(rows, due.place.moment);
+  rows_bytes_ += rows.bytes() - bytes;
+  if (done) Reschedule(rows, *due.key);
+  return done;
+}
+
+bool JoinOperator::Probe(JoinRows& rows, int64_t moment, Output& out) {
+  for (size_t side = 0; side < 2; ++side) {
+    for (JoinRow* row = rows.sides[side].NextUnprobed(); row != nullptr && row->time_us <= moment;
+         row = rows.sides[side].NextUnprobed()) {
+      if (!Meet(rows, side, *row, out)) return false;
+      partner_ = 0;
+      row->probed = true;
+    }
   }
   return true;
 }
 
-void JoinOperator::Touch(const Event& event) {
-  if (event.rows->empty())
-    table_->Erase(event.rows->hash, *event.key);
-  else
-    table_->MarkDirty(event.rows->hash, *event.key);
-}
-
-bool JoinOperator::Probe(const Event& event, Output& out) {
-  JoinSide& others = event.rows->sides[1 - event.side];
-  JoinRow* row =
-      event.rows->sides[event.side].Find(event.time_us, event.ordinal, [](const JoinRow& r) { return !r.probed; });
-  if (row == nullptr) return true;
-  const int64_t last = std::min(plan_->reach.Last(event.time_us), std::max(event.time_us, event.rows->probed_until));
-  for (size_t i = std::max(partner_, others.FirstFrom(plan_->reach.First(event.time_us)));
+bool JoinOperator::Meet(JoinRows& rows, size_t side, JoinRow& row, Output& out) {
+  JoinSide& others = rows.sides[1 - side];
+  const int64_t last = std::min(plan_->reach.Last(row.time_us), std::max(row.time_us, rows.probed_until));
+  for (size_t i = std::max(partner_, others.FirstFrom(plan_->reach.First(row.time_us)));
        i < others.size() && others.at(i).time_us <= last; ++i) {
     JoinRow& other = others.at(i);
     if (!other.probed) continue;
@@ -231,51 +238,150 @@ bool JoinOperator::Probe(const Event& event, Output& out) {
       partner_ = i;
       return false;
     }
-    const JoinRow& left = event.side == 0 ? *row : other;
-    const JoinRow& right = event.side == 0 ? other : *row;
-    row->matched = other.matched = true;
+    const JoinRow& left = side == 0 ? row : other;
+    const JoinRow& right = side == 0 ? other : row;
+    row.matched = other.matched = true;
     out.AppendPair(left, &right, std::max(left.time_us, right.time_us),
                    std::min(left.watermark_us, right.watermark_us));
   }
-  partner_ = 0;
-  row->probed = true;
-  Touch(event);
   return true;
 }
 
-bool JoinOperator::Expire(const Event& event, Output& out) {
-  JoinSide& side = event.rows->sides[event.side];
-  if (plan_->left_outer && event.side == 0) {
-    JoinRow* row = side.Find(event.time_us, event.ordinal, [](const JoinRow& r) { return !r.matched && !r.told; });
-    if (row != nullptr) {
+bool JoinOperator::Tell(JoinRows& rows, int64_t moment, Output& out) {
+  if (!plan_->left_outer) return true;
+  for (JoinRow* row = rows.sides[0].NextUntold(); row != nullptr; row = rows.sides[0].NextUntold()) {
+    const int64_t last = plan_->reach.Last(row->time_us);
+    if (last > moment) break;
+    if (out.full()) return false;
+    out.AppendPair(*row, nullptr, last, row->watermark_us);
+    row->told = true;
+  }
+  return true;
+}
+
+bool JoinOperator::Dismiss(JoinRows& rows, JoinPlace place, Output& out) {
+  for (size_t side = 0; side < 2; ++side) {
+    while (rows.late != nullptr && (*rows.late)[side].size() > 0) {
+      const JoinRow& row = (*rows.late)[side].at(0);
+      if (JoinPlace::OfLate(row.watermark_us, row.time_us) != place) break;
       if (out.full()) return false;
-      out.AppendPair(*row, nullptr, event.moment, row->watermark_us);
-      row->told = true;
+      out.AppendLate(static_cast<int>(side), row);
+      rows.PopLate(side);
+      --counters_->held;
+      ++counters_->late;
     }
   }
-  // The end of the input is no passing of time: what it found alone may still meet rows of an input that grows.
-  while (!ending_ && side.size() > 0 && plan_->reach.Last(side.at(0).time_us) <= event.moment) {
-    const JoinRow& front = side.at(0);
-    if (plan_->left_outer && event.side == 0 && !front.matched && !front.told) break;
-    side.PopFront();
-  }
-  Touch(event);
   return true;
 }
 
-bool JoinOperator::Dismiss(const Event& event, Output& out) {
-  auto& rows = event.rows->late[event.side];
-  const auto row = std::find_if(rows.begin(), rows.end(), [&](const JoinRow& r) {
-    return r.time_us == event.time_us && r.ordinal == event.ordinal;
-  });
-  if (row == rows.end()) return true;
-  if (out.full()) return false;
-  out.AppendLate(event.side, *row);
-  rows.erase(row);
-  --counters_->held;
-  ++counters_->late;
-  Touch(event);
-  return true;
+void JoinOperator::Forget(JoinRows& rows, int64_t moment) {
+  if (ending_) return;
+  for (size_t side = 0; side < 2; ++side) {
+    while (rows.sides[side].size() > 0) {
+      const JoinRow& front = rows.sides[side].at(0);
+      const int64_t last = plan_->reach.Last(front.time_us);
+      if (last > moment && last >= closed_.us) break;
+      if (plan_->left_outer && side == 0 && !front.matched && !front.told) break;
+      rows.sides[side].PopFront();
+    }
+  }
+}
+
+// ---- keys that are not in memory
+// -------------------------------------------------------------------------------------
+
+namespace {
+/// No more than this share of the keys that are away come back at once, however few they are: memory may have room for
+/// less.
+constexpr size_t kShareBack = 8;
+constexpr size_t kKeysBackMin = 64;
+/// Rows of the store looked at for a watermark, in rounds that begin a part of the reach apart.
+constexpr size_t kRowsSwept = 4096;
+constexpr int64_t kSweepsPerReach = 4;
+}  // namespace
+
+void JoinOperator::SetEvictionHooks() {
+  EvictionHooks<JoinRows> hooks;
+  hooks.on_load = [this](uint32_t hash, const std::string& key, JoinRows& rows) -> Result<bool> {
+    rows.hash = hash;
+    rows_bytes_ += rows.bytes();
+    if (const JoinPlace place = rows.NextAction(plan_->reach, plan_->left_outer); place != JoinPlace::Never())
+      away_.erase({place, key});
+    Reschedule(rows, key);
+    return true;
+  };
+  hooks.on_evict = [this](uint32_t, const std::string& key, JoinRows& rows) {
+    if (back_through_ && rows.scheduled_at != JoinRows::kUnscheduled) {
+      const JoinPlace due = schedule_.PlaceOf(rows);
+      if (std::tie(due, key) <= std::tie(back_through_->first, back_through_->second)) return false;
+    }
+    if (const JoinPlace place = rows.NextAction(plan_->reach, plan_->left_outer); place != JoinPlace::Never())
+      away_.emplace(place, key);
+    schedule_.Remove(rows);
+    rows_bytes_ -= rows.bytes();
+    return true;
+  };
+  hooks.after_pass = [this] {
+    schedule_.Shrink();
+    AccountMemory();
+  };
+  table_->SetEvictionHooks(std::move(hooks));
+}
+
+Status JoinOperator::ReadStored() {
+  FRESHET_RETURN_IF_ERROR(ForEachStored(table_, [&](std::string_view key, JoinRows& rows) {
+    counters_->held += static_cast<int64_t>(rows.late_count());
+    rows.hash = HashKey(key);
+    if (table_->Find(rows.hash, key) == &rows) {
+      rows_bytes_ += rows.bytes();
+      Reschedule(rows, *table_->StoredKey(rows.hash, key));
+    } else if (const JoinPlace place = rows.NextAction(plan_->reach, plan_->left_outer); place != JoinPlace::Never()) {
+      away_.emplace(place, key);
+    }
+  }));
+  AccountMemory();
+  return Status::Ok();
+}
+
+bool JoinOperator::AwayIsNext(EventTime now) const {
+  if (away_.empty() || away_.begin()->first.moment >= now.us) return false;
+  if (schedule_.empty()) return true;
+  const Due& first = schedule_.first();
+  return std::tie(away_.begin()->first, away_.begin()->second) < std::tie(first.place, *first.key);
+}
+
+Status JoinOperator::BringBack(EventTime now) {
+  const size_t most = std::max(kKeysBackMin, std::min(away_.size() / kShareBack, static_cast<size_t>(row_count_max_)));
+  std::vector<Away> slice;
+  while (!away_.empty() && slice.size() < most && away_.begin()->first.moment < now.us)
+    slice.push_back(std::move(away_.extract(away_.begin()).value()));
+  back_through_ = slice.back();
+  std::vector<std::string_view> keys;
+  for (const Away& away : slice) keys.push_back(away.second);
+  return table_->LoadMissing(keys);
+}
+
+Status JoinOperator::SweepStored(EventTime now) {
+  if (ending_) return Status::Ok();
+  if (now.us >= next_sweep_us_ && table_->has_evicted()) {
+    const int64_t apart = std::max(plan_->reach.length_us() / kSweepsPerReach, Duration::Seconds(1).us);
+    if (__builtin_add_overflow(now.us, apart, &next_sweep_us_)) next_sweep_us_ = EventTime::Max().us;
+    if (!sweep_) sweep_.emplace(table_->committed_rows());
+  }
+  if (!sweep_) return Status::Ok();
+  const auto judge = [&](std::string_view key, std::string_view value) -> Result<bool> {
+    if (table_->Resident(HashKey(key), key)) return true;
+    JoinRows rows;
+    FRESHET_RETURN_IF_ERROR(table_->DecodeValue(value, JoinRows::kCodec, &rows));
+    if (rows.NextAction(plan_->reach, plan_->left_outer) != JoinPlace::Never() ||
+        rows.NextForgetting(plan_->reach, true).moment >= now.us)
+      return true;
+    return table_->NoteShell(key);
+  };
+  bool over = false;
+  FRESHET_RETURN_IF_ERROR(sweep_->Next(kRowsSwept, judge, &over));
+  if (over) sweep_.reset();
+  return Status::Ok();
 }
 
 }  // namespace freshet

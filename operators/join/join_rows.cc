@@ -1,7 +1,6 @@
 #include "operators/join/join_rows.h"
 
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
 #include "engine/base/units.h"
@@ -26,24 +25,70 @@ std::string JoinReach::ToString() const {
 }
 
 void JoinSide::Insert(JoinRow row) {
-  const auto before = [](const JoinRow& a, const JoinRow& b) {
-    return std::tie(a.time_us, a.ordinal) < std::tie(b.time_us, b.ordinal);
-  };
-  const auto begin = rows_.begin() + static_cast<std::ptrdiff_t>(head_);
-  rows_.insert(std::upper_bound(begin, rows_.end(), row, before), std::move(row));
-}
-
-size_t JoinSide::FirstFrom(int64_t time_us) const {
-  const auto begin = rows_.begin() + static_cast<std::ptrdiff_t>(head_);
-  return static_cast<size_t>(
-      std::lower_bound(begin, rows_.end(), time_us, [](const JoinRow& r, int64_t t) { return r.time_us < t; }) - begin);
+  const auto at = static_cast<uint32_t>(JoinQueue::Insert(std::move(row)));
+  probe_from_ = std::min(probe_from_, at);
+  tell_from_ = std::min(tell_from_, at);
 }
 
 void JoinSide::PopFront() {
-  rows_[head_++].values = std::string();
-  if (head_ * 2 < rows_.size()) return;
-  rows_.erase(rows_.begin(), rows_.begin() + static_cast<std::ptrdiff_t>(head_));
-  head_ = 0;
+  JoinQueue::PopFront();
+  probe_from_ -= probe_from_ > 0;
+  tell_from_ -= tell_from_ > 0;
+}
+
+size_t JoinSide::FirstFrom(int64_t time_us) const {
+  return static_cast<size_t>(
+      std::lower_bound(front(), back(), time_us, [](const JoinRow& r, int64_t t) { return r.time_us < t; }) - front());
+}
+
+JoinRow* JoinSide::NextUnprobed() {
+  while (probe_from_ < size() && (at(probe_from_).probed || at(probe_from_).null_key)) ++probe_from_;
+  return probe_from_ < size() ? &at(probe_from_) : nullptr;
+}
+
+JoinRow* JoinSide::NextUntold() {
+  while (tell_from_ < size() && (at(tell_from_).matched || at(tell_from_).told)) ++tell_from_;
+  return tell_from_ < size() ? &at(tell_from_) : nullptr;
+}
+
+void JoinRows::InsertLate(size_t side, JoinRow row) {
+  if (late == nullptr) late = std::make_unique<std::array<LateJoinRows, 2>>();
+  (*late)[side].Insert(std::move(row));
+}
+
+void JoinRows::PopLate(size_t side) {
+  (*late)[side].PopFront();
+  if (late_count() == 0) late.reset();
+}
+
+JoinPlace JoinRows::NextAction(const JoinReach& reach, bool left_outer) {
+  JoinPlace next = JoinPlace::Never();
+  for (JoinSide& side : sides)
+    if (const JoinRow* row = side.NextUnprobed(); row != nullptr)
+      next = std::min(next, JoinPlace{row->time_us, JoinPlace::kOnTime});
+  if (left_outer)
+    if (const JoinRow* row = sides[0].NextUntold(); row != nullptr)
+      next = std::min(next, JoinPlace{reach.Last(row->time_us), JoinPlace::kOnTime});
+  if (late == nullptr) return next;
+  for (const LateJoinRows& rows : *late)
+    if (rows.size() > 0) next = std::min(next, JoinPlace::OfLate(rows.at(0).watermark_us, rows.at(0).time_us));
+  return next;
+}
+
+JoinPlace JoinRows::NextForgetting(const JoinReach& reach, bool all) const {
+  JoinPlace next = JoinPlace::Never();
+  for (const JoinSide& side : sides) {
+    if (side.size() == 0) continue;
+    const JoinPlace place{reach.Last(side.at(all ? side.size() - 1 : 0).time_us), JoinPlace::kForget};
+    next = next == JoinPlace::Never() ? place : all ? std::max(next, place) : std::min(next, place);
+  }
+  return next;
+}
+
+int64_t JoinRows::bytes() const {
+  int64_t bytes = sides[0].bytes() + sides[1].bytes();
+  if (late != nullptr) bytes += static_cast<int64_t>(sizeof *late) + (*late)[0].bytes() + (*late)[1].bytes();
+  return bytes;
 }
 
 namespace {
@@ -74,30 +119,36 @@ JoinRow DecodeJoinRow(ByteSource& source) {
   return row;
 }
 
+template <class Rows>
+void EncodeJoinRows(const Rows& rows, ByteSink& sink) {
+  sink.PutVarint(rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) EncodeJoinRow(rows.at(i), sink);
+}
+
+/// Of a row as it is encoded, without its values.
+constexpr size_t kJoinRowBytes = 26;
+
 }  // namespace
 
 void JoinRows::Encode(ByteSink& sink) const {
-  for (const JoinSide& side : sides) {
-    sink.PutVarint(side.size());
-    for (size_t i = 0; i < side.size(); ++i) EncodeJoinRow(side.at(i), sink);
-  }
-  for (const auto& rows : late) {
-    sink.PutVarint(rows.size());
-    for (const JoinRow& row : rows) EncodeJoinRow(row, sink);
-  }
+  for (const JoinSide& side : sides) EncodeJoinRows(side, sink);
+  static const LateJoinRows kNone;
+  for (size_t side = 0; side < 2; ++side) EncodeJoinRows(late == nullptr ? kNone : (*late)[side], sink);
 }
 
 bool JoinRows::Decode(ByteSource& source, uint16_t codec) {
-  if (codec != 1) return false;
+  if (codec != kCodec) return false;
   for (JoinSide& side : sides) {
-    for (uint64_t n = source.GetVarint(); n > 0 && source.ok(); --n) {
+    uint64_t n = source.GetVarint();
+    side.Reserve(std::min<uint64_t>(n, source.remaining() / kJoinRowBytes));
+    for (; n > 0 && source.ok(); --n) {
       JoinRow row = DecodeJoinRow(source);
       if (row.probed) probed_until = std::max(probed_until, row.time_us);
       side.Insert(std::move(row));
     }
   }
-  for (auto& rows : late)
-    for (uint64_t n = source.GetVarint(); n > 0 && source.ok(); --n) rows.push_back(DecodeJoinRow(source));
+  for (size_t side = 0; side < 2; ++side)
+    for (uint64_t n = source.GetVarint(); n > 0 && source.ok(); --n) InsertLate(side, DecodeJoinRow(source));
   return source.ok() && !empty();
 }
 
