@@ -58,7 +58,8 @@ class JoinSchedule {
 
   static bool Before(const Due& a, const Due& b) {
     if (a.place != b.place) return a.place < b.place;
-    return a.rows != b.rows && *a.key < *b.key;
+    return a.place.turn != JoinPlace::kForget && a.rows != b.rows &&
+           *a.key < *b.key;  // of what nobody sees any is first
   }
   void Put(size_t at, const Due& due) {
     heap_[at] = due;

@@ -1,5 +1,5 @@
-// The join against two nested loops, in every cut of batches, timing of the inputs, crashes and lanes; and what a
-// pipeline author sees of it.
+// The join against two nested loops, in every cut of batches, timing of the inputs, crashes and lanes, with keys in
+// memory or not; and what a pipeline author sees of it.
 #include "operators/join.h"
 
 #include <doctest/doctest.h>
@@ -136,13 +136,18 @@ Expectation Oracle(const Streams& streams, const Reach& reach, bool left_outer) 
 
 class Run {
  public:
-  Run(const BoundOperator& bound, const Streams& streams, size_t batch_rows, uint64_t seed, bool crashes)
-      : bound_(bound), streams_(streams), batch_rows_(batch_rows), rng_(seed), crashes_(crashes) {}
+  struct Disturbance {
+    bool crashes = false;
+    bool evicts = false;  ///< all keys leave memory, now and then
+  };
+  Run(const BoundOperator& bound, const Streams& streams, size_t batch_rows, uint64_t seed, Disturbance disturbance)
+      : bound_(bound), streams_(streams), batch_rows_(batch_rows), rng_(seed), disturbance_(disturbance) {}
 
   Expectation Finish() {
     NewHarness(nullptr);
     for (size_t at = 0; at < streams_.steps.size();) {
-      if (crashes_ && rng_.Below(8) == 0) SnapshotAndCrash(at);
+      if (disturbance_.crashes && rng_.Below(8) == 0) SnapshotAndCrash(at);
+      if (disturbance_.evicts && rng_.Below(2) == 0) harness_->Snapshot(&checkpoint_);
       at = Step(at);
     }
     const bool time_passes = rng_.Below(2) == 0;
@@ -153,6 +158,7 @@ class Run {
     if (time_passes) CHECK(harness_->state_keys() == 0);
     CHECK(harness_->batch_rows_max() <= static_cast<int32_t>(batch_rows_));
     CHECK(harness_->counters().held == 0);
+    if (disturbance_.evicts && !disturbance_.crashes && batch_rows_ < 100) CHECK(harness_->evicted_bytes() > 0);
     Expectation got;
     got.absorbed = harness_->counters().absorbed;
     for (size_t port = 0; port < 2; ++port) {
@@ -170,9 +176,10 @@ class Run {
     std::string key, text;
   };
   void NewHarness(const HarnessCheckpoint* restore) {
-    lanes_ = crashes_ ? std::array{1, 3, 2, 5}[rng_.Below(4)] : 1;
+    lanes_ = disturbance_.crashes ? std::array{1, 3, 2, 5}[rng_.Below(4)] : 1;
     harness_ = std::make_unique<OperatorHarness>(
-        bound_, OperatorHarness::Options{lanes_, static_cast<int32_t>(batch_rows_), restore});
+        bound_,
+        OperatorHarness::Options{lanes_, static_cast<int32_t>(batch_rows_), restore, nullptr, disturbance_.evicts});
     Check();
   }
   /// Some steps; the rows of either side in one batch, the sides in any order.
@@ -258,7 +265,7 @@ class Run {
   const Streams& streams_;
   const size_t batch_rows_;
   Rng rng_;
-  const bool crashes_;
+  const Disturbance disturbance_;
   int lanes_ = 1;
   HarnessCheckpoint checkpoint_;
   std::unique_ptr<OperatorHarness> harness_;
@@ -288,10 +295,12 @@ TEST_CASE("Join_RandomStreams_EqualNestedLoopsInEveryCut") {
     for (const std::string& row : expected.results) ++(row.find(" b=null") == std::string::npos ? pairs : alone);
     late += static_cast<int64_t>(expected.late.size());
     for (const size_t batch_rows : {size_t{1}, size_t{7}, size_t{4096}}) {
-      for (const bool crashes : {false, true}) {
+      for (const Run::Disturbance disturbance :
+           {Run::Disturbance{}, {.crashes = true}, {.evicts = true}, {.crashes = true, .evicts = true}}) {
         CAPTURE(batch_rows);
-        CAPTURE(crashes);
-        const Expectation got = Run(node.bound(), streams, batch_rows, seed * 100 + batch_rows, crashes).Finish();
+        CAPTURE(disturbance.crashes);
+        CAPTURE(disturbance.evicts);
+        const Expectation got = Run(node.bound(), streams, batch_rows, seed * 100 + batch_rows, disturbance).Finish();
         REQUIRE(got.results.size() == expected.results.size());
         for (size_t i = 0; i < got.results.size(); ++i) REQUIRE(got.results[i] == expected.results[i]);
         CHECK(got.late == expected.late);

@@ -9,6 +9,7 @@
 #include "operators/derive.h"
 #include "operators/statistical_outlier.h"
 #include "operators/window/window.h"
+#include "tests/operators/limited_runs.h"
 #include "tests/operators/test_rows.h"
 #include "tests/support/flow_runs.h"
 #include "tests/support/operator_harness.h"
@@ -20,24 +21,6 @@ namespace {
 /// Little credit: else all input is in the graph before memory is full.
 WriteGraph GraphOf(const NumbersOptions& numbers, const BoundOperator& bound) {
   return [numbers, bound](FlowGraph& graph) { graph.NodeOverNumbers(numbers, bound, 100); };
-}
-
-SimOptions OptionsOf(CheckpointStore* store, int64_t limit, uint64_t seed, int lanes, int32_t batch_rows, int crashes) {
-  SimOptions options;
-  options.job.store = store;
-  options.job.memory_limit = limit;
-  options.job.lane_count = lanes;
-  options.job.batch_row_count_max = batch_rows;
-  options.seed = seed;
-  options.crash_count_max = crashes;
-  options.crash_chance = 0.005;
-  options.epoch_chance = 0.05;
-  return options;
-}
-
-SinkLines RunUnlimited(const WriteGraph& write) {
-  const auto store = NewMemoryStore();
-  return RunGraph(write, OptionsOf(store.get(), 0, 1, 1, 4096, 0));
 }
 
 void CheckNode(const BoundNode& node, const NumbersOptions& numbers, bool some_late) {
@@ -328,23 +311,6 @@ TEST_CASE("SpillStore_OrderedWindowsWithoutState_EqualTheUnlimitedRun") {
                   *NumbersSchema()),
         ManyKeys());
   }
-}
-
-/// Rows of a node's table in the store.
-int StoredRows(CheckpointStore* store, const std::string& name) {
-  const auto manifest = store->Load();
-  REQUIRE((manifest.ok() && manifest->has_value()));
-  int rows = 0;
-  for (const Manifest::Table& table : (*manifest)->tables)
-    if (table.name == name)
-      REQUIRE(store
-                  ->Scan(table.id, 0, kKeyGroupCount - 1,
-                         [&](uint16_t, std::string_view, std::string_view) {
-                           ++rows;
-                           return Status::Ok();
-                         })
-                  .ok());
-  return rows;
 }
 
 TEST_CASE("MemoryLimit_KeysOfSlidingWindowsAndSessionsThatAreOver_LeaveTheStore") {
