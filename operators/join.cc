@@ -196,9 +196,8 @@ NodeDescriptor JoinDescriptor() {
       "source's `lateness`) is late and leaves on `late`: the columns of a result, null for the other side, then "
       "`late_input`, `late_reason`, `late_window_end`, `lateness_ms`.\n"
       "\n"
-      "Memory: rows are kept as long as something may meet them. An input that is ahead of the other in event time "
-      "waits "
-      "in memory for it.";
+      "Memory: rows are kept as long as something may meet them; an input that is ahead of the other waits for it. "
+      "Under `settings.memory_limit` keys that nothing asks for stand on disk.";
   d.example =
       "new_sellers:\n  type: join\n  inputs: [auctions, persons]\n  key: [seller]\n  right_key: [id]\n  window: "
       "{tumbling: 10s}\n  right_prefix: person_";

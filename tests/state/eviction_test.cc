@@ -254,6 +254,31 @@ TEST_CASE("SpillStore_FullHalfway_WhatWentBeforeIsNotForgotten") {
   for (int i = 0; i < 10000; ++i) w.CheckKey(key_of(i));
 }
 
+TEST_CASE("SpillStore_TableGivenBackToAFullDisk_IsEmptiedAndUsedAgain") {
+  const auto spill = NewMemorySpill();
+  FullAtTimes full(spill.get(), 2);
+  const auto table = full.TakeTable();
+  REQUIRE(table.ok());
+  EpochRows rows;
+  rows.Put(*table, 3, "key", "value");
+  REQUIRE(full.Write(std::move(rows)).ok());
+  full.GiveBackTable(*table);  // finds the disk full
+  const auto again = full.TakeTable();
+  REQUIRE(again.ok());
+  CHECK(*again == *table);
+  int found = 0;
+  REQUIRE(full.ScanSome(*again, 3, "", 10,
+                        [&](std::string_view, std::string_view) {
+                          ++found;
+                          return Status::Ok();
+                        })
+              .ok());
+  CHECK(found == 0);
+  const auto other = full.TakeTable();
+  REQUIRE(other.ok());
+  CHECK(*other != *table);
+}
+
 TEST_CASE("SpillStore_OpenedAgain_IsEmptyAndLeavesNothing") {
   const TempDirectory directory;
   const std::string path = directory.path() + "/spill";
