@@ -1,10 +1,6 @@
 #include "engine/flow/tbb_runtime.h"
 
-#include <oneapi/tbb/flow_graph.h>
-#include <oneapi/tbb/task_arena.h>
-
 #include <deque>
-#include <future>
 #include <mutex>
 
 #include "engine/base/cpu.h"
@@ -14,75 +10,11 @@
 #include "engine/base/queue.h"
 #include "engine/flow/coordinator.h"
 #include "engine/flow/delivery_threads.h"
+#include "engine/flow/tbb_runtime_graph.h"
 
 namespace freshet {
 namespace {
 
-namespace flow = oneapi::tbb::flow;
-
-template <size_t... I>
-auto EnvelopeTuple(std::index_sequence<I...>) -> std::tuple<decltype((void)I, Envelope())...>;
-template <size_t N>
-using Envelopes = decltype(EnvelopeTuple(std::make_index_sequence<N>()));
-
-/// What oneTBB is given to run, lambdas and nodes, goes to another thread too: made and destroyed is handed over here.
-const char kMadeForTbb = 0;
-
-/// Runs `f` in the arena, perhaps on another thread, and waits for it.
-template <class F>
-void RunIn(oneapi::tbb::task_arena& arena, F&& f) {
-  const auto body = [&f] {
-    TakenOver(&kMadeForTbb);
-    f();
-    HandOver(&kMadeForTbb);
-  };
-  HandOver(&kMadeForTbb);
-  arena.execute(body);
-  TakenOver(&kMadeForTbb);
-}
-
-/// A cell as a node of the graph. Its output ports are joined by edges to the nodes it sends to.
-class CellNode {
- public:
-  virtual ~CellNode() = default;
-  virtual flow::receiver<Envelope>& input() = 0;
-  virtual bool Put(Envelope envelope) = 0;
-  virtual void Connect(size_t port, flow::receiver<Envelope>& to) = 0;
-  /// From inside the body only: keeps the order (LIBRARIES.md, oneTBB).
-  virtual void Emit(size_t port, Envelope envelope) = 0;
-};
-
-/// Serial and queueing: one body at a time, messages in the order of their arrival, output sent inside the body.
-template <size_t N, class Body>
-class CellNodeOf final : public CellNode {
- public:
-  using Node = flow::multifunction_node<Envelope, Envelopes<N>, flow::queueing>;
-  CellNodeOf(flow::graph& graph, Body body)
-      : node_(graph, flow::serial, [this, body](const Envelope& e, typename Node::output_ports_type&) noexcept {
-          TakenOver(&kMadeForTbb);
-          TakenOver(this);
-          body(e);
-          HandOver(this);  // to the next body, and to whoever waits for the graph
-        }) {
-    std::apply([&](auto&... ports) { ports_ = {&ports...}; }, node_.output_ports());
-  }
-  flow::receiver<Envelope>& input() override { return node_; }
-  bool Put(Envelope envelope) override {
-    HandOver(this);
-    return node_.try_put(envelope);
-  }
-  void Connect(size_t port, flow::receiver<Envelope>& to) override { flow::make_edge(*ports_[port], to); }
-  void Emit(size_t port, Envelope envelope) override { ports_[port]->try_put(envelope); }
-
- private:
-  Node node_;
-  using Port = std::tuple_element_t<0, typename Node::output_ports_type>;
-  std::vector<Port*> ports_;
-};
-
-/// Cells with more receivers than this (many lanes) put into them directly, from inside the same serial body: the order
-/// is the same, and a node type with hundreds of ports costs minutes of compiling.
-constexpr size_t kPortCountMax = 8;
 /// How often in a row a source's cell may run before all else that waits for a worker.
 constexpr int kTurnRuns = 8;
 /// Chunks that may wait for each worker before a source's own thread decodes too.
@@ -91,13 +23,6 @@ constexpr int64_t kChunksPerWorker = 2;
 constexpr int64_t kPausedWaitUs = 20000;
 /// How soon a source that waits for slower inputs looks again.
 constexpr int64_t kHeldWaitUs = 1000;
-
-template <class Body>
-std::unique_ptr<CellNode> MakeCellNode(flow::graph& graph, size_t ports, Body body) {
-  if (ports <= 1 || ports > kPortCountMax) return std::make_unique<CellNodeOf<1, Body>>(graph, body);
-  if (ports <= 3) return std::make_unique<CellNodeOf<3, Body>>(graph, body);
-  return std::make_unique<CellNodeOf<kPortCountMax, Body>>(graph, body);
-}
 
 /// What asks for a cell's next run. At most one is in the graph at a time: `due` and `running` are bits of one word,
 /// and who finds neither set puts the message.
@@ -132,82 +57,10 @@ class Turn {
 
 }  // namespace
 
-class TbbArena::Impl {
- public:
-  explicit Impl(int concurrency) : concurrency_(concurrency), arena_(concurrency, 1) {
-    RunIn(arena_, [this] {
-      kept_open_ = std::make_unique<flow::graph>();
-      kept_open_->reserve_wait();
-    });
-    // Not before the owner is inside is the arena anybody else's: if it were full by then, oneTBB would hand its wait
-    // to a thread that is inside, and one that waits for its own graph there would be nested below one that never ends.
-    std::promise<void> inside;
-    const std::future<void> entered = inside.get_future();
-    owner_ = std::thread([this, inside = std::move(inside)]() mutable {
-      arena_.execute([&] {
-        inside.set_value();
-        kept_open_->wait_for_all();
-      });
-    });
-    entered.wait();
-    usher_ = std::thread([this] { Usher(); });
-  }
-  ~Impl() {
-    over_ = true;
-    waiting_event_.Notify();
-    usher_.join();
-    kept_open_->release_wait();
-    owner_.join();
-    RunIn(arena_, [this] { kept_open_.reset(); });
-  }
-  int concurrency() const { return concurrency_; }
-  oneapi::tbb::task_arena& arena() { return arena_; }
-  /// A message for the cell, behind all that waits for the arena now. A worker that puts it itself would take it next,
-  /// before what others sent and before what it has sent downstream: a source that never pauses would have it for good.
-  void PutBehind(flow::graph& graph, CellNode& node) {
-    graph.reserve_wait();
-    waiting_.Push({&graph, &node});
-    waiting_event_.Notify();
-  }
-
- private:
-  struct Waiting {
-    flow::graph* graph = nullptr;
-    CellNode* node = nullptr;
-  };
-  /// From a thread outside of the arena a message goes to the end of its queue.
-  void Usher() {
-    while (!over_) {
-      Waiting next;
-      while (waiting_.TryPop(next)) {
-        next.node->Put(Envelope());
-        next.graph->release_wait();
-      }
-      waiting_event_.Wait(1000000);
-    }
-  }
-
-  const int concurrency_;
-  oneapi::tbb::task_arena arena_;
-  std::unique_ptr<flow::graph> kept_open_;  ///< an empty graph that never ends: what the owner waits for
-  std::thread owner_;
-  MpmcQueue<Waiting> waiting_;
-  Event waiting_event_;
-  std::atomic<bool> over_{false};
-  std::thread usher_;
-};
-
-TbbArena::TbbArena(int concurrency)
-    : impl_(std::make_unique<Impl>(std::max(1, concurrency > 0 ? concurrency : AvailableCores()))) {}
-TbbArena::~TbbArena() = default;
-int TbbArena::concurrency() const { return impl_->concurrency(); }
-
 class TbbRuntime::Impl final : public Carrier {
  public:
   explicit Impl(const Options& options)
-      : options_(options),
-        shared_(options.arena ? options.arena : std::make_shared<TbbArena>(options.concurrency)),
-        arena_(shared_->impl_->arena()) {}
+      : options_(options), arena_(options.arena ? options.arena : std::make_shared<TbbArena>(options.concurrency)) {}
 
   ~Impl() override {
     StopNow();
@@ -216,7 +69,7 @@ class TbbRuntime::Impl final : public Carrier {
 
   Status Start(GraphSpec spec) {
     JobOptions options = options_.job;
-    options.decoder_count = shared_->concurrency();
+    options.decoder_count = arena_->concurrency();
     FRESHET_ASSIGN_OR_RETURN(job_, Job::Make(std::move(spec), options, this));
     deliveries_.emplace(job_.get());
     coordinator_.emplace(job_.get(), options_.job, this, &*deliveries_);
@@ -285,9 +138,7 @@ class TbbRuntime::Impl final : public Carrier {
       }
       deliveries_->Join();
       // Everything that was sent is taken: bodies of this graph have run when this returns.
-      graph_->release_wait();
-      RunIn(arena_, [&] { graph_->wait_for_all(); });
-      for (const auto& node : nodes_) TakenOver(node.get());
+      graph_->CloseAndWait();
       for (const auto& decoding : decoding_) TakenOver(decoding.get());
       dead_ = true;
       // The nudge for the last commit may have come after its thread had stopped.
@@ -299,11 +150,8 @@ class TbbRuntime::Impl final : public Carrier {
         final_report_ = std::move(report);
       }
       for (auto& cell : job_->cells()) cell->Detach();
-      RunIn(arena_, [&] {
-        decode_nodes_.clear();
-        nodes_.clear();
-        graph_.reset();
-      });
+      nodes_.clear();
+      graph_.reset();
       job_->DetachAndClose();
     }
     return final_report_ ? *final_report_ : Report();
@@ -335,17 +183,7 @@ class TbbRuntime::Impl final : public Carrier {
   }
   Job& job() { return *job_; }
   int64_t body_count() const { return body_count_.load(); }
-  int OccupyArena(const std::shared_ptr<std::atomic<bool>>& release, const std::shared_ptr<std::atomic<int>>& started) {
-    for (int i = 0; i < shared_->concurrency(); ++i) {
-      HandOver(&kMadeForTbb);
-      arena_.enqueue([release, started] {
-        TakenOver(&kMadeForTbb);
-        started->fetch_add(1);
-        while (!release->load()) std::this_thread::yield();
-      });
-    }
-    return shared_->concurrency();
-  }
+  TbbArena& arena() { return *arena_; }
 
  private:
   struct SinkThread {
@@ -365,24 +203,21 @@ class TbbRuntime::Impl final : public Carrier {
     std::mutex mutex;
   };
   static constexpr size_t kDirect = SIZE_MAX;
-  using Token = int;
-  using DecodeNode = flow::function_node<Token, flow::continue_msg, flow::queueing>;
 
   void BuildGraph() {
     const GraphPlan& plan = job_->plan();
-    RunIn(arena_, [&] {
-      graph_ = std::make_unique<flow::graph>();
+    graph_ = std::make_unique<TbbGraph>(arena_);
+    graph_->Build([&] {
       port_of_edge_.resize(plan.edges.size());
       under_way_.resize(plan.cells.size());
       std::vector<size_t> port_count(plan.cells.size());
       for (size_t e = 0; e < plan.edges.size(); ++e)
         port_of_edge_[e] = port_count[static_cast<size_t>(plan.edges[e].from)]++;
       for (size_t e = 0; e < plan.edges.size(); ++e)
-        if (port_count[static_cast<size_t>(plan.edges[e].from)] > kPortCountMax) port_of_edge_[e] = kDirect;
+        if (port_count[static_cast<size_t>(plan.edges[e].from)] > TbbGraph::kPortCountMax) port_of_edge_[e] = kDirect;
       sink_threads_.resize(plan.cells.size());
       for (const CellPlan& cell : plan.cells) {
         Cell* target = &job_->cell(cell.id);
-        std::unique_ptr<CellNode> node;
         SinkThread* sink_thread = nullptr;
         if (auto* sink = dynamic_cast<SinkCell*>(target); sink != nullptr && sink->blocking()) {
           sink_threads_[static_cast<size_t>(cell.id)] = std::make_unique<SinkThread>();
@@ -390,24 +225,23 @@ class TbbRuntime::Impl final : public Carrier {
           sink_thread->cell = sink;
         }
         turns_.push_back(dynamic_cast<SourceCell*>(target) != nullptr ? std::make_unique<Turn>() : nullptr);
-        node = MakeCellNode(*graph_, port_count[static_cast<size_t>(cell.id)],
-                            [this, target, sink_thread](const Envelope& e) noexcept {
-                              body_count_.fetch_add(1, std::memory_order_relaxed);
-                              if (sink_thread != nullptr) {
-                                sink_thread->queue.Push(e);
-                                sink_thread->event.Notify();
-                              } else if (Turn* turn = turns_[static_cast<size_t>(target->id())].get()) {
-                                RunInTurn(*target, *turn);
-                              } else {
-                                Hand(*target, e);
-                              }
-                            });
-        nodes_.push_back(std::move(node));
+        nodes_.push_back(
+            graph_->AddCell(port_count[static_cast<size_t>(cell.id)], [this, target, sink_thread](const Envelope& e) {
+              body_count_.fetch_add(1, std::memory_order_relaxed);
+              if (sink_thread != nullptr) {
+                sink_thread->queue.Push(e);
+                sink_thread->event.Notify();
+              } else if (Turn* turn = turns_[static_cast<size_t>(target->id())].get()) {
+                RunInTurn(*target, *turn);
+              } else {
+                Hand(*target, e);
+              }
+            }));
       }
       for (size_t e = 0; e < plan.edges.size(); ++e)
         if (port_of_edge_[e] != kDirect)
-          nodes_[static_cast<size_t>(plan.edges[e].from)]->Connect(
-              port_of_edge_[e], nodes_[static_cast<size_t>(plan.edges[e].to)]->input());
+          graph_->Connect(*nodes_[static_cast<size_t>(plan.edges[e].from)], port_of_edge_[e],
+                          *nodes_[static_cast<size_t>(plan.edges[e].to)]);
       for (auto& driver : job_->drivers()) AddDecodeNode(*driver);
     });
   }
@@ -419,7 +253,7 @@ class TbbRuntime::Impl final : public Carrier {
     if (!turn.End()) return;
     CellNode& node = *nodes_[static_cast<size_t>(cell.id())];
     if (turn.over())
-      shared_->impl_->PutBehind(*graph_, node);
+      graph_->PutBehind(node);
     else
       node.Put(Envelope());
   }
@@ -439,8 +273,7 @@ class TbbRuntime::Impl final : public Carrier {
     decoding->driver = &driver;
     Decoding* d = decoding.get();
     decoding_.push_back(std::move(decoding));
-    auto node = std::make_unique<DecodeNode>(*graph_, flow::unlimited, [this, d](Token) noexcept {
-      TakenOver(&kMadeForTbb);
+    graph_->AddDecoding([this, d] {
       TakenOver(d);
       SourceItem item;
       PopPushed(d->chunks, item);
@@ -450,9 +283,7 @@ class TbbRuntime::Impl final : public Carrier {
       coordinator_->CountMove();
       HandOver(d);
       Nudge(d->driver->cell().id());
-      return flow::continue_msg();
     });
-    decode_nodes_.push_back(std::move(node));
   }
 
   /// All that can be done to an item away from its cell.
@@ -477,7 +308,7 @@ class TbbRuntime::Impl final : public Carrier {
   /// here, while what was read is still in the cache.
   void Dispatch(size_t index, SourceItem item) {
     Decoding& decoding = *decoding_[index];
-    const int workers = shared_->concurrency();
+    const int workers = arena_->concurrency();
     if (workers == 1 || decoding.chunk_count.load(std::memory_order_relaxed) >= kChunksPerWorker * workers) {
       DecodeItem(decoding, item);
       SourceCell& cell = decoding.driver->cell();
@@ -488,11 +319,11 @@ class TbbRuntime::Impl final : public Carrier {
     decoding.chunk_count.fetch_add(1, std::memory_order_relaxed);
     decoding.chunks.Push(std::move(item));
     HandOver(&decoding);
-    decode_nodes_[index]->try_put(0);
+    graph_->Decode(index);
   }
 
   void StartThreads() {
-    graph_->reserve_wait();
+    graph_->KeepOpen();
     deliveries_->Start();
     for (auto& thread : sink_threads_)
       if (thread) thread->thread = std::thread([this, t = thread.get()] { SinkLoop(*t); });
@@ -597,17 +428,15 @@ class TbbRuntime::Impl final : public Carrier {
   }
 
   const Options options_;
-  const std::shared_ptr<TbbArena> shared_;
-  oneapi::tbb::task_arena& arena_;
+  const std::shared_ptr<TbbArena> arena_;
   std::unique_ptr<Job> job_;
   std::optional<DeliveryThreads> deliveries_;
   std::optional<Coordinator> coordinator_;
-  std::unique_ptr<flow::graph> graph_;
-  std::vector<std::unique_ptr<CellNode>> nodes_;
+  std::unique_ptr<TbbGraph> graph_;
+  std::vector<CellNode*> nodes_;              ///< per cell
   std::vector<std::unique_ptr<Turn>> turns_;  ///< per cell; null: not a source's
   std::vector<size_t> port_of_edge_;
   std::deque<std::atomic<int64_t>> under_way_;  ///< per cell: messages sent to it that it has not taken
-  std::vector<std::unique_ptr<DecodeNode>> decode_nodes_;
   std::vector<std::unique_ptr<Decoding>> decoding_;
   std::vector<std::unique_ptr<SinkThread>> sink_threads_;
   std::vector<std::thread> source_threads_;
@@ -636,7 +465,7 @@ void TbbRuntime::RequestCheckpoint() { impl_->RequestCheckpoint(); }
 Job& TbbRuntime::job() { return impl_->job(); }
 int64_t TbbRuntime::body_count() const { return impl_->body_count(); }
 int TbbRuntime::OccupyArena(std::shared_ptr<std::atomic<bool>> release, std::shared_ptr<std::atomic<int>> started) {
-  return impl_->OccupyArena(release, started);
+  return impl_->arena().Occupy(release, started);
 }
 
 }  // namespace freshet

@@ -19,9 +19,11 @@ class TbbArena final {
   explicit TbbArena(int concurrency = 0);
   ~TbbArena();
   int concurrency() const;
+  /// For the test that sees that nothing moves without it: see TbbRuntime::OccupyArena.
+  int Occupy(const std::shared_ptr<std::atomic<bool>>& release, const std::shared_ptr<std::atomic<int>>& started);
 
  private:
-  friend class TbbRuntime;
+  friend class TbbGraph;
   class Impl;
   std::unique_ptr<Impl> impl_;
 };
