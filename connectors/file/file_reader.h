@@ -19,7 +19,6 @@ class FileReader {
   /// Opens the file at its beginning or where `restored` says. A file that is not the one the position was taken in is
   /// an error, or when following a new generation.
   Status Open(const std::optional<FilePosition>& restored);
-  bool is_open() const { return stream_ != nullptr; }
 
   enum class Outcome : uint8_t {
     kChunk,  ///< `*chunk` is filled, its position_after too

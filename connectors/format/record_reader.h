@@ -27,7 +27,6 @@ class RecordReader {
 
   int64_t offset() const { return offset_; }  ///< behind the chunks given out
   int64_t record() const { return record_; }
-  int64_t buffered_bytes() const { return used_ + long_bytes_; }
   int64_t header() const { return header_; }
   /// True if the last read found nothing and the buffer is empty: a final reader is done.
   bool drained() const { return dry_ && used_ == 0 && !skipping_; }

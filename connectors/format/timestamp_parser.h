@@ -48,8 +48,6 @@ class TimestampParser {
     }
   }
   std::optional<int64_t> ParseDouble(double epoch) const;
-  /// True if integers are read as epochs (false: a strptime pattern was given).
-  bool reads_numbers() const { return kind_ != Kind::kPattern; }
 
  private:
   enum class Kind : uint8_t { kAuto, kSeconds, kMillis, kMicros, kNanos, kPattern };

@@ -31,7 +31,6 @@ struct Vec {
   }
   int32_t stored() const { return constant ? 1 : count; }
   bool IsValid(int32_t row) const { return valid == nullptr || valid[constant ? 0 : row] != 0; }
-  bool is_null_constant() const { return constant && valid != nullptr && valid[0] == 0; }
 };
 
 /// Reads row i of a Vec, constant or not.

@@ -254,9 +254,7 @@ class Cell {
   int64_t open_snapshot_bytes() const {
     return open_snapshot_ == nullptr ? 0 : open_snapshot_->snapshot.rows.allocated_bytes();
   }
-  EventTime merged_watermark() const { return merged_; }
   EventTime input_watermark(InputIndex i) const { return inputs_[static_cast<size_t>(i)].watermark; }
-  bool input_ended(InputIndex i) const { return inputs_[static_cast<size_t>(i)].ended; }
 
   const CellEnvironment& environment_;
   const CellPlan& plan_;

@@ -59,7 +59,6 @@ class Reader final : public YAML::EventHandler {
     if (!root_) return std::nullopt;
     return std::move(root_);
   }
-  int document_count() const { return document_count_; }
 
   SourceSpan SpanOf(size_t begin, size_t end) const {
     const LineTable::Place place = lines_.At(begin);

@@ -1,4 +1,4 @@
-// What partitions make of time together: SEMANTICS.md §2.3. And who is said to have made rows late.
+// What partitions make of time together: SEMANTICS.md §2.4. And who is said to have made rows late.
 #include <doctest/doctest.h>
 
 #include <algorithm>

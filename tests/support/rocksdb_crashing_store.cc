@@ -299,7 +299,6 @@ CrashingRocksDbStore::~CrashingRocksDbStore() {
 
 Result<CheckpointStore*> CrashingRocksDbStore::NextLife(Rng* rng) {
   if (store_) {
-    if (files_->powerless()) ++crash_inside_commit_count_;
     files_->CutPower();
     store_.reset();
     files_->Restart(Rng(rng->Next()), directory_ + "/state/db/SYNCED");

@@ -31,8 +31,6 @@ class CrashingRocksDbStore {
   void FailAtCall(int64_t n);
   /// From that call on the disk is full for `count` calls of commits and of what they do to put the store in order.
   void FillAtCall(int64_t n, int64_t count);
-  /// How often power failed inside a commit.
-  int crash_inside_commit_count() const { return crash_inside_commit_count_; }
 
  private:
   class FileSystem;
@@ -41,7 +39,6 @@ class CrashingRocksDbStore {
   std::shared_ptr<FileSystem> files_;
   std::unique_ptr<Store> store_;
   int64_t batch_key_count_max_ = kWriteBatchKeyCountMax;
-  int crash_inside_commit_count_ = 0;
 };
 
 }  // namespace freshet::testing
