@@ -305,7 +305,7 @@ TEST_CASE("OutboxSimulation_PlantedBugs_AreEachFoundWithin1000Seeds") {
       g_planted_bugs = 0;
     }
     MESSAGE("seed ", seed, " finds \"", std::string(name), "\": ", wrong);
-    CHECK_MESSAGE(!wrong.empty(), name);
+    CHECK_MESSAGE(!wrong.empty(), std::string(name));
   }
 }
 

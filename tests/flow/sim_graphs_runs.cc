@@ -39,12 +39,12 @@ std::string RunOne(uint64_t seed, bool windows, SimResult* result, PlantedBug bu
 
 }  // namespace
 
-uint64_t FirstSeedThatFinds(PlantedBug bug, uint64_t count) {
+uint64_t FirstSeedThatFinds(const PlantedBugName& planted, uint64_t count) {
   for (uint64_t seed = 1; seed <= count; ++seed) {
     SimResult result;
-    const std::string wrong = RunOne(seed, seed % 2 == 0, &result, bug);
+    const std::string wrong = RunOne(seed, seed % 2 == 0, &result, planted.bug);
     if (wrong.empty()) continue;
-    MESSAGE("seed ", seed, " finds it: ", wrong);
+    MESSAGE("seed ", seed, " finds \"", std::string(planted.name), "\": ", wrong);
     return seed;
   }
   return 0;

@@ -13,6 +13,6 @@ namespace freshet::testing {
 void RunRandomPipelines(const std::string& test_case, uint64_t count, bool windows = false);
 
 /// The first of the seeds 1 to `count` of both kinds at which a planted mistake shows, or 0.
-uint64_t FirstSeedThatFinds(PlantedBug bug, uint64_t count);
+uint64_t FirstSeedThatFinds(const PlantedBugName& planted, uint64_t count);
 
 }  // namespace freshet::testing

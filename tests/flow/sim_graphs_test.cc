@@ -14,10 +14,8 @@ TEST_CASE("Simulation_RandomWindows_OutputEqualsUndisturbedRun") {
 }
 
 TEST_CASE("Simulation_PlantedMemoryBugs_AreEachFoundWithin1000Seeds") {
-  for (const PlantedBugName& planted : kPlantedMemoryBugs) {
-    CAPTURE(planted.name);
-    CHECK(testing::FirstSeedThatFinds(planted.bug, 1000) > 0);
-  }
+  for (const PlantedBugName& planted : kPlantedMemoryBugs)
+    CHECK_MESSAGE(testing::FirstSeedThatFinds(planted, 1000) > 0, std::string(planted.name));
 }
 
 }  // namespace freshet
