@@ -123,7 +123,7 @@ std::vector<std::map<std::string, std::string>> Tell(const Metric& metric, bool 
 TEST_CASE("AlertText_FourMetrics_HaveTheTenPoints") {
   std::string all;
   for (const Metric& metric : FourMetrics()) {
-    CAPTURE(metric.name);
+    CAPTURE(std::string(metric.name));
     const auto told = Tell(metric);
     REQUIRE(told.size() == 2);
     CHECK(told[0].at("state") == "firing");

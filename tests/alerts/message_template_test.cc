@@ -68,7 +68,7 @@ TEST_CASE("Message_Mistakes_AreNamedAtTheirPlace") {
   CHECK(Faults("id}").find("FR3402") != std::string::npos);
   CHECK(Faults("{}").find("FR3401") != std::string::npos);
   for (const char* form : {"{x:.2}", "{x:2f}", "{x:.f}", "{x:.18f}", "{x:.-1f}", "{x:}", "{x:>5}"}) {
-    CAPTURE(form);
+    CAPTURE(std::string(form));
     const std::string fault = Faults(form);
     CHECK(fault.find("FR3405") != std::string::npos);
     CHECK(fault.find("FR3401") == std::string::npos);

@@ -46,7 +46,7 @@ TEST_CASE("CommandLine_Wrong_ExplainsItself") {
   const Finished bare = RunProgram(shop, {});
   CHECK(bare.code == 0);
   for (const char* verb : {"run", "validate", "plan", "test", "bench", "help", "schema", "version"}) {
-    CAPTURE(verb);
+    CAPTURE(std::string(verb));
     CHECK(Contains(bare.out, verb));
     CHECK(RunProgram(shop, {verb, "--help"}).code == 0);
   }
@@ -90,7 +90,7 @@ sinks:
   const Finished run = RunProgram(shop, {"validate", file});
   CHECK(run.code == 2);
   for (const char* word : {"ndjsn", "strin", "parsecs", "fyle", "wher", "nowhere", "circle", "path", "colour"}) {
-    CAPTURE(word);
+    CAPTURE(std::string(word));
     CHECK_MESSAGE(Contains(run.err, word), run.err);
   }
   size_t errors = 0;

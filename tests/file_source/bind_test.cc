@@ -75,7 +75,7 @@ TEST_CASE("FileSource_MistakesInOptions_AreAllReported") {
   CHECK_FALSE(bound.source.has_value());
   for (const char* part : {"FR2401 `strnig`", "did you mean `string`", "FR2404", "FR2405", "Mars/Olympus", "FR2402",
                            "did you mean `path`", "FR2403", "FR2410", "FR2411"}) {
-    CAPTURE(part);
+    CAPTURE(std::string(part));
     CHECK(bound.problems().find(part) != std::string::npos);
   }
   Bound by_time;

@@ -109,7 +109,7 @@ TEST_CASE("FinishedInput_Grown_WindowsThatLeftStayGoneWhateverHappens") {
 
 TEST_CASE("FinishedInput_Grown_PartialResultsForWindowsThatLeftAreTakenApart") {
   for (const char* allowed : {"0s", "60s"}) {
-    CAPTURE(allowed);
+    CAPTURE(std::string(allowed));
     const BoundNode node(WindowDescriptor(),
                          std::string("window: {hopping: 20s, every: 10s}\nkey: k\npre_aggregate: on\n") +
                              "aggregates: {n: count(*), s: sum(v)}\nallowed_lateness: " + allowed + "\n",

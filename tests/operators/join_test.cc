@@ -285,7 +285,7 @@ TEST_CASE("Join_RandomStreams_EqualNestedLoopsInEveryCut") {
     const Reach& reach = kReaches[seed % std::size(kReaches)];
     const bool left_outer = seed % 3 != 0;
     CAPTURE(seed);
-    CAPTURE(reach.yaml);
+    CAPTURE(std::string(reach.yaml));
     CAPTURE(left_outer);
     const BoundNode node =
         Node(std::string(reach.yaml) + "\nkey: k\nright_key: id\nhow: " + (left_outer ? "left" : "inner") + "\n");

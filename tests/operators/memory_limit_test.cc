@@ -75,7 +75,7 @@ TEST_CASE("SpillStore_WindowsWithoutState_EqualTheUnlimitedRun") {
                               "window: {hopping: 30s, every: 10s}\nkey: k\naggregates: {n: count(*), s: sum(v)}\n",
                               "window: {hopping: 20s, every: 10s}\nkey: k\naggregates: {n: count(*), s: sum(v)}\n"
                               "allowed_lateness: 2s\n"}) {
-    CAPTURE(options);
+    CAPTURE(std::string(options));
     CheckNodeWithoutState(BoundNode(WindowDescriptor(), options, *NumbersSchema()), ManyKeys());
   }
 }
@@ -244,7 +244,7 @@ TEST_CASE("MemoryLimit_ManyKeysAtOneMoment_PeakStaysBounded") {
   for (const char* options : {"window: {tumbling: 3600s}", "window: {tumbling: 3600s}\nallowed_lateness: 2s",
                               "window: {hopping: 3600s, every: 1800s}\nemit_every: 1800s", "window: {global: true}",
                               "window: {session: 3600s}"}) {
-    CAPTURE(options);
+    CAPTURE(std::string(options));
     const BoundNode node(WindowDescriptor(),
                          std::string(options) + "\nkey: k\naggregates: {n: count(*), s: sum(v), l: last(v)}\n",
                          *NumbersSchema());
@@ -272,7 +272,7 @@ TEST_CASE("MemoryLimit_ManyKeysAtOneMoment_PeakStaysBounded") {
 
 TEST_CASE("MemoryLimit_Sessions_EqualTheUnlimitedRun") {
   for (const char* gap : {"3s", "40s", "300s"}) {
-    CAPTURE(gap);
+    CAPTURE(std::string(gap));
     const BoundNode node(
         WindowDescriptor(),
         std::string("window: {session: ") + gap + "}\nkey: k\naggregates: {n: count(*), s: sum(v), l: last(v)}\n",
@@ -283,7 +283,7 @@ TEST_CASE("MemoryLimit_Sessions_EqualTheUnlimitedRun") {
 
 TEST_CASE("MemoryLimit_CountWindows_EqualTheUnlimitedRun") {
   for (const char* window : {"{count: 3}", "{count: 4, every: 2}"}) {
-    CAPTURE(window);
+    CAPTURE(std::string(window));
     const BoundNode node(WindowDescriptor(),
                          std::string("window: ") + window + "\nkey: k\naggregates: {n: count(*), s: sum(v)}\n",
                          *NumbersSchema());
@@ -293,7 +293,7 @@ TEST_CASE("MemoryLimit_CountWindows_EqualTheUnlimitedRun") {
 
 TEST_CASE("MemoryLimit_SlidingWindow_EqualsTheUnlimitedRun") {
   for (const char* size : {"5s", "100s"}) {
-    CAPTURE(size);
+    CAPTURE(std::string(size));
     const BoundNode node(
         WindowDescriptor(),
         std::string("window: {sliding: ") + size + "}\nkey: k\naggregates: {n: count(*), s: sum(v), l: last(v)}\n",
@@ -304,7 +304,7 @@ TEST_CASE("MemoryLimit_SlidingWindow_EqualsTheUnlimitedRun") {
 
 TEST_CASE("SpillStore_OrderedWindowsWithoutState_EqualTheUnlimitedRun") {
   for (const char* window : {"{session: 40s}", "{count: 4, every: 2}", "{sliding: 30s}"}) {
-    CAPTURE(window);
+    CAPTURE(std::string(window));
     CheckNodeWithoutState(
         BoundNode(WindowDescriptor(),
                   std::string("window: ") + window + "\nkey: k\naggregates: {n: count(*), s: sum(v)}\n",

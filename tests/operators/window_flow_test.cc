@@ -14,7 +14,7 @@ TEST_CASE("WindowFlow_RevisionsInLanesBatchesAndCrashes_AreTheSameLines") {
        {"{tumbling: 2s}\nallowed_lateness: 500ms", "{hopping: 4s, every: 1s}\nallowed_lateness: 500ms",
         "{tumbling: 2s}\nemit_every: 250ms", "{hopping: 4s, every: 1s}\nemit_every: 500ms\nallowed_lateness: 700ms",
         "{global: true}\nemit_every: 1s", "{global: true}"}) {
-    CAPTURE(shape);
+    CAPTURE(std::string(shape));
     const BoundNode window(
         WindowDescriptor(),
         std::string("window: ") + shape + "\nkey: k\naggregates: {n: count(*), s: sum(v), l: last(v)}\n",
@@ -38,7 +38,7 @@ TEST_CASE("WindowFlow_RevisionsInLanesBatchesAndCrashes_AreTheSameLines") {
 TEST_CASE("WindowFlow_ByRowsOfAKeyInLanesBatchesAndCrashes_AreTheSameLines") {
   for (const char* shape :
        {"{session: 300ms}", "{count: 12, every: 4}", "{cumulate: 4s, every: 1s}", "{sliding: 2s}"}) {
-    CAPTURE(shape);
+    CAPTURE(std::string(shape));
     const BoundNode window(
         WindowDescriptor(),
         std::string("window: ") + shape + "\nkey: k\naggregates: {n: count(*), s: sum(v), l: last(v)}\n",
@@ -60,8 +60,8 @@ TEST_CASE("WindowFlow_PreAggregatedInLanesBatchesAndCrashes_AreTheSameLines") {
   for (const char* shape : {"{tumbling: 2s}", "{hopping: 4s, every: 1s}",
                             "{cumulate: 4s, every: 1s}\nallowed_lateness: 700ms", "{global: true}"})
     for (const char* mode : {"on", "auto"}) {
-      CAPTURE(shape);
-      CAPTURE(mode);
+      CAPTURE(std::string(shape));
+      CAPTURE(std::string(mode));
       const BoundNode window(WindowDescriptor(),
                              std::string("window: ") + shape + "\npre_aggregate: " + mode +
                                  "\nkey: k\naggregates: {n: count(*), s: sum(v), m: max(v), d: count(distinct v)}\n",

@@ -202,7 +202,7 @@ TEST_CASE("Window_InputGrowsAfterItsEnd_EarlyAndGlobalResultsGoOnBeingRevised") 
 
 TEST_CASE("Window_RowBehindTheMergedWatermark_IsLateAfterIdle") {
   for (const char* allowed : {"0s", "5s"}) {
-    CAPTURE(allowed);
+    CAPTURE(std::string(allowed));
     const BoundNode node = Node("tumbling", allowed);
     OperatorHarness harness(node.bound(), {});
     Listener results(harness), late(harness, 1);

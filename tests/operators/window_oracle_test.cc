@@ -52,7 +52,7 @@ int64_t CheckShapes(const Shape* shapes, size_t shape_count, NodeCounters* all) 
     const bool global = shape.size_us == 0;
     const int64_t allowed = global ? 0 : kAllowed[seed % std::size(kAllowed)];
     CAPTURE(seed);
-    CAPTURE(shape.yaml);
+    CAPTURE(std::string(shape.yaml));
     CAPTURE(key_columns);
     CAPTURE(allowed);
     const BoundNode node(WindowDescriptor(),
@@ -130,7 +130,7 @@ TEST_CASE("Window_PreAggregated_EqualsTheOracleInEveryCut") {
     // Values lost to overflow are counted row by row.
     const bool overflows = seed % 5 == 0;
     CAPTURE(seed);
-    CAPTURE(shape.yaml);
+    CAPTURE(std::string(shape.yaml));
     CAPTURE(key_columns);
     CAPTURE(allowed);
     const BoundNode node(WindowDescriptor(),

@@ -40,7 +40,7 @@ TEST_CASE("Window_SessionsAndCounts_EqualTheOracleInEveryCut") {
     const OrderedShape& shape = kOrderedShapes[seed % std::size(kOrderedShapes)];
     const int key_columns = static_cast<int>(seed / 6 % 3);
     CAPTURE(seed);
-    CAPTURE(shape.yaml);
+    CAPTURE(std::string(shape.yaml));
     CAPTURE(key_columns);
     const WindowStream stream = InOrder(RandomStream(seed, 500));
     const BoundNode node(WindowDescriptor(),

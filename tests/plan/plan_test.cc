@@ -449,7 +449,7 @@ TEST_CASE("JsonSchema_IsYamlTooAndKnowsEveryOption") {
   const ConfigValue* sources = schema->Find("properties")->Find("sources")->Find("additionalProperties");
   const ConfigValue* rows = sources->Find("allOf")->items[0].Find("then")->Find("properties");
   for (const char* name : {"type", "path", "schema", "time", "on_error"}) {
-    CAPTURE(name);
+    CAPTURE(std::string(name));
     CHECK(rows->Find(name) != nullptr);
   }
   CHECK(rows->Find("inputs") == nullptr);

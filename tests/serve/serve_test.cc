@@ -69,7 +69,7 @@ TEST_CASE("HttpAddress_Texts_AreReadOrRefused") {
   CHECK(ParseHttpAddress("[::1]:0")->ToString() == "[::1]:0");
   CHECK_FALSE(ParseHttpAddress("0.0.0.0:1")->is_loopback());
   for (const char* bad : {"", "host", "host:", "1:2:3", "h:99999", "h:-1", "h:8o"}) {
-    CAPTURE(bad);
+    CAPTURE(std::string(bad));
     CHECK_FALSE(ParseHttpAddress(bad).ok());
   }
 }
@@ -214,7 +214,7 @@ TEST_CASE("WholeRequestBytes_HeadsAndBodies_EndWhereTheyShould") {
                            "Content-Length:\r\n", "Content-Length: 99999999999999999999\r\n", "X-Content-Length: 5\r\n",
                            "Content-Length: 12\r\nExpect: 100-continue\r\n", "Transfer-Encoding: chunked\r\n",
                            "Content-Encoding: gzip\r\nContent-Length: 12\r\n"}) {
-    CAPTURE(none);
+    CAPTURE(std::string(none));
     CHECK(body(none) == 0);
   }
 }

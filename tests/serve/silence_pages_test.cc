@@ -257,7 +257,7 @@ TEST_CASE("SilencePages_UnknownResolvedOrRefused_SaySo") {
 
 TEST_CASE("SilencePages_FormSentAgainAfterItsSilenceWasEnded_IsUsedUp") {
   for (const char* span : {"1h", "resolved"}) {
-    CAPTURE(span);
+    CAPTURE(std::string(span));
     Desk desk;
     const SilenceRequest press = Press(Link(span), desk.Answer(Link(span)));
     desk.answer = Status::Unavailable("not now");
@@ -321,7 +321,7 @@ TEST_CASE("HttpServer_SilenceLink_NeedsNoTokenAndKeepsPagesToItself") {
 
 TEST_CASE("SilencePages_SecretOfTwoPipelines_FindsTheOneThatHasTheAlert") {
   for (const char* other : {"does not know it", "cannot be asked"}) {
-    CAPTURE(other);
+    CAPTURE(std::string(other));
     Desk desk;
     desk.other_secret = kSecret;
     if (other[0] == 'c') desk.other_answer = Status::Unavailable("it is over");
