@@ -49,6 +49,7 @@ SinkLines RunGraph(const WriteGraph& write, const SimOptions& options, FlowGraph
 }
 
 SinkLines CheckLanesBatchesAndCrashes(const WriteGraph& write) {
+  int crashed = 0;
   const auto run = [&](int lanes, int32_t batch_rows, uint64_t seed, int crashes) {
     const auto store = NewMemoryStore();
     SimOptions options;
@@ -58,7 +59,11 @@ SinkLines CheckLanesBatchesAndCrashes(const WriteGraph& write) {
     options.seed = seed;
     options.crash_count_max = crashes;
     options.crash_chance = 0.01;
-    return RunGraph(write, options);
+    SimResult result;
+    SinkLines lines = RunGraph(write, options, nullptr, &result);
+    REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+    crashed += result.crash_count;
+    return lines;
   };
   SinkLines expected = run(1, 4096, 1, 0);
   ForLanesAndBatches([&](int lanes, int32_t batch_rows, uint64_t seed) {
@@ -68,6 +73,7 @@ SinkLines CheckLanesBatchesAndCrashes(const WriteGraph& write) {
       CHECK(got.at(id) == lines);
     }
   });
+  CHECK(crashed > 9);  // of 27
   return expected;
 }
 
