@@ -162,6 +162,7 @@ Status JoinOperator::ProcessBatch(InputIndex input, const Batch& in, Emitter&) {
     rows_bytes_ += rows.bytes();
     Hasten(rows, keys_.key(i), place);
   }
+  rows_unswept_ += in.row_count();
   AccountMemory();
   return Status::Ok();
 }
@@ -295,8 +296,11 @@ namespace {
 /// less.
 constexpr size_t kShareBack = 8;
 constexpr size_t kKeysBackMin = 64;
-/// Rows of the store looked at for a watermark, in rounds that begin a part of the reach apart.
-constexpr size_t kRowsSwept = 4096;
+/// Rows of the store looked at for each row that came since, at a watermark, in rounds that begin a part of the reach
+/// apart. By two, a store in which each row leaves a key behind is half full of what is over.
+constexpr size_t kSweptPerRow = 2;
+constexpr size_t kSweptMin = 64;
+constexpr size_t kSweptMax = 4096;
 constexpr int64_t kSweepsPerReach = 4;
 }  // namespace
 
@@ -379,7 +383,9 @@ Status JoinOperator::SweepStored(EventTime now) {
     return table_->NoteShell(key);
   };
   bool over = false;
-  FRESHET_RETURN_IF_ERROR(sweep_->Next(kRowsSwept, judge, &over));
+  const size_t count = std::clamp(kSweptPerRow * static_cast<size_t>(rows_unswept_), kSweptMin, kSweptMax);
+  rows_unswept_ = 0;
+  FRESHET_RETURN_IF_ERROR(sweep_->Next(count, judge, &over));
   if (over) sweep_.reset();
   return Status::Ok();
 }
