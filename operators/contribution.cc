@@ -249,9 +249,9 @@ class Contribution final : public Operator {
   /// As many moments before `now` as a batch takes, by (time, key), as open_ is.
   Status JudgeSome(EventTime now) {
     std::vector<std::string_view> keys;
+    const auto at_once = static_cast<size_t>(std::min(row_count_max_, cells_->keys_back_at_once()));
     auto end = open_.begin();
-    for (; end != open_.end() && end->first < now.us && static_cast<int32_t>(keys.size()) < row_count_max_; ++end)
-      keys.push_back(end->second);
+    for (; end != open_.end() && end->first < now.us && keys.size() < at_once; ++end) keys.push_back(end->second);
     FRESHET_RETURN_IF_ERROR(cells_->LoadMissing(keys));
     for (const std::string_view key : keys) {
       FRESHET_ASSIGN_OR_RETURN(Told told, cells_->FindOrCreate(HashKey(key), key).Close(*plan_));

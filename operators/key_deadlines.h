@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -42,8 +43,8 @@ class KeyDeadlines {
   Status Bring(KeyedTable<V>* table, int64_t end_us, int32_t count_max) const {
     if (!table->has_evicted() || table->Resident(HashKey(first().second), first().second)) return Status::Ok();
     std::vector<std::string_view> keys;
-    for (auto at = order_.begin();
-         at != order_.end() && at->first < end_us && keys.size() < static_cast<size_t>(count_max); ++at)
+    const auto at_once = static_cast<size_t>(std::min(count_max, table->keys_back_at_once()));
+    for (auto at = order_.begin(); at != order_.end() && at->first < end_us && keys.size() < at_once; ++at)
       keys.push_back(at->second);
     return table->LoadMissing(keys);
   }

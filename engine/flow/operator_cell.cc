@@ -253,7 +253,18 @@ Status OperatorCell::EmitFrom(size_t i, PortIndex port, Batch batch) {
 
 Status OperatorCell::HandleBatch(InputIndex input, const Batch& batch, uint64_t exchange_sequence) {
   exchange_sequence_ = exchange_sequence;
-  FRESHET_RETURN_IF_ERROR(ProcessElement(0, input, batch));
+  const auto at_once = [&] { return elements_[0].state ? elements_[0].state->rows_at_once() : batch.row_count(); };
+  if (batch.row_count() <= at_once() || batch.meta().partials) {
+    FRESHET_RETURN_IF_ERROR(ProcessElement(0, input, batch));
+  } else {  // of large values, the keys of a batch may be more than memory holds; combined rows are few
+    const Batch dense = batch.Dense();
+    for (int32_t from = 0; from < dense.row_count();) {
+      const int32_t count = std::min(at_once(), dense.row_count() - from);
+      FRESHET_RETURN_IF_ERROR(ProcessElement(0, input, dense.Slice(from, count)));
+      from += count;
+      ShedMemory();
+    }
+  }
   if (exchange_sequence > 0) outlets_.SendMarks(exchange_sequence);
   return Status::Ok();
 }

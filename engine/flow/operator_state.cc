@@ -1,6 +1,7 @@
 #include "engine/flow/operator_state.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "engine/base/log.h"
 #include "engine/flow/planted_bugs.h"
@@ -22,6 +23,8 @@ int64_t RestoreShare(const CellEnvironment& environment, const CellPlan& plan) {
   return limit == 0 ? 0 : std::max<int64_t>(limit / 2 / std::max<int64_t>(keyed, 1) / plan.lane_count, 1);
 }
 
+/// One look at the store may bring back this part of what a table may take at a restore.
+constexpr int64_t kBackAtOncePart = 4;
 /// Changed rows go to the spill store in pieces of this size.
 constexpr int64_t kSpillPieceBytes = 1 << 20;
 
@@ -133,6 +136,12 @@ int64_t OperatorState::aside_bytes() const {
   return bytes;
 }
 
+int32_t OperatorState::rows_at_once() const {
+  int32_t rows = std::numeric_limits<int32_t>::max();
+  for (const auto& t : tables_) rows = std::min(rows, t->keys_back_at_once());
+  return rows;
+}
+
 void OperatorState::PutAside() {
   for (const auto& t : tables_) {
     const int64_t bytes = environment_.memory->BytesToPutAside(t->unclean_bytes());
@@ -158,6 +167,7 @@ Status OperatorState::Adopt(std::unique_ptr<StateTable> table) {
   const bool taken = taken_.count(table->name()) > 0;
   FRESHET_ASSIGN_OR_RETURN(const TableId id, environment_.tables->Resolve(node_id_, *table, &codec, taken));
   StateTable* raw = table.get();
+  raw->set_bytes_back_at_once(restore_share_ / kBackAtOncePart);
   tables_.push_back(std::move(table));
   ids_.push_back(id);
   spills_.push_back(0);
@@ -183,7 +193,7 @@ Status OperatorState::Adopt(std::unique_ptr<StateTable> table) {
         if (may_stay && loaded_bytes && restore_share_ > 0)
           loading += static_cast<int64_t>(value.size()) + loaded_bytes(value);
         if (may_stay && restore_share_ > 0 && raw->memory_bytes() + loading > restore_share_) {
-          raw->LeaveInStore();
+          raw->LeaveInStore((raw->memory_bytes() + loading) / (raw->size() + 1));
           return Status::Cancelled("the memory for state is full");
         }
         return raw->RestoreEntry(group, key, value, codec);

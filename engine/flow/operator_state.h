@@ -43,6 +43,8 @@ class OperatorState final : public StateContext, public TableLayouts {
   /// What Evict could drop now.
   int64_t droppable_bytes() const;
   int64_t aside_bytes() const;
+  /// How many rows may ask for their keys before what they bring back is to be looked at.
+  int32_t rows_at_once() const;
   /// Keys that no checkpoint has yet, as far as memory asks for it.
   void PutAside();
   /// Keys that are as they were committed, as far as memory asks for it. What spills is written first.

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -117,6 +118,10 @@ class StateTable {
   virtual void OnCommitted(uint64_t drain) { (void)drain; }
   /// Of memory_bytes, what eviction could drop after the next commits.
   virtual int64_t unclean_bytes() const { return 0; }
+  /// What keys that come back together should not take more than; 0: no matter.
+  virtual void set_bytes_back_at_once(int64_t bytes) { (void)bytes; }
+  /// How many keys may come back together, by what a key has taken so far.
+  virtual int32_t keys_back_at_once() const { return std::numeric_limits<int32_t>::max(); }
   /// Drops clean keys worth about `bytes`, those that were changed longest ago first. Returns how many bytes it
   /// dropped.
   virtual int64_t EvictClean(int64_t bytes) {
@@ -141,8 +146,8 @@ class StateTable {
   virtual bool eviction_held() const { return false; }
   /// Some keys may stand in the store only.
   virtual bool has_evicted() const { return false; }
-  /// At a restore: this and further rows stay in the store.
-  virtual void LeaveInStore() {}
+  /// At a restore: this and further rows stay in the store. `key_bytes`: about what one takes in memory.
+  virtual void LeaveInStore(int64_t key_bytes) { (void)key_bytes; }
   struct GroupRange {
     uint16_t first = 0;
     uint16_t last = 0;

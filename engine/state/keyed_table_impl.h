@@ -144,7 +144,10 @@ class KeyedTable final : public StateTable {
 
   void SetEvictionHooks(EvictionHooks<V> hooks) { hooks_ = std::move(hooks); }
   void AttachCommitted(std::unique_ptr<CommittedRows> committed) override { committed_rows_ = std::move(committed); }
-  void LeaveInStore() override { has_evicted_ = true; }
+  void LeaveInStore(int64_t key_bytes) override {
+    has_evicted_ = true;
+    entry_bytes_before_ = key_bytes;
+  }
   bool has_evicted() const override { return has_evicted_; }
   bool eviction_held() const override { return held_; }
   /// Null: nothing is ever evicted.
@@ -257,6 +260,13 @@ class KeyedTable final : public StateTable {
     return std::min<int64_t>(count, static_cast<int64_t>(used_count_)) * EntryBytes();
   }
 
+  void set_bytes_back_at_once(int64_t bytes) override { bytes_back_at_once_ = bytes; }
+  int32_t keys_back_at_once() const override {
+    const int64_t each = std::max(EntryBytesAlone(), entry_bytes_before_);
+    if (!has_evicted_ || bytes_back_at_once_ == 0 || each == 0) return std::numeric_limits<int32_t>::max();
+    return static_cast<int32_t>(std::clamp<int64_t>(bytes_back_at_once_ / each, kKeysBackMin, INT32_MAX));
+  }
+
   int64_t EvictClean(int64_t bytes) override {
     if (committed_rows_ == nullptr || held_ || bytes <= 0) return 0;
     // How many clean keys were changed how long ago, in drains; then the age from which on all go.
@@ -269,6 +279,7 @@ class KeyedTable final : public StateTable {
     while (age > 0 && found < wanted) found += by_age[--age];
     if (found == 0) return 0;
     const int64_t before = memory_bytes();
+    entry_bytes_before_ = EntryBytesAlone();
     int64_t evicted = 0;
     for (uint32_t i = 0; i < entries_.size() && evicted < wanted; ++i) {
       Entry& e = entries_[i];
@@ -294,6 +305,7 @@ class KeyedTable final : public StateTable {
     if (draining()) return 0;  // soon: first what the last drain has taken
     const int64_t wanted = bytes / std::max<int64_t>(EntryBytes(), 1) + 1;
     const int64_t before = memory_bytes();
+    entry_bytes_before_ = EntryBytesAlone();
     int64_t count = 0;
     // Those that wait for a commit have not changed for longer.
     Status status;
@@ -342,6 +354,7 @@ class KeyedTable final : public StateTable {
   static constexpr bool kKnowsBytes = requires(const V& v) { v.MemoryBytes(); };
   static constexpr int64_t kShellBytesMax = 8 << 20;
   static constexpr size_t kPieceKeys = 4096;  // put aside at once
+  static constexpr int64_t kKeysBackMin = 16;
   struct Nothing {};
   struct Entry {
     std::string key;
@@ -376,6 +389,11 @@ class KeyedTable final : public StateTable {
     return std::min<size_t>(static_cast<uint16_t>(static_cast<uint16_t>(drain_) - e.drain), 63);
   }
   int64_t EntryBytes() const { return used_count_ == 0 ? 0 : memory_bytes() / static_cast<int64_t>(used_count_); }
+  /// Without the index, which does not shrink when entries leave.
+  int64_t EntryBytesAlone() const {
+    const auto index = static_cast<int64_t>(index_.size() * sizeof(Slot));
+    return used_count_ == 0 ? 0 : (memory_bytes() - index) / static_cast<int64_t>(used_count_);
+  }
   static int64_t KeyHeap(const std::string& key) {
     return key.capacity() > 15 ? static_cast<int64_t>(key.capacity()) + 17 : 0;
   }
@@ -620,6 +638,8 @@ class KeyedTable final : public StateTable {
   std::vector<CommittedRows::Ref> missing_;
   std::vector<std::string> shells_;
   int64_t shell_bytes_ = 0;
+  int64_t bytes_back_at_once_ = 0;
+  int64_t entry_bytes_before_ = 0;  ///< the average when something last left
 };
 
 template <class V>

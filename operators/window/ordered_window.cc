@@ -449,7 +449,8 @@ void OrderedWindow::NoteFound(int64_t moment, std::string_view key) {
 
 Status OrderedWindow::BringBack(EventTime now) {
   std::vector<Place> slice;
-  while (!found_.empty() && slice.size() < slice_ && found_.begin()->first < now.us)
+  const size_t at_once = std::min(slice_, static_cast<size_t>(table_->keys_back_at_once()));
+  while (!found_.empty() && slice.size() < at_once && found_.begin()->first < now.us)
     slice.push_back(std::move(found_.extract(found_.begin()).value()));
   walked_ = !found_.empty();
   if (walked_) {

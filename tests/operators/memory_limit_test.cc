@@ -323,7 +323,7 @@ TEST_CASE("MemoryLimit_KeysOfSlidingWindowsAndSessionsThatAreOver_LeaveTheStore"
     SimResult result;
     (void)RunGraph(GraphOf(ManyKeys(), node.bound()), OptionsOf(store.get(), 24000, 5, 2, 64, 0), nullptr, &result);
     CHECK(result.report.memory_dropped_bytes > 24000);
-    CHECK(StoredRows(store.get(), table) < 200);  // of 400 keys
+    CHECK(StoredRows(store.get(), table) < 250);  // of 400 keys; those of the last windows are looked at later
   }
 }
 
@@ -427,6 +427,34 @@ TEST_CASE("MemoryLimit_LargeDistinctSets_AreCountedAndLeaveMemory") {
     const int64_t limited = peak_of(node, all / 5, &expected, crashes);
     MESSAGE("peak without a limit " << all << ", with one of a fifth " << limited);
     CHECK(limited < all / 5 * 3 / 2);
+  }
+}
+
+TEST_CASE("MemoryLimit_BatchWithNearlyAllKeys_BringsThemBackInPieces") {
+  NumbersOptions numbers;
+  numbers.rows = 60000;
+  numbers.keys = 1000;
+  numbers.chunk_rows = 500;
+  for (const char* options : {"window: {tumbling: 24h}\naggregates: {d: count(distinct v)}",
+                              "window: {session: 24h}\naggregates: {d: count(distinct v)}"}) {
+    CAPTURE(options);
+    const BoundNode node(WindowDescriptor(), std::string(options) + "\nkey: k\n", *NumbersSchema());
+    REQUIRE_MESSAGE(node, node.diagnostics());
+    const WriteGraph write = [&](FlowGraph& graph) { graph.NodeOverNumbers(numbers, node.bound(), 500); };
+    SimResult unlimited;
+    const auto roomy = NewMemoryStore();
+    const SinkLines expected = RunGraph(write, OptionsOf(roomy.get(), 0, 1, 1, 4096, 0), nullptr, &unlimited);
+    const int64_t limit = unlimited.report.memory_peak / 8;
+    for (const int crashes : {0, 2}) {
+      CAPTURE(crashes);
+      const auto store = NewMemoryStore();
+      SimResult result;
+      const SinkLines got = RunGraph(write, OptionsOf(store.get(), limit, 5, 2, 4096, crashes), nullptr, &result);
+      REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+      CHECK(got == expected);
+      MESSAGE("peak " << result.report.memory_peak << ", limit " << limit);
+      CHECK(result.report.memory_peak < limit * 9 / 5);  // the epoch being written takes the most of it
+    }
   }
 }
 

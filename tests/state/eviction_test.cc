@@ -78,7 +78,7 @@ struct World {
     } else {
       table->AttachCommitted(std::make_unique<Rows>(store));
     }
-    if (!anew) table->LeaveInStore();
+    if (!anew) table->LeaveInStore(0);
     under_way.clear();
     drains = 0;
     live = durable;

@@ -148,7 +148,7 @@ struct OperatorHarness::Lane final : OpenContext, StateContext, TableLayouts {
     for (const auto& [id, row] : options.restore->rows) {
       if (id.table != t.name() || LaneOfKeyGroup(id.key_group, options.lanes) != index) continue;
       if (evicts && row.codec == t.options().codec && taken.count(t.name()) == 0)
-        t.LeaveInStore();
+        t.LeaveInStore(0);
       else
         FRESHET_RETURN_IF_ERROR(t.RestoreEntry(id.key_group, id.key, row.value, row.codec));
     }
