@@ -179,16 +179,20 @@ TEST_CASE("JoinMemory_OneKeyLargerThanTheLimit_EqualsTheUnlimitedRun") {
     REQUIRE_MESSAGE(node, node.diagnostics());
     const WriteGraph write = GraphOf(node.bound(), left, right);
     const SinkLines expected = RunUnlimited(write);
-    for (const bool with_state : {true, false}) {
-      CAPTURE(with_state);
-      const auto store = NewMemoryStore();
-      SimResult result;
-      const SinkLines got =
-          RunGraph(write, OptionsOf(with_state ? store.get() : nullptr, 4000, 3, 2, 64, 0), nullptr, &result);
-      REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
-      CHECK(got == expected);
-      CHECK(result.report.memory_peak > 4000);
-      CHECK(result.report.memory_dropped_bytes > 4000);
+    // A row that finds many is interrupted when the batch is full, and its key may leave then.
+    for (const int32_t batch_rows : {1, 7, 64}) {
+      CAPTURE(batch_rows);
+      for (const bool with_state : {true, false}) {
+        CAPTURE(with_state);
+        const auto store = NewMemoryStore();
+        SimResult result;
+        const SinkLines got =
+            RunGraph(write, OptionsOf(with_state ? store.get() : nullptr, 4000, 3, 2, batch_rows, 0), nullptr, &result);
+        REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+        CHECK(got == expected);
+        CHECK(result.report.memory_peak > 4000);
+        CHECK(result.report.memory_dropped_bytes > 4000);
+      }
     }
   }
 }
