@@ -11,6 +11,7 @@
 
 #include "engine/base/rng.h"
 #include "engine/flow/graph.h"
+#include "operators/join/join_rows.h"
 #include "operators/window/window.h"
 #include "tests/operators/test_rows.h"
 #include "tests/support/flow_runs.h"
@@ -363,25 +364,52 @@ TEST_CASE("Join_InputGrowsAfterItsEnd_FindsRowsFromBefore") {
   const auto right = [](int64_t second, double b) {
     return MakeRows(kRight, {{.time_us = second * kSecond, .watermark_us = 0, .cells = {b, 1, nullptr}}});
   };
-  HarnessCheckpoint checkpoint;
-  {
-    OperatorHarness harness(node.bound(), {});
-    harness.Feed(MakeRows(kLeft, {{.time_us = 5 * kSecond, .watermark_us = 0, .cells = {1, "x"}}}));
-    harness.End();
-    harness.Snapshot(&checkpoint);
+  for (const bool evict : {false, true}) {
+    CAPTURE(evict);
+    HarnessCheckpoint checkpoint;
+    {
+      OperatorHarness harness(node.bound(), {});
+      harness.Feed(MakeRows(kLeft, {{.time_us = 5 * kSecond, .watermark_us = 0, .cells = {1, "x"}}}));
+      harness.End();
+      harness.Snapshot(&checkpoint);
+    }
+    OperatorHarness harness(node.bound(), {.restore = &checkpoint, .evict = evict});
+    CHECK(harness.state_keys() == !evict);
+    harness.Feed(right(4, 0.5), 1);
+    harness.Feed(right(6, 1.5), 1);
+    harness.Feed(right(8, 2.5), 1);
+    harness.Watermark({20 * kSecond});
+    REQUIRE(harness.status().ok());
+    std::vector<std::string> rows;
+    for (const Batch& b : harness.output(0, 0))
+      for (std::string& text : RowTexts(b)) rows.push_back(std::move(text));
+    CHECK(rows ==
+          std::vector<std::string>{"@5000000 wm 0 k=1 a='x' b=0.5 l=null", "@6000000 wm 0 k=1 a='x' b=1.5 l=null"});
+    CHECK(harness.state_keys() == 0);
   }
-  OperatorHarness harness(node.bound(), {.restore = &checkpoint});
-  harness.Feed(right(4, 0.5), 1);
-  harness.Feed(right(6, 1.5), 1);
-  harness.Feed(right(8, 2.5), 1);
-  harness.Watermark({20 * kSecond});
-  REQUIRE(harness.status().ok());
-  std::vector<std::string> rows;
-  for (const Batch& b : harness.output(0, 0))
-    for (std::string& text : RowTexts(b)) rows.push_back(std::move(text));
-  CHECK(rows ==
-        std::vector<std::string>{"@5000000 wm 0 k=1 a='x' b=0.5 l=null", "@6000000 wm 0 k=1 a='x' b=1.5 l=null"});
-  CHECK(harness.state_keys() == 0);
+}
+
+TEST_CASE("JoinRows_LateRowsInAnyOrder_LeaveByWatermarkAndTime") {
+  ByteSink sink;
+  for (const int count : {0, 0, 3}) sink.PutVarint(static_cast<uint64_t>(count));
+  for (const auto& [time_us, watermark_us] : {std::pair{7, 20}, {9, 10}, {3, 20}}) {
+    sink.PutI64(time_us);
+    sink.PutI64(watermark_us);
+    sink.PutU64(1);
+    sink.PutU8(0);
+    sink.PutString("");
+  }
+  sink.PutVarint(0);
+  JoinRows rows;
+  ByteSource source(sink.bytes());
+  REQUIRE(rows.Decode(source, JoinRows::kCodec));
+  std::vector<std::pair<int64_t, int64_t>> left;
+  while (!rows.empty()) {
+    const JoinPlace place = rows.NextAction(JoinReach::Within(Duration{1}), false);
+    left.emplace_back(place.moment, place.turn);
+    rows.PopLate(0);
+  }
+  CHECK(left == std::vector<std::pair<int64_t, int64_t>>{{10, 9}, {20, 3}, {20, 7}});
 }
 
 TEST_CASE("Join_TornState_IsDataLoss") {
