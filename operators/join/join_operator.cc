@@ -355,7 +355,8 @@ bool JoinOperator::AwayIsNext(EventTime now) const {
 }
 
 Status JoinOperator::BringBack(EventTime now) {
-  const size_t most = std::max(kKeysBackMin, std::min(away_.size() / kShareBack, static_cast<size_t>(row_count_max_)));
+  size_t most = std::max(kKeysBackMin, std::min(away_.size() / kShareBack, static_cast<size_t>(row_count_max_)));
+  most = std::min(most, static_cast<size_t>(table_->keys_back_at_once()));
   std::vector<Away> slice;
   while (!away_.empty() && slice.size() < most && away_.begin()->first.moment < now.us)
     slice.push_back(std::move(away_.extract(away_.begin()).value()));
