@@ -56,8 +56,6 @@ Status OperatorState::BeginDrain(Epoch epoch, EpochRows* rows) {
       tables_[i]->ForgetErased();
       continue;
     }
-    for (const StateTable::GroupRange& range : tables_[i]->TakeErasedGroups())
-      rows->EraseGroups(id, range.first, range.last);
     tables_[i]->compares_drains = g_drains_compared.load(std::memory_order_relaxed);
     tables_[i]->forgets_to_save = IsPlanted(PlantedBug::kChangeSealed);
     const int64_t count = tables_[i]->BeginDrain([this, id, rows](const StateEntry& e) {
@@ -212,8 +210,6 @@ void OperatorState::Spill(size_t i) {
   const auto write = [&](int64_t from_bytes) {
     if (status.ok() && rows.byte_size() >= from_bytes) status = environment_.spill->Write(std::move(rows));
   };
-  for (const StateTable::GroupRange& range : table.TakeErasedGroups())
-    rows.EraseGroups(ids_[i], range.first, range.last);
   table.DrainDirty([&](const StateEntry& e) {
     if (!status.ok()) return;
     if (e.erased)

@@ -148,12 +148,6 @@ class StateTable {
   virtual bool has_evicted() const { return false; }
   /// At a restore: this and further rows stay in the store. `key_bytes`: about what one takes in memory.
   virtual void LeaveInStore(int64_t key_bytes) { (void)key_bytes; }
-  struct GroupRange {
-    uint16_t first = 0;
-    uint16_t last = 0;
-  };
-  /// Key groups of which every committed row goes, because of EraseAll. Before BeginDrain: these go first.
-  virtual std::vector<GroupRange> TakeErasedGroups() { return {}; }
 };
 
 /// Keyed state in memory: an open-addressing table from canonical key bytes to a value V, with dirty tracking.

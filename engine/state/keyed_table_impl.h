@@ -192,33 +192,9 @@ class KeyedTable final : public StateTable {
     shell_bytes_ += static_cast<int64_t>(key.size() + sizeof(std::string));
     return true;
   }
-  /// Everything goes, what stands in the store only as well. Pointers to values become invalid.
-  void EraseAll() {
-    FinishDrain();
-    for (uint32_t i = 0; i < entries_.size(); ++i) {
-      if (!entries_[i].in_use) continue;
-      if (!entries_[i].erased) --live_count_;
-      entries_[i].value = V();
-      Remove(i);
-    }
-    dirty_.clear();
-    erased_.clear();
-    shells_.clear();
-    shell_bytes_ = 0;
-    erased_all_ = true;
-    has_evicted_ = false;  // whatever the store still tells until the next commit
-    committed_rows_->OnCommitted(drain_ + 1);
-    may_put_aside_ = false;  // what is read below may be what was erased
-  }
-  std::vector<GroupRange> TakeErasedGroups() override {
-    erased_all_taken_ = std::exchange(erased_all_, false);
-    if (!erased_all_taken_) return {};
-    return {{committed_rows_->first_key_group, committed_rows_->last_key_group}};
-  }
 
   /// Shells that the drain took stay in the store: as good as absent there, too.
   void TakeBackDrain() override {
-    erased_all_ = erased_all_ || erased_all_taken_;
     std::erase_if(pending_, [&](const Pending& p) { return p.drain == drain_; });
     std::erase_if(erased_, [&](const ErasedEntry& gone) { return gone.drain == drain_; });
     for (uint32_t i = 0; i < entries_.size(); ++i) {
@@ -300,8 +276,7 @@ class KeyedTable final : public StateTable {
   }
 
   Result<int64_t> PutAside(int64_t bytes) override {
-    if (committed_rows_ == nullptr || !committed_rows_->can_put_aside() || !may_put_aside_ || held_ || bytes <= 0)
-      return 0;
+    if (committed_rows_ == nullptr || !committed_rows_->can_put_aside() || held_ || bytes <= 0) return 0;
     if (draining()) return 0;  // soon: first what the last drain has taken
     const int64_t wanted = bytes / std::max<int64_t>(EntryBytes(), 1) + 1;
     const int64_t before = memory_bytes();
@@ -627,9 +602,6 @@ class KeyedTable final : public StateTable {
   EvictionHooks<V> hooks_;
   bool has_evicted_ = false;
   bool held_ = false;
-  bool erased_all_ = false;
-  bool erased_all_taken_ = false;  // by the last drain
-  bool may_put_aside_ = true;
   Status drain_status_;
   uint64_t drain_ = 0;
   uint64_t committed_ = 0;  // of the drains

@@ -87,7 +87,6 @@ struct World {
   void Drain() {
     table->FinishDrain();
     EpochRows& rows = std::get<1>(under_way.emplace_back(++drains, EpochRows(), live));
-    for (const auto& range : table->TakeErasedGroups()) rows.EraseGroups(kTable, range.first, range.last);
     table->compares_drains = true;
     table->BeginDrain([&rows](const StateEntry& e) {
       if (e.erased)
@@ -157,11 +156,6 @@ void Torture(CheckpointStore* store, uint64_t seed, int steps, SpillStore* spill
         if (rng.Below(40) == 0) w.Restart();
         break;
       case 5:
-        if (rng.Below(40) == 0) {
-          w.table->EraseAll();
-          w.live.clear();
-        }
-        break;
       case 6:
       case 7:
       case 8:

@@ -304,12 +304,6 @@ void OperatorHarness::Snapshot(HarnessCheckpoint* checkpoint) {
 void OperatorHarness::Drain(StateTable& table, HarnessCheckpoint* checkpoint) {
   checkpoint->fingerprints[table.name()] = table.options().fingerprint;
   const std::vector<HarnessCheckpoint::Rows*> targets = {&checkpoint->rows, &committed_};
-  for (const StateTable::GroupRange& range : table.TakeErasedGroups())
-    for (HarnessCheckpoint::Rows* rows : targets)
-      std::erase_if(*rows, [&](const auto& row) {
-        return row.first.table == table.name() && row.first.key_group >= range.first &&
-               row.first.key_group <= range.last;
-      });
   table.DrainDirty([&](const StateEntry& e) {
     const HarnessCheckpoint::Id id{table.name(), e.key_group, std::string(e.key)};
     for (HarnessCheckpoint::Rows* rows : targets) {
