@@ -83,7 +83,8 @@ class Routes final : public httplib::Server {
   std::string Answer(const std::string& request) {
     Exchange exchange(request);
     bool closed = false;
-    process_request(exchange, true, closed, nullptr);
+    // An answer is given whole: ranges, of which a request may name thousands, would multiply it.
+    process_request(exchange, true, closed, [](httplib::Request& parsed) { parsed.ranges.clear(); });
     return exchange.TakeAnswer();
   }
   int TakeSocket() { return svr_sock_.exchange(INVALID_SOCKET); }

@@ -293,6 +293,10 @@ TEST_CASE("HttpServer_OddRequests_AreRefusedAndNobodyIsWaitedFor") {
   CHECK(Contains(post("Content-Length: 5000\r\n"), " 413 "));
   CHECK(Contains(post("Transfer-Encoding: chunked\r\n"), " 411 "));
   CHECK(Contains(HttpGet(address, "/healthz", "A: " + std::string(6000, 'a') + "\r\n"), " 200 "));
+  const size_t whole = HttpGet(address, "/api/v1/pipeline").size();
+  const std::string ranges = HttpGet(address, "/api/v1/pipeline", "Range: bytes=0-,0-,0-,0-,0-\r\n");
+  CHECK(Contains(ranges, " 200 "));
+  CHECK(ranges.size() < 2 * whole);
   HttpPeer endless;
   REQUIRE(endless.Connect(address));
   REQUIRE(endless.Send("GET /healthz HTTP/1.1\r\nA: " + std::string(HttpConnections::kRequestBytesMax, 'a')));
