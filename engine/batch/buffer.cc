@@ -100,6 +100,12 @@ BufferRef GrowBuffer(const BufferRef& old, int64_t used, int64_t bytes) {
   return grown;
 }
 
+BufferRef ShrinkBuffer(BufferRef buffer, int64_t used) {
+  constexpr int64_t kSpareMax = 1024;
+  if (!buffer || buffer->capacity() <= 4 * used + kSpareMax) return buffer;
+  return GrowBuffer(buffer, used, used);
+}
+
 BufferPoolStats GetBufferPoolStats() { return BufferPool::Instance().stats(); }
 
 }  // namespace freshet

@@ -59,6 +59,8 @@ BufferRef AllocateBuffer(int64_t bytes);
 BufferRef AllocateZeroedBuffer(int64_t bytes);
 /// A buffer of at least `bytes` that starts with the first `used` bytes of `old`.
 BufferRef GrowBuffer(const BufferRef& old, int64_t used, int64_t bytes);
+/// `buffer`, or if it is much larger than the `used` bytes of it, a buffer for these.
+BufferRef ShrinkBuffer(BufferRef buffer, int64_t used);
 
 /// What the pool holds and has given out, in bytes; for metrics.
 struct BufferPoolStats {

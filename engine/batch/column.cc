@@ -209,7 +209,11 @@ void ColumnBuilder::Truncate(int32_t length) {
 
 Column ColumnBuilder::Finish() {
   if (capacity_ == 0) Grow(16);  // finished before and nothing appended since: an empty column has buffers too
-  Column column(type_, length_, std::move(validity_), std::move(values_), std::move(offsets_));
+  const bool variable = IsStringLike(type_) || type_ == TypeId::kListFloat64;
+  const int64_t fixed = type_ == TypeId::kBool ? BitBytes(length_) : int64_t{8} * length_;
+  Column column(type_, length_, ShrinkBuffer(std::move(validity_), BitBytes(length_)),
+                ShrinkBuffer(std::move(values_), variable ? byte_count_ : fixed),
+                ShrinkBuffer(std::move(offsets_), int64_t{4} * (length_ + 1)));
   length_ = 0;
   capacity_ = 0;
   byte_count_ = 0;

@@ -49,7 +49,7 @@ class ColumnBuilder {
   void Truncate(int32_t length);
   /// Bytes of string data so far; with `length` they decide when a batch is full.
   int64_t byte_count() const { return byte_count_; }
-  /// The column; the builder is empty afterwards.
+  /// The column, in buffers that are not much larger than it is; the builder is empty afterwards.
   Column Finish();
 
  private:

@@ -38,8 +38,8 @@ std::vector<Column> WindowRows::TakeColumns() {
 Batch WindowRows::Finish(const SchemaRef& schema) {
   const int32_t count = starts.length();
   RowMeta meta;
-  meta.times = times;
-  meta.watermarks = watermarks;
+  meta.times = ShrinkBuffer(times, int64_t{8} * count);
+  meta.watermarks = ShrinkBuffer(watermarks, int64_t{8} * count);
   return Batch(schema, TakeColumns(), count, std::move(meta));
 }
 

@@ -237,5 +237,25 @@ TEST_CASE("BufferPool_ManyThreads_NeverGiveOneBufferTwice") {
   CHECK(large->capacity() >= int64_t{5} << 20);
 }
 
+TEST_CASE("ColumnBuilder_FewRowsWhereManyWereExpected_TakesLittleMemory") {
+  ColumnBuilder numbers(TypeId::kInt64, 4096), texts(TypeId::kString, 4096), truths(TypeId::kBool, 65536);
+  for (int i = 0; i < 10; ++i) {
+    numbers.AppendInt64(i);
+    texts.AppendString("text " + std::to_string(i));
+    truths.AppendBool(i % 3 == 0);
+  }
+  numbers.AppendNull();
+  const Column n = numbers.Finish(), t = texts.Finish(), b = truths.Finish();
+  CHECK(n.values_buffer()->capacity() + n.validity_buffer()->capacity() < 3000);
+  CHECK(t.values_buffer()->capacity() + t.offsets_buffer()->capacity() < 3000);
+  CHECK(b.values_buffer()->capacity() < 3000);
+  CHECK(n.IsNull(10));
+  for (int i = 0; i < 10; ++i) {
+    CHECK(n.int64s()[i] == i);
+    CHECK(t.StringAt(i) == "text " + std::to_string(i));
+    CHECK(b.BoolAt(i) == (i % 3 == 0));
+  }
+}
+
 }  // namespace
 }  // namespace freshet
