@@ -166,25 +166,26 @@ void OperatorCell::TakeCommit() {
     if (element.state) element.state->OnCommitted(committed);
 }
 
+void OperatorCell::AccountMemory() {
+  int64_t bytes = 0, unclean = 0, aside = 0;
+  for (const Element& element : elements_) {
+    if (!element.state) continue;
+    aside += element.state->aside_bytes();
+    bytes += element.state->memory_bytes();
+    unclean += element.state->unclean_bytes();
+  }
+  bytes += open_snapshot_bytes();
+  unclean += open_snapshot_bytes();
+  environment_.memory->Add(bytes - accounted_bytes_, unclean - accounted_unclean_);
+  if (aside != accounted_aside_) environment_.memory->AddAside(aside - accounted_aside_);
+  accounted_bytes_ = bytes;
+  accounted_unclean_ = unclean;
+  accounted_aside_ = aside;
+}
+
 void OperatorCell::ShedMemory() {
   if (failed_ || !wants_commits()) return;
-  const auto account = [&] {
-    int64_t bytes = 0, unclean = 0, aside = 0;
-    for (const Element& element : elements_) {
-      if (!element.state) continue;
-      aside += element.state->aside_bytes();
-      bytes += element.state->memory_bytes();
-      unclean += element.state->unclean_bytes();
-    }
-    bytes += open_snapshot_bytes();
-    unclean += open_snapshot_bytes();
-    environment_.memory->Add(bytes - accounted_bytes_, unclean - accounted_unclean_);
-    if (aside != accounted_aside_) environment_.memory->AddAside(aside - accounted_aside_);
-    accounted_bytes_ = bytes;
-    accounted_unclean_ = unclean;
-    accounted_aside_ = aside;
-  };
-  account();
+  AccountMemory();
   // A pass over the table is worth its while when there is something to find.
   int64_t droppable = 0;
   for (const Element& element : elements_)
@@ -192,12 +193,22 @@ void OperatorCell::ShedMemory() {
   if (droppable >= accounted_bytes_ / 8 && environment_.memory->BytesToDrop(droppable) > 0) {
     for (Element& element : elements_)
       if (element.state) element.state->Evict();
-    account();
+    AccountMemory();
   }
-  if (environment_.memory->BytesToPutAside(accounted_unclean_) == 0) return;
-  for (Element& element : elements_)
-    if (element.state) element.state->PutAside();
-  account();
+  if (environment_.memory->BytesToPutAside(accounted_unclean_) > 0) {
+    for (Element& element : elements_)
+      if (element.state) element.state->PutAside();
+    AccountMemory();
+  }
+  used_when_shed_ = environment_.memory->used();
+}
+
+void OperatorCell::ShedMemoryMidway() {
+  if (failed_ || !wants_commits()) return;
+  AccountMemory();
+  const MemoryBudget& memory = *environment_.memory;
+  used_when_shed_ = std::min(used_when_shed_, memory.used());
+  if (memory.used() >= used_when_shed_ + memory.limit() / 32) ShedMemory();
 }
 
 Status OperatorCell::ProcessElement(size_t i, InputIndex input, const Batch& batch) {
@@ -262,7 +273,7 @@ Status OperatorCell::HandleBatch(InputIndex input, const Batch& batch, uint64_t 
       const int32_t count = std::min(at_once(), dense.row_count() - from);
       FRESHET_RETURN_IF_ERROR(ProcessElement(0, input, dense.Slice(from, count)));
       from += count;
-      ShedMemory();
+      ShedMemoryMidway();
     }
   }
   if (exchange_sequence > 0) outlets_.SendMarks(exchange_sequence);
@@ -278,7 +289,7 @@ Result<Progress> OperatorCell::HandleWatermark(EventTime now) {
   FRESHET_ASSIGN_OR_RETURN(const Progress progress, elements_[0].op->OnWatermark(now, emitter));
   FRESHET_RETURN_IF_ERROR(emitter.TakeStatus());
   // What one watermark has to do may be more than all other messages together.
-  if (progress == Progress::kMore) ShedMemory();
+  if (progress == Progress::kMore) ShedMemoryMidway();
   return progress;
 }
 

@@ -67,13 +67,17 @@ class OperatorCell : public Cell {
   Batch Stamp(Batch batch, PortIndex port);
 
   void TakeCommit();
+  void AccountMemory();
   void ShedMemory();
+  /// In the middle of a call: only when there is clearly more than after the last time, since each looks at all keys.
+  void ShedMemoryMidway();
 
   std::atomic<uint64_t> committed_{0};  ///< the newest epoch told by PostCommit
   uint64_t committed_known_ = 0;
   int64_t accounted_bytes_ = 0;
   int64_t accounted_unclean_ = 0;
   int64_t accounted_aside_ = 0;
+  int64_t used_when_shed_ = 0;
   std::vector<int64_t> stamped_;  ///< next ordinal per port of element 0
   std::vector<Batch> late_samples_;
   int late_sample_rows_ = 0;
