@@ -222,6 +222,7 @@ class Contribution final : public Operator {
     std::optional<Column> of;
     if (plan_->of) of = plan_->of->Evaluate(in, &counters_->nulled);
     keys_.Encode(*plan_->key, in);
+    expiry_.RowsCame(in.row_count());
     FRESHET_RETURN_IF_ERROR(cells_->LoadMissing(keys_, in.physical_row_count()));
     counters_->absorbed += in.row_count();
     for (int32_t row = 0; row < in.row_count(); ++row) {

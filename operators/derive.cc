@@ -48,6 +48,7 @@ class Derive final : public Operator {
   Status ProcessBatch(InputIndex, const Batch& in, Emitter& out) override {
     if (!plan_->calls.empty()) {
       keys_.Encode(plan_->key, in);
+      expiry_.RowsCame(in.row_count());
       FRESHET_RETURN_IF_ERROR(histories_->LoadMissing(keys_, in.physical_row_count()));
     }
     // Calls of one column may stand on columns derived before it, so histories are stepped column by column; each has

@@ -56,6 +56,7 @@ class KeyedModels {
     if (plan_->ttl_us > 0 && !in.has_times()) return Status::Internal("models with `state_ttl` got rows without time");
     times_ = in.has_times() ? &in : nullptr;
     keys_.Encode(*plan_->key, in);
+    expiry_.RowsCame(in.row_count());
     return cells_->LoadMissing(keys_, in.physical_row_count());
   }
   /// The row's model, marked as changed. Valid until the next call.

@@ -26,13 +26,14 @@ inline bool IsForgotten(int64_t seen_us, int64_t now_us, int64_t ttl_us) {
 }
 
 /// Drops what no row can find any more, in memory at moments a quarter of the time to live apart, and in the store,
-/// where keys are that have left memory, some thousand rows at each watermark. V has
+/// where keys are that have left memory, as rows come (SweepPace). V has
 /// `bool IsExpired(int64_t now_us, int64_t ttl_us) const`, true for ever once it is. One thread.
 template <class V>
 class KeyExpiry {
  public:
   explicit KeyExpiry(int64_t ttl_us) : ttl_us_(ttl_us) {}
 
+  void RowsCame(int32_t count) { pace_.RowsCame(count); }
   /// Time has passed `now`: no earlier row will come. REQUIRES: always the same table.
   Status OnWatermark(KeyedTable<V>* table, EventTime now) {
     if (ttl_us_ == 0 || now == EventTime::Max()) return Status::Ok();
@@ -45,13 +46,12 @@ class KeyExpiry {
       for (const std::string& key : expired) table->Erase(HashKey(key), key);
       if (table->has_evicted() && !sweep_) sweep_.emplace(table->committed_rows());
     }
-    return sweep_ ? SweepStored(table, now) : Status::Ok();
+    const size_t count = pace_.Take();
+    return sweep_ ? SweepStored(table, now, count) : Status::Ok();
   }
 
  private:
-  static constexpr size_t kRowsAtOnce = 4096;
-
-  Status SweepStored(KeyedTable<V>* table, EventTime now) {
+  Status SweepStored(KeyedTable<V>* table, EventTime now, size_t count) {
     bool over = false;
     const auto judge = [&](std::string_view key, std::string_view bytes) -> Result<bool> {
       if (table->Resident(HashKey(key), key)) return true;
@@ -59,7 +59,7 @@ class KeyExpiry {
       FRESHET_RETURN_IF_ERROR(table->DecodeValue(bytes, table->options().codec, &value));
       return !value.IsExpired(now.us, ttl_us_) || table->NoteShell(key);
     };
-    FRESHET_RETURN_IF_ERROR(sweep_->Next(kRowsAtOnce, judge, &over));
+    FRESHET_RETURN_IF_ERROR(sweep_->Next(count, judge, &over));
     if (over) sweep_.reset();
     return Status::Ok();
   }
@@ -67,6 +67,7 @@ class KeyExpiry {
   const int64_t ttl_us_;
   int64_t next_us_ = std::numeric_limits<int64_t>::min();
   std::optional<StoredSweep> sweep_;  ///< under way
+  SweepPace pace_;
 };
 
 }  // namespace freshet

@@ -1,9 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <bitset>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/base/limits.h"
@@ -56,6 +60,19 @@ class StoredSweep {
   CommittedRows* const committed_;
   uint16_t group_;
   std::string from_;
+};
+
+/// How many rows of the store a sweep looks at: two for each row that has come since it last did, so that a store in
+/// which every row leaves a key behind is at most half full of what is over.
+class SweepPace {
+ public:
+  void RowsCame(int64_t count) { came_ += count; }
+  /// At a watermark, whether a sweep is under way or not.
+  size_t Take() { return std::max<size_t>(kLeast, 2 * static_cast<size_t>(std::exchange(came_, 0))); }
+
+ private:
+  static constexpr size_t kLeast = 64;  // it ends although nothing comes
+  int64_t came_ = 0;
 };
 
 /// f(std::string_view key, V& value) for each key, in no particular order; of those that are in the store only a copy,

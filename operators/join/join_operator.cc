@@ -47,8 +47,8 @@ struct JoinOperator::Output {
     std::vector<Column> finished;
     for (ColumnBuilder& builder : columns) finished.push_back(builder.Finish());
     RowMeta meta;
-    meta.times = times;
-    meta.watermarks = watermarks;
+    meta.times = ShrinkBuffer(times, int64_t{8} * count);
+    meta.watermarks = ShrinkBuffer(watermarks, int64_t{8} * count);
     return Batch(schema(), std::move(finished), count, std::move(meta));
   }
 
@@ -162,7 +162,7 @@ Status JoinOperator::ProcessBatch(InputIndex input, const Batch& in, Emitter&) {
     rows_bytes_ += rows.bytes();
     Hasten(rows, keys_.key(i), place);
   }
-  rows_unswept_ += in.row_count();
+  pace_.RowsCame(in.row_count());
   AccountMemory();
   return Status::Ok();
 }
@@ -296,11 +296,7 @@ namespace {
 /// less.
 constexpr size_t kShareBack = 8;
 constexpr size_t kKeysBackMin = 64;
-/// Rows of the store looked at for each row that came since, at a watermark, in rounds that begin a part of the reach
-/// apart. By two, a store in which each row leaves a key behind is half full of what is over.
-constexpr size_t kSweptPerRow = 2;
-constexpr size_t kSweptMin = 64;
-constexpr size_t kSweptMax = 4096;
+/// Rounds over the store begin a part of the reach apart.
 constexpr int64_t kSweepsPerReach = 4;
 }  // namespace
 
@@ -368,6 +364,7 @@ Status JoinOperator::BringBack(EventTime now) {
 
 Status JoinOperator::SweepStored(EventTime now) {
   if (ending_) return Status::Ok();
+  const size_t count = pace_.Take();
   if (now.us >= next_sweep_us_ && table_->has_evicted()) {
     const int64_t apart = std::max(plan_->reach.length_us() / kSweepsPerReach, Duration::Seconds(1).us);
     if (__builtin_add_overflow(now.us, apart, &next_sweep_us_)) next_sweep_us_ = EventTime::Max().us;
@@ -384,8 +381,6 @@ Status JoinOperator::SweepStored(EventTime now) {
     return table_->NoteShell(key);
   };
   bool over = false;
-  const size_t count = std::clamp(kSweptPerRow * static_cast<size_t>(rows_unswept_), kSweptMin, kSweptMax);
-  rows_unswept_ = 0;
   FRESHET_RETURN_IF_ERROR(sweep_->Next(count, judge, &over));
   if (over) sweep_.reset();
   return Status::Ok();

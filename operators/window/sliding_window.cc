@@ -170,7 +170,7 @@ void SlidingWindow::AccountMemory() {
 }
 
 Status SlidingWindow::SweepStored(EventTime now) {
-  constexpr size_t kRowsAtOnce = 4096;
+  const size_t count = pace_.Take();
   if (now.us >= next_sweep_us_ && table_->has_evicted()) {
     next_sweep_us_ = now.us + size_us_ / 4;
     if (!sweep_) sweep_.emplace(table_->committed_rows());
@@ -183,7 +183,7 @@ Status SlidingWindow::SweepStored(EventTime now) {
     FRESHET_RETURN_IF_ERROR(table_->DecodeValue(value, table_->options().codec, &rows));
     return !IsExpired(TrailingRows::NewestOf(*rows.restored), now.us) || table_->NoteShell(key);
   };
-  FRESHET_RETURN_IF_ERROR(sweep_->Next(kRowsAtOnce, judge, &over));
+  FRESHET_RETURN_IF_ERROR(sweep_->Next(count, judge, &over));
   if (over) sweep_.reset();
   return Status::Ok();
 }
@@ -196,6 +196,7 @@ void SlidingWindow::Schedule(TrailingRows& rows, const std::string* key) {
 Status SlidingWindow::ProcessBatch(InputIndex, const Batch& in, Emitter& out) {
   if (!in.has_times()) return Status::Internal("a window got rows without event time");
   const int32_t count = in.row_count();
+  pace_.RowsCame(count);
   keys_.Encode(plan_->key, in);
   FRESHET_RETURN_IF_ERROR(table_->LoadMissing(keys_, count));
   cells_.resize(static_cast<size_t>(count));

@@ -248,5 +248,25 @@ TEST_CASE("JoinMemory_KeysThatAreOver_LeaveTheStore") {
   }
 }
 
+TEST_CASE("JoinMemory_EveryRowAKeyOfItsOwn_TheStoreStaysSmall") {
+  const BoundNode node = Join("within: 2s\nhow: left\n");
+  REQUIRE_MESSAGE(node, node.diagnostics());
+  NumbersOptions left = Side(1), right = Side(2);
+  for (NumbersOptions* side : {&left, &right}) {
+    side->rows = 45000;
+    side->keys = int64_t{1} << 40;
+    side->chunk_rows = 15000;
+    side->step_us = 1000;
+    side->jitter_us = 0;
+    side->partitions = 1;
+  }
+  const auto store = NewMemoryStore();
+  SimResult result;
+  (void)RunGraph(GraphOf(node.bound(), left, right), OptionsOf(store.get(), 400000, 5, 2, 4096, 0), nullptr, &result);
+  REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+  MESSAGE("keys in the store " << StoredRows(store.get(), "rows"));
+  CHECK(StoredRows(store.get(), "rows") < 40000);  // 30,000 came last
+}
+
 }  // namespace
 }  // namespace freshet::testing

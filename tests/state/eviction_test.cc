@@ -276,6 +276,37 @@ TEST_CASE("SpillStore_TableGivenBackToAFullDisk_IsEmptiedAndUsedAgain") {
   CHECK(*other != *table);
 }
 
+TEST_CASE("SpillStore_DiskFullBetweenTwoPieces_WhatHasLeftIsFound") {
+  const auto store = NewMemoryStore();
+  const auto spill = NewMemorySpill();
+  FullAtTimes full(spill.get(), 2);
+  KeyedTable<Cell> table("t", TableOptions{1, "", true});  // nothing has ever left it
+  auto rows = std::make_unique<TieredRows>(store.get(), &full, kTable);
+  rows->last_key_group = kKeyGroupCount - 1;
+  table.AttachCommitted(std::move(rows));
+  const auto create = [&](const std::string& prefix) {
+    for (int i = 0; i < 10; ++i) {
+      const std::string key = prefix + std::to_string(i);
+      table.FindOrCreate(HashKey(key), key).value = i;
+    }
+  };
+  // Those that wait for a commit are a piece, the others the next one, which finds the disk full.
+  create("waits-");
+  table.DrainDirty([](const StateEntry&) {});
+  create("changed-");
+  CHECK_FALSE(table.PutAside(1 << 20).ok());
+  CHECK(table.size() == 10);
+  for (const char* prefix : {"waits-", "changed-"})
+    for (int i = 0; i < 10; ++i) {
+      const std::string key = prefix + std::to_string(i);
+      CAPTURE(key);
+      REQUIRE(table.LoadMissing(HashKey(key), key).ok());
+      const Cell* const cell = table.Find(HashKey(key), key);
+      REQUIRE(cell != nullptr);
+      CHECK(cell->value == i);
+    }
+}
+
 TEST_CASE("SpillStore_OpenedAgain_IsEmptyAndLeavesNothing") {
   const TempDirectory directory;
   const std::string path = directory.path() + "/spill";
