@@ -14,8 +14,8 @@ namespace freshet {
 ///   Nulls : a null in the key equals nothing.
 ///   Order : by (event time, key bytes), then as the later row comes in its input; it depends on the rows alone, not on
 ///           the inputs' timing.
-///   Memory: O(rows within reach), and those of an input that is ahead until the other has caught up. Keys leave it under
-///           `settings.memory_limit`; some 100 bytes stay of one that has something to do.
+///   Memory: O(rows within reach), and those of an input that is ahead until the other has caught up. Keys leave it
+///           under `settings.memory_limit`; some 100 bytes stay of one that has something to do.
 /// Counters: `absorbed`, `late`, `held` (late rows on their way out).
 NodeDescriptor JoinDescriptor();
 
