@@ -116,20 +116,7 @@ TEST_CASE("JoinMemory_RestartsWithOtherLanesAndLimits_EqualTheUndisturbedRun") {
     const SinkLines expected = RunUnlimited(write);
     for (uint64_t seed = 1; seed <= 6; ++seed) {
       CAPTURE(seed);
-      const auto store = NewMemoryStore();
-      FlowGraph::Sinks sinks;
-      SinkLines got;
-      // The first lives stop somewhere on the way; one of them has room for everything.
-      const std::pair<int, int64_t> lives[] = {{4, 16000}, {1, seed % 2 == 0 ? 0 : 8000}, {2, 16000}, {3, 24000}};
-      for (const auto& [lanes, limit] : lives) {
-        SimOptions sim = OptionsOf(store.get(), limit, seed, lanes, 64, 0);
-        const bool last = &lives[3].first == &lanes;
-        if (!last) sim.step_count_max = static_cast<int64_t>(300 + 80 * seed);
-        SimResult result;
-        got = RunGraph(write, sim, &sinks, &result);
-        if (last) REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
-      }
-      CHECK(got == expected);
+      CHECK(RunInLives(write, seed, static_cast<int64_t>(300 + 80 * seed)) == expected);
     }
   }
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "engine/base/limits.h"
 #include "engine/flow/sim_runtime.h"
@@ -30,6 +31,24 @@ inline SimOptions OptionsOf(CheckpointStore* store, int64_t limit, uint64_t seed
 inline SinkLines RunUnlimited(const WriteGraph& write) {
   const auto store = NewMemoryStore();
   return RunGraph(write, OptionsOf(store.get(), 0, 1, 1, 4096, 0));
+}
+
+/// Four lives over one store, in other lanes and under other limits. The first three stop after `step_count`; one of
+/// them has room for everything.
+inline SinkLines RunInLives(const WriteGraph& write, uint64_t seed, int64_t step_count) {
+  const auto store = NewMemoryStore();
+  FlowGraph::Sinks sinks;
+  SinkLines got;
+  const std::pair<int, int64_t> lives[] = {{4, 16000}, {1, seed % 2 == 0 ? 0 : 8000}, {2, 16000}, {3, 24000}};
+  for (const auto& [lanes, limit] : lives) {
+    SimOptions options = OptionsOf(store.get(), limit, seed, lanes, 64, 0);
+    const bool last = &lives[3].first == &lanes;
+    if (!last) options.step_count_max = step_count;
+    SimResult result;
+    got = RunGraph(write, options, &sinks, &result);
+    if (last) REQUIRE_MESSAGE(result.status.ok(), result.status.ToString());
+  }
+  return got;
 }
 
 /// Rows of a node's table in the store.
