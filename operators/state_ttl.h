@@ -67,7 +67,7 @@ class KeyExpiry {
   const int64_t ttl_us_;
   int64_t next_us_ = std::numeric_limits<int64_t>::min();
   std::optional<StoredSweep> sweep_;  ///< under way
-  SweepPace pace_;
+  SweepPace pace_{4096};
 };
 
 }  // namespace freshet

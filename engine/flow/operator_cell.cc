@@ -208,7 +208,7 @@ void OperatorCell::ShedMemoryMidway() {
   AccountMemory();
   const MemoryBudget& memory = *environment_.memory;
   used_when_shed_ = std::min(used_when_shed_, memory.used());
-  if (memory.used() >= used_when_shed_ + memory.limit() / 32) ShedMemory();
+  if (memory.used() >= used_when_shed_ + memory.limit() / 128) ShedMemory();
 }
 
 Status OperatorCell::ProcessElement(size_t i, InputIndex input, const Batch& batch) {

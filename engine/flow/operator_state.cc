@@ -137,7 +137,8 @@ int64_t OperatorState::aside_bytes() const {
 int32_t OperatorState::rows_at_once() const {
   int32_t rows = std::numeric_limits<int32_t>::max();
   for (const auto& t : tables_) rows = std::min(rows, t->keys_back_at_once());
-  return rows;
+  // Of a batch's rows some have a key together, and some keys are there.
+  return rows > std::numeric_limits<int32_t>::max() / 2 ? rows : 2 * rows;
 }
 
 void OperatorState::PutAside() {

@@ -66,12 +66,14 @@ class StoredSweep {
 /// which every row leaves a key behind is at most half full of what is over.
 class SweepPace {
  public:
+  /// `least`: at each watermark, although nothing comes.
+  explicit SweepPace(size_t least) : least_(least) {}
   void RowsCame(int64_t count) { came_ += count; }
   /// At a watermark, whether a sweep is under way or not.
-  size_t Take() { return std::max<size_t>(kLeast, 2 * static_cast<size_t>(std::exchange(came_, 0))); }
+  size_t Take() { return std::max<size_t>(least_, 2 * static_cast<size_t>(std::exchange(came_, 0))); }
 
  private:
-  static constexpr size_t kLeast = 64;  // it ends although nothing comes
+  const size_t least_;
   int64_t came_ = 0;
 };
 

@@ -90,7 +90,7 @@ class JoinOperator final : public Operator {
   std::set<Away> away_;               ///< keys in the store with something to do
   std::optional<Away> back_through_;  ///< up to this one they have been brought back, and stay until it is done
   std::optional<StoredSweep> sweep_;  ///< under way
-  SweepPace pace_;
+  SweepPace pace_{64};                ///< rows of a join cost more to look at
   int64_t next_sweep_us_ = std::numeric_limits<int64_t>::min();
 };
 

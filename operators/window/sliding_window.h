@@ -97,7 +97,7 @@ class SlidingWindow final : public Operator {
   int64_t closed_us_ = EventTime::Min().us;  ///< the last watermark
   int64_t next_sweep_us_ = EventTime::Min().us;
   std::optional<StoredSweep> sweep_;  ///< under way
-  SweepPace pace_;
+  SweepPace pace_{4096};
 };
 
 }  // namespace freshet
